@@ -1,0 +1,90 @@
+/**
+ * A provider as the rest of the program knows it: a file of `providers/`, parsed once at the door. Endpoints hold
+ * `{variable}` until `resolve` fills them in for one app.
+ */
+import type { Meaning } from '../core/diagnosis.ts';
+import type { RotationPolicy } from '../core/rotation-policy.ts';
+import type { Reach } from '../ports/network.ts';
+
+/** RFC 6901 pointer into a JSON answer, as in `/d/results/0/UserID`. */
+export type JsonPointer = string;
+
+export type ClientAuthentication = 'client_secret_post' | 'client_secret_basic' | 'private_key_jwt' | 'none';
+
+export interface Provider {
+  readonly id: string;
+  readonly name: string;
+  /** `local` for files that an operator added (`--providers`): only these may use http and loopback. */
+  readonly reach: Reach;
+  readonly variables: Readonly<Record<string, ProviderVariable>>;
+  /** Null where the provider names none. With an issuer and no endpoints, they are discovered (RFC 8414, OpenID). */
+  readonly issuer: string | null;
+  readonly authorizationEndpoint: string | null;
+  readonly tokenEndpoint: string | null;
+  /** Where refresh requests go, if not to the token endpoint. */
+  readonly refreshEndpoint: string | null;
+  readonly revocationEndpoint: string | null;
+  readonly deviceAuthorizationEndpoint: string | null;
+  readonly apiBaseUrls: readonly string[];
+  readonly tokenEndpointAuthMethods: readonly ClientAuthentication[];
+  /** Empty: the provider has no PKCE (RFC 7636). */
+  readonly codeChallengeMethods: readonly 'S256'[];
+  /** Whether the callback carries `iss` (RFC 9207). */
+  readonly authorizationResponseIss: boolean;
+  readonly authorizationParameters: Readonly<Record<string, string>>;
+  readonly scope: {
+    readonly default: readonly string[];
+    /** The scope without which no refresh token is given. */
+    readonly forRefreshToken: string | null;
+    readonly separator: string;
+  };
+  readonly tokenRequest: {
+    readonly format: 'form' | 'json';
+    readonly parameters: Readonly<Record<string, string>>;
+    readonly refreshParameters: Readonly<Record<string, string>>;
+  };
+  readonly tokenResponse: {
+    readonly accessToken: JsonPointer;
+    readonly refreshToken: JsonPointer;
+    readonly expiresIn: JsonPointer;
+    readonly scope: JsonPointer;
+    readonly error: JsonPointer;
+    readonly errorDescription: JsonPointer;
+  };
+  /** How the account of a grant is found; null: by the `sub` of the id_token, else not at all. */
+  readonly identity: {
+    readonly endpoint: string;
+    readonly subject: JsonPointer;
+    readonly label: JsonPointer | null;
+  } | null;
+  readonly policy: RotationPolicy;
+  readonly errors: readonly ProviderError[];
+}
+
+export interface ProviderVariable {
+  /** The values it may have, by what a user types; null: any DNS label, or an issuer URL where `isIssuer`. */
+  readonly choices: Readonly<Record<string, string>> | null;
+  readonly default: string | null;
+  /** A whole issuer URL; only for server admins. */
+  readonly isIssuer: boolean;
+}
+
+/** An answer that is recognised: every field that is given must match; the description as a prefix. */
+export interface ProviderError {
+  readonly status: number | null;
+  readonly error: string | null;
+  readonly description: string | null;
+  readonly means: Meaning;
+}
+
+/** A provider whose endpoints are concrete and complete: for one app. */
+export interface ResolvedProvider extends Provider {
+  readonly authorizationEndpoint: string;
+  readonly tokenEndpoint: string;
+}
+
+/** What the rest of the program asks of the catalogue. */
+export interface Catalogue {
+  get(id: string): Provider | null;
+  list(): readonly Provider[];
+}

@@ -1,0 +1,383 @@
+/**
+ * The client's end of rotation: what a chain of refresh tokens holds, and what may be presented next.
+ *
+ * A chain is the fold of its events (`apply`), and every decision is a function of the chain, the policy and the
+ * moment (`nextStep`). No token is in here: links name their answers, which lie sealed in the store.
+ *
+ * States, as the API shows them:
+ *
+ *   pending ──authorized──▶ active ──started──▶ in_doubt ──received──▶ active
+ *                             │ ▲                  │ lost: stays in doubt, and may present the same token again
+ *                deferred     ▼ │ received         │ refused: another link, or
+ *                           waiting                ▼
+ *   any ──authorized──▶ active                   broken          any ──ended──▶ revoked
+ *
+ * Rules that everything else rests on:
+ * 1. A link that was received is appended, whatever else happened meanwhile; none is overwritten.
+ * 2. A link is published only once it is durable, and never after a later one: what leaves the keeper activates.
+ * 3. Older links stay until a newer one is proven, for they may be the only live ones.
+ * 4. A refusal is final only while no attempt is unresolved.
+ */
+import type { Diagnosis, Meaning, Said } from './diagnosis.ts';
+import type { LinkId, NodeId } from './id.ts';
+import { elapsed, type Instant, type Moment } from './instant.ts';
+import type { Fingerprint, Sealed } from './secret.ts';
+
+/** How many links a chain remembers; the oldest proven ones leave first, and their answers are wiped. */
+const LINKS_KEPT = 8;
+
+/** One answer that gave tokens: a link of the chain. */
+export interface Link {
+  /** The exchange or authorization that gave it. */
+  readonly id: LinkId;
+  /** Counts authorizations of the grant, from 1. */
+  readonly generation: number;
+  /** Counts refresh tokens from the authorization on, which is 0. Two answers to one token share a counter. */
+  readonly counter: number;
+  /** Order in which exchanges were started; a later answer to an earlier exchange keeps its place. */
+  readonly sequence: number;
+  /** The link whose refresh token was presented for this one; null for the link of an authorization. */
+  readonly parent: LinkId | null;
+  /** The link whose answer holds the refresh token: this one, unless its answer named none (RFC 6749 section 6). */
+  readonly tokenOf: LinkId;
+  readonly fingerprint: Fingerprint;
+  readonly node: NodeId;
+  readonly requestedAt: Moment;
+  readonly receivedAt: Moment;
+  /** Life of the access token from `requestedAt` on; null where the answer had no access token. */
+  readonly accessTokenLifeMs: number | null;
+  readonly scope: string | null;
+  /**
+   * received: durable here, not seen by anyone. published: its access token may have been used. proven: the provider
+   * accepted its refresh token, or its access token where the policy counts that as use.
+   */
+  readonly status: 'received' | 'published' | 'proven';
+  /** Presentations of its refresh token that may have reached the provider. */
+  readonly uses: number;
+  readonly firstUsedAt: Moment | null;
+  /** Set once the provider said that its refresh token is dead. */
+  readonly refusal: Refusal | null;
+}
+
+export interface Refusal {
+  readonly means: Meaning;
+  readonly said: Said;
+  readonly at: Moment;
+}
+
+/** One request to the token endpoint, from before it was sent until its answer is kept. */
+export interface Attempt {
+  /** Also the id of the link it will give. */
+  readonly id: LinkId;
+  /** The link whose token is presented (a `tokenOf`). */
+  readonly presented: LinkId;
+  readonly sequence: number;
+  readonly node: NodeId;
+  /** Names one run of one process: an attempt of a run that is over cannot be answered any more. */
+  readonly run: string;
+  readonly startedAt: Moment;
+  /** Set when it is sure that no answer will come: it may or may not have been processed. */
+  readonly lost: { readonly at: Moment; readonly reason: LossReason; readonly said: Said | null } | null;
+}
+
+/** How an answer was lost. */
+export type LossReason = 'no_answer' | 'unreadable_answer' | 'server_error' | 'crash';
+
+/** Why nothing is sent for a while although the chain is intact. */
+export interface Deferral {
+  readonly why: 'too_early' | 'throttled' | 'upstream_unavailable' | 'client_rejected' | 'upstream_fault';
+  readonly since: Moment;
+  readonly forMs: number;
+  /** How often in a row. */
+  readonly count: number;
+  readonly said: Said | null;
+}
+
+export interface Chain {
+  readonly generation: number;
+  /** Exchanges that gave tokens, over all generations. */
+  readonly exchanges: number;
+  readonly nextSequence: number;
+  /** Of the present generation, by sequence. */
+  readonly links: readonly Link[];
+  /** Those without an answer, by sequence. */
+  readonly attempts: readonly Attempt[];
+  readonly published: LinkId | null;
+  readonly deferral: Deferral | null;
+  readonly end: { readonly kind: 'broken'; readonly diagnosis: Diagnosis } | { readonly kind: 'revoked' } | null;
+  readonly stateSince: Instant;
+}
+
+export const EMPTY_CHAIN: Chain = {
+  generation: 0,
+  exchanges: 0,
+  nextSequence: 1,
+  links: [],
+  attempts: [],
+  published: null,
+  deferral: null,
+  end: null,
+  stateSince: 0 as Instant,
+};
+
+/** What an answer told, as far as it is no secret. */
+export interface ReceivedLink {
+  readonly id: LinkId;
+  /** Null where the answer named no refresh token: the one that was presented goes on. */
+  readonly fingerprint: Fingerprint | null;
+  readonly node: NodeId;
+  readonly requestedAt: Moment;
+  readonly receivedAt: Moment;
+  readonly accessTokenLifeMs: number | null;
+  readonly scope: string | null;
+}
+
+export type ChainEvent =
+  /** A person (or recovery, or an import) gave a new chain. */
+  | {
+      readonly type: 'authorized';
+      readonly at: Moment;
+      readonly link: ReceivedLink & { readonly fingerprint: Fingerprint };
+      readonly answer: Sealed;
+      readonly by: 'code' | 'import';
+    }
+  /** About to send. Appended under the version it was decided on: the claim, the intent record and the fence in one. */
+  | {
+      readonly type: 'started';
+      readonly at: Moment;
+      readonly id: LinkId;
+      readonly presented: LinkId;
+      readonly node: NodeId;
+      readonly run: string;
+    }
+  /** It is sure that the request never left. */
+  | { readonly type: 'not_sent'; readonly at: Moment; readonly id: LinkId; readonly reason: string }
+  /** It is sure that no answer will come. */
+  | {
+      readonly type: 'lost';
+      readonly at: Moment;
+      readonly id: LinkId;
+      readonly reason: LossReason;
+      readonly said: Said | null;
+    }
+  | {
+      readonly type: 'received';
+      readonly at: Moment;
+      readonly link: ReceivedLink;
+      readonly parent: LinkId;
+      readonly answer: Sealed;
+    }
+  /** The provider said no to this attempt. */
+  | { readonly type: 'refused'; readonly at: Moment; readonly id: LinkId; readonly means: Meaning; readonly said: Said }
+  | { readonly type: 'published'; readonly at: Moment; readonly link: LinkId }
+  /** The provider's API accepted the access token of this link. */
+  | { readonly type: 'proven'; readonly at: Moment; readonly link: LinkId }
+  | { readonly type: 'deferred'; readonly at: Moment; readonly deferral: Omit<Deferral, 'since' | 'count'> }
+  /** What held exchanges back was put right by an operator. */
+  | { readonly type: 'resumed'; readonly at: Moment }
+  | { readonly type: 'broken'; readonly at: Moment; readonly diagnosis: Diagnosis }
+  | { readonly type: 'ended'; readonly at: Moment };
+
+/** An event as the history shows it: without the sealed answer. */
+export interface RecordedEvent {
+  readonly version: number;
+  readonly event: ChainEventWithoutAnswer;
+}
+
+type WithoutAnswer<E> = E extends { readonly answer: Sealed } ? Omit<E, 'answer'> : E;
+export type ChainEventWithoutAnswer = WithoutAnswer<ChainEvent>;
+
+export type ChainState = 'pending' | 'active' | 'in_doubt' | 'waiting' | 'recovering' | 'held' | 'broken' | 'revoked';
+
+/** The state as the API shows it. It follows from the events alone, so a list of grants can be kept by state. */
+export function stateOf(chain: Chain): ChainState {
+  if (chain.end) return chain.end.kind;
+  if (chain.generation === 0) return 'pending';
+  if (chain.attempts.length > 0) return 'in_doubt';
+  return chain.deferral ? 'waiting' : 'active';
+}
+
+/** The chain after one more event. Events about attempts or links that are not there change nothing. */
+export function apply(chain: Chain, event: ChainEventWithoutAnswer): Chain {
+  const next = fold(chain, event);
+  return next !== chain && stateOf(next) !== stateOf(chain) ? { ...next, stateSince: event.at.at } : next;
+}
+
+function fold(chain: Chain, event: ChainEventWithoutAnswer): Chain {
+  switch (event.type) {
+    case 'authorized':
+      return authorize(chain, event.link);
+    case 'started':
+      return start(chain, event);
+    case 'not_sent':
+      return forgetAttempt(chain, event.id);
+    case 'lost':
+      return withAttempt(chain, event.id, (attempt) => ({
+        ...attempt,
+        lost: { at: event.at, reason: event.reason, said: event.said },
+      }));
+    case 'received':
+      return receive(chain, event.link, event.parent);
+    case 'refused':
+      return refuse(chain, event);
+    case 'published':
+      return publish(chain, event.link);
+    case 'proven':
+      return withLink(chain, event.link, (link) => ({ ...link, status: 'proven' }));
+    case 'deferred':
+      return { ...chain, deferral: { ...event.deferral, since: event.at, count: (chain.deferral?.count ?? 0) + 1 } };
+    case 'resumed':
+      return { ...chain, deferral: null };
+    case 'broken':
+      return chain.end ? chain : { ...chain, end: { kind: 'broken', diagnosis: event.diagnosis } };
+    case 'ended':
+      return { ...chain, end: { kind: 'revoked' }, links: [], attempts: [], published: null, deferral: null };
+  }
+}
+
+function authorize(chain: Chain, received: ReceivedLink & { fingerprint: Fingerprint }): Chain {
+  if (chain.links.some((link) => link.id === received.id) || chain.end?.kind === 'revoked') return chain;
+  const link: Link = {
+    ...received,
+    generation: chain.generation + 1,
+    counter: 0,
+    sequence: chain.nextSequence,
+    parent: null,
+    tokenOf: received.id,
+    status: 'received',
+    uses: 0,
+    firstUsedAt: null,
+    refusal: null,
+  };
+  return {
+    ...EMPTY_CHAIN,
+    generation: link.generation,
+    exchanges: chain.exchanges,
+    nextSequence: link.sequence + 1,
+    links: [link],
+    stateSince: chain.stateSince,
+  };
+}
+
+function start(chain: Chain, event: ChainEvent & { type: 'started' }): Chain {
+  const { id, presented, node, run, at: startedAt } = event;
+  const attempt: Attempt = { id, presented, sequence: chain.nextSequence, node, run, startedAt, lost: null };
+  const used = withLink(chain, presented, (link) => ({
+    ...link,
+    uses: link.uses + 1,
+    firstUsedAt: link.firstUsedAt ?? startedAt,
+  }));
+  if (used === chain) return chain;
+  return { ...used, attempts: [...used.attempts, attempt], nextSequence: attempt.sequence + 1 };
+}
+
+/** The attempt did not reach the token: its presentation does not count. */
+function forgetAttempt(chain: Chain, id: LinkId): Chain {
+  const attempt = chain.attempts.find((one) => one.id === id);
+  if (!attempt) return chain;
+  const unused = withLink(chain, attempt.presented, (link) => ({
+    ...link,
+    uses: link.uses - 1,
+    firstUsedAt: link.uses === 1 ? null : link.firstUsedAt,
+  }));
+  return { ...unused, attempts: chain.attempts.filter((one) => one !== attempt) };
+}
+
+function receive(chain: Chain, received: ReceivedLink, parentId: LinkId): Chain {
+  const parent = chain.links.find((link) => link.id === parentId);
+  const attempt = chain.attempts.find((one) => one.id === received.id);
+  if (!parent || chain.end?.kind === 'revoked' || chain.links.some((link) => link.id === received.id)) return chain;
+  const sequence = attempt?.sequence ?? chain.nextSequence;
+  const isSameToken = received.fingerprint === null || received.fingerprint === parent.fingerprint;
+  const link: Link = {
+    ...received,
+    generation: parent.generation,
+    counter: isSameToken ? parent.counter : parent.counter + 1,
+    sequence,
+    parent: parent.id,
+    tokenOf: isSameToken ? parent.tokenOf : received.id,
+    fingerprint: received.fingerprint ?? parent.fingerprint,
+    status: 'received',
+    uses: 0,
+    firstUsedAt: null,
+    refusal: null,
+  };
+  const links = [...withLink(chain, parentId, (one) => ({ ...one, status: 'proven' })).links, link];
+  return {
+    ...chain,
+    exchanges: chain.exchanges + 1,
+    nextSequence: Math.max(chain.nextSequence, sequence + 1),
+    links: forgetOldLinks(links.toSorted((a, b) => a.sequence - b.sequence)),
+    // What earlier attempts left open no longer matters once a later one is answered.
+    attempts: chain.attempts.filter((one) => one !== attempt && (one.sequence > sequence || one.lost === null)),
+    deferral: null,
+    end: null,
+  };
+}
+
+function refuse(chain: Chain, event: ChainEvent & { type: 'refused' }): Chain {
+  const attempt = chain.attempts.find((one) => one.id === event.id);
+  if (!attempt) return chain;
+  if (!isFatal(event.means)) return forgetAttempt(chain, event.id);
+  const refused = withLink(chain, attempt.presented, (link) => ({
+    ...link,
+    refusal: { means: event.means, said: event.said, at: event.at },
+  }));
+  return { ...refused, attempts: chain.attempts.filter((one) => one !== attempt) };
+}
+
+function publish(chain: Chain, id: LinkId): Chain {
+  const link = chain.links.find((one) => one.id === id);
+  if (!link || link.sequence <= (publishedLink(chain)?.sequence ?? 0)) return chain;
+  return withLink({ ...chain, published: id }, id, (one) => ({
+    ...one,
+    status: one.status === 'received' ? 'published' : one.status,
+  }));
+}
+
+function withLink(chain: Chain, id: LinkId, change: (link: Link) => Link): Chain {
+  if (!chain.links.some((link) => link.id === id)) return chain;
+  return { ...chain, links: chain.links.map((link) => (link.id === id ? change(link) : link)) };
+}
+
+function withAttempt(chain: Chain, id: LinkId, change: (attempt: Attempt) => Attempt): Chain {
+  if (!chain.attempts.some((attempt) => attempt.id === id)) return chain;
+  return { ...chain, attempts: chain.attempts.map((attempt) => (attempt.id === id ? change(attempt) : attempt)) };
+}
+
+/** Forgets the oldest proven links that nothing points to; what is not proven is never forgotten. */
+function forgetOldLinks(links: readonly Link[]): readonly Link[] {
+  const pointedTo = new Set(links.slice(-LINKS_KEPT).flatMap((link) => [link.tokenOf, link.parent]));
+  return links.filter(
+    (link, i) => i >= links.length - LINKS_KEPT || pointedTo.has(link.id) || link.status === 'received',
+  );
+}
+
+/** Whether a refusal says that the refresh token is dead, rather than: not now, or not by you. */
+export function isFatal(means: Meaning): boolean {
+  switch (means) {
+    case 'too_early':
+    case 'throttled':
+    case 'client_rejected':
+    case 'upstream_fault':
+    case 'storage_fault':
+      return false;
+    default:
+      return true;
+  }
+}
+
+export function publishedLink(chain: Chain): Link | null {
+  return chain.links.find((link) => link.id === chain.published) ?? null;
+}
+
+/** The newest link there is, by the order in which exchanges were started. */
+export function newestLink(chain: Chain): Link | null {
+  return chain.links.at(-1) ?? null;
+}
+
+/** Time for which the published access token is surely still good, in milliseconds; 0 when there is none. */
+export function accessTokenLeftMs(link: Link, now: Moment): number {
+  if (link.accessTokenLifeMs === null) return 0;
+  return Math.max(0, link.accessTokenLifeMs - elapsed(link.requestedAt, now).atMostMs);
+}

@@ -1,0 +1,40 @@
+/** Identifiers: a prefix that says what is named, and 26 characters that sort by time of making (the ULID layout). */
+import type { Instant } from './instant.ts';
+
+export type GrantId = `grt_${string}`;
+export type AppId = `app_${string}`;
+export type ApiKeyId = `key_${string}`;
+/** Names a link of a chain, and the exchange or authorization that made it. */
+export type LinkId = `lnk_${string}`;
+export type AuthorizationId = `aut_${string}`;
+
+/** Where a node's data folder is known by in histories and journals. */
+export type NodeId = string;
+
+const CROCKFORD = '0123456789abcdefghjkmnpqrstvwxyz';
+const TIME_CHARACTERS = 10;
+const CHANCE_BYTES = 16;
+
+/**
+ * A new identifier. `chance` must be 16 fresh random bytes; each gives one character (its low five bits).
+ */
+export function newId<P extends string>(prefix: P, now: Instant, chance: Uint8Array): `${P}_${string}` {
+  if (chance.length < CHANCE_BYTES) throw new Error(`newId needs ${CHANCE_BYTES} random bytes`);
+  let time = '';
+  for (let left = Math.floor(now), i = 0; i < TIME_CHARACTERS; i++, left = Math.floor(left / 32)) {
+    time = CROCKFORD.charAt(left % 32) + time;
+  }
+  let tail = '';
+  for (const byte of chance.subarray(0, CHANCE_BYTES)) tail += CROCKFORD.charAt(byte & 31);
+  return `${prefix}_${time}${tail}`;
+}
+
+const ID = /^(grt|app|key|lnk|aut)_[0-9a-hjkmnp-tv-z]{26}$/;
+
+/** Whether a text has the form of an identifier with this prefix. */
+export function isId<P extends string>(prefix: P, text: string): text is `${P}_${string}` {
+  return ID.test(text) && text.startsWith(`${prefix}_`);
+}
+
+/** The names a grant may have: lower case, as in `eol` or `acme.books`. */
+export const ALIAS = /^[a-z0-9][a-z0-9._-]{0,62}$/;

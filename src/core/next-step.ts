@@ -1,0 +1,236 @@
+/**
+ * What to do next for one chain. The same chain, policy and moment always give the same step.
+ *
+ * The rules for presenting a token again after a lost answer are, by class of policy:
+ *
+ * | class                        | may the same token be presented again?                                              |
+ * | ---------------------------- | ----------------------------------------------------------------------------------- |
+ * | durable                      | yes, with back-off                                                                  |
+ * | until-successor-used         | yes, with back-off, or once the provider's spacing has passed                       |
+ * | until-successor-used-within  | yes, from send + spacing on, then in short steps until send + timeout + window       |
+ * | window                       | while now - first use + margin is less than the window; then as one-time             |
+ * | last-n                       | while fewer than n presentations are unanswered; then as one-time                    |
+ * | one-time                     | yes: a second presentation is refused and does no harm                               |
+ * | one-time-revoking            | after a horizon, in which a request still on its way would have arrived              |
+ */
+import { type Attempt, type Chain, type Deferral, type Link, newestLink, publishedLink } from './chain.ts';
+import type { Diagnosis } from './diagnosis.ts';
+import { explain } from './explain.ts';
+import type { LinkId } from './id.ts';
+import { elapsed, type Moment } from './instant.ts';
+import { classOf, type PolicyClass, type RotationPolicy, rejectsReuse } from './rotation-policy.ts';
+
+/** Longest time from sending a request until its answer is given up. Longer than any provider was seen to take. */
+export const REQUEST_TIMEOUT_MS = 120_000;
+/** A request is sent within this time of its intent record, or not at all. */
+export const SEND_WITHIN_MS = 5_000;
+/** Time after which a request that is still on its way is taken to have arrived. */
+export const HORIZON_MS = 60_000;
+
+const MOST_SKEW_MS = 2_000;
+const MOST_RETRY_MARGIN_MS = 1_000;
+const MOST_RETRY_STEP_MS = 20_000;
+const BACKOFF_FIRST_MS = 1_000;
+const BACKOFF_MOST_MS = 60_000;
+
+export type Step =
+  /** Nothing can be done: no authorization yet, or ended. */
+  | { readonly step: 'none' }
+  /** An exchange is under way somewhere; its answer decides. */
+  | { readonly step: 'await'; readonly attempt: LinkId }
+  /** A link is durable and newer than what is published. */
+  | { readonly step: 'publish'; readonly link: LinkId }
+  /** Present the refresh token of this link, in `waitMs` milliseconds at the earliest (0: now). */
+  | { readonly step: 'exchange'; readonly present: LinkId; readonly waitMs: number; readonly because: Because }
+  /** Nothing is left that could be presented. */
+  | { readonly step: 'give_up'; readonly diagnosis: Diagnosis };
+
+/** next: an unused token. in_doubt: the same token again, its answer was lost. fallback: an older one, the newer is dead. */
+export type Because = 'next' | 'in_doubt' | 'fallback';
+
+export function nextStep(chain: Chain, policy: RotationPolicy, now: Moment): Step {
+  if (chain.end || chain.generation === 0) return { step: 'none' };
+  const unpublished = unpublishedLink(chain);
+  if (unpublished) return { step: 'publish', link: unpublished.id };
+  const open = chain.attempts.find((attempt) => attempt.lost === null);
+  if (open) return { step: 'await', attempt: open.id };
+  const choice = choose(chain, policy, now);
+  if (!choice) return { step: 'give_up', diagnosis: explain(chain, policy, now) };
+  return { step: 'exchange', ...choice, waitMs: Math.max(choice.waitMs, deferralLeftMs(chain, now)) };
+}
+
+/** The newest link, when it is not published yet. A late answer to an earlier exchange is never published. */
+export function unpublishedLink(chain: Chain): Link | null {
+  const newest = newestLink(chain);
+  return newest && newest.sequence > (publishedLink(chain)?.sequence ?? 0) ? newest : null;
+}
+
+interface Choice {
+  readonly present: LinkId;
+  readonly waitMs: number;
+  readonly because: Because;
+}
+
+/** The newest token that is not known to be dead and may be presented, now or later; older ones only after it. */
+function choose(chain: Chain, policy: RotationPolicy, now: Moment): Choice | null {
+  const tokens = chain.links.filter((link) => link.tokenOf === link.id && !link.refusal).toReversed();
+  for (const token of tokens) {
+    const lost = chain.attempts.filter((attempt) => attempt.presented === token.id);
+    const spacing = spacingLeftMs(chain, policy, now);
+    if (token.uses === 0) return { present: token.id, waitMs: spacing, because: 'next' };
+    if (lost.length > 0) {
+      const waitMs = retryWaitMs(token, lost, policy, now);
+      // Where no retry is allowed, presenting something older could only do more harm.
+      return waitMs === null ? null : { present: token.id, waitMs, because: 'in_doubt' };
+    }
+    if (classOf(policy).class === 'durable') return { present: token.id, waitMs: spacing, because: 'next' };
+    if (mayStillLive(token, chain, policy, now)) return { present: token.id, waitMs: spacing, because: 'fallback' };
+  }
+  return null;
+}
+
+/** Time until the provider's spacing allows an exchange, counted from the last answer, with a margin for skew. */
+export function spacingLeftMs(chain: Chain, policy: RotationPolicy, now: Moment): number {
+  const { minSpacingMs } = policy.pacing;
+  if (minSpacingMs === 0) return 0;
+  const margin = Math.min(MOST_SKEW_MS, slackMs(policy) / 15);
+  const left = chain.links.map((link) => minSpacingMs + margin - elapsed(link.receivedAt, now).atLeastMs);
+  return Math.max(0, ...left);
+}
+
+/**
+ * The time in which an exchange is neither too early nor too late: Exact Online 600 s - 570 s = 30 s. Margins are
+ * shares of it, so that a policy played at sixty times its speed keeps its proportions.
+ */
+function slackMs(policy: RotationPolicy): number {
+  const end = Math.min(
+    policy.overlap.windowMs || Number.POSITIVE_INFINITY,
+    policy.life.accessTokenMs ?? Number.POSITIVE_INFINITY,
+  );
+  return Math.max(0, end - policy.pacing.minSpacingMs);
+}
+
+/** Time until a token whose answer was lost may be presented again; null where it never may. */
+function retryWaitMs(token: Link, lost: readonly Attempt[], policy: RotationPolicy, now: Moment): number | null {
+  const rule = classOf(policy);
+  switch (rule.class) {
+    case 'durable':
+    case 'one-time':
+    case 'until-successor-used':
+      return inStepMs(lost, policy, now);
+    case 'until-successor-used-within':
+      return rejectsReuse(policy) || isWithin(rule.windowMs, token, now)
+        ? inStepMs(lost, policy, now)
+        : afterHorizonMs(lost, policy, now);
+    case 'window':
+      return isWithin(rule.windowMs, token, now) || rejectsReuse(policy)
+        ? inStepMs(lost, policy, now)
+        : afterHorizonMs(lost, policy, now);
+    case 'last-n':
+      return lost.length < rule.depth || rejectsReuse(policy)
+        ? inStepMs(lost, policy, now)
+        : afterHorizonMs(lost, policy, now);
+    case 'one-time-revoking':
+      return afterHorizonMs(lost, policy, now);
+  }
+}
+
+/** Whether a token is surely still inside a window that opened when it was first presented. */
+function isWithin(windowMs: number, token: Link, now: Moment): boolean {
+  const margin = Math.min(MOST_RETRY_MARGIN_MS, windowMs / 10);
+  return token.firstUsedAt === null || elapsed(token.firstUsedAt, now).atMostMs + margin < windowMs;
+}
+
+/**
+ * Where a retry does no harm: with back-off; and where the provider has a spacing, from the first send + spacing on,
+ * then in steps that fit into the provider's window whenever within it the lost request was processed.
+ */
+function inStepMs(lost: readonly Attempt[], policy: RotationPolicy, now: Moment): number {
+  const first = lost[0];
+  const last = lost.at(-1);
+  if (!first || !last) return 0;
+  const { minSpacingMs } = policy.pacing;
+  if (minSpacingMs === 0) return backoffMs(lost.length) - sinceEndMs(last, now);
+  const slack = slackMs(policy);
+  const margin = Math.min(MOST_RETRY_MARGIN_MS, slack / 30);
+  const spaced = minSpacingMs + margin - elapsed(first.startedAt, now).atLeastMs;
+  const stepped = lost.length > 1 ? retryStepMs(policy) - elapsed(last.startedAt, now).atLeastMs : 0;
+  return Math.max(0, spaced, stepped);
+}
+
+/** Exact Online: 20 s, so that eight tries cover every instant at which a request may have been processed. */
+function retryStepMs(policy: RotationPolicy): number {
+  return Math.min(MOST_RETRY_STEP_MS, (slackMs(policy) * 2) / 3);
+}
+
+/**
+ * Where a second presentation revokes everything, if the first one was processed: not before a request that is still
+ * on its way would have arrived. Never where it would also revoke other grants of the same account.
+ */
+function afterHorizonMs(lost: readonly Attempt[], policy: RotationPolicy, now: Moment): number | null {
+  if (policy.onReuse.refresh === 'revoke-client-user') return null;
+  const last = lost.at(-1);
+  if (!last) return 0;
+  return Math.max(0, HORIZON_MS * 2 ** (lost.length - 1) - sinceEndMs(last, now));
+}
+
+/** Time since an attempt surely no longer did anything on our side. */
+function sinceEndMs(attempt: Attempt, now: Moment): number {
+  if (!attempt.lost) return 0;
+  if (attempt.lost.reason !== 'crash') return elapsed(attempt.lost.at, now).atLeastMs;
+  return Math.max(0, elapsed(attempt.startedAt, now).atLeastMs - SEND_WITHIN_MS);
+}
+
+/** 1 s, 2 s, 4 s … 60 s. */
+export function backoffMs(count: number): number {
+  return Math.min(BACKOFF_MOST_MS, BACKOFF_FIRST_MS * 2 ** (count - 1));
+}
+
+/** Whether an answered token may be alive although a newer one was refused, and presenting it does no harm. */
+function mayStillLive(token: Link, chain: Chain, policy: RotationPolicy, now: Moment): boolean {
+  const rule: PolicyClass = classOf(policy);
+  const newer = chain.links.filter((link) => link.tokenOf === link.id && link.sequence > token.sequence);
+  const successorUsed = newer.some((link) => link.status === 'proven');
+  switch (rule.class) {
+    case 'durable':
+      return true;
+    case 'until-successor-used':
+      return !successorUsed;
+    case 'until-successor-used-within':
+    case 'window':
+      return isWithin(rule.windowMs, token, now) && !(policy.overlap.successorUnused && successorUsed);
+    case 'last-n':
+      return newer.length < rule.depth;
+    case 'one-time':
+    case 'one-time-revoking':
+      return false;
+  }
+}
+
+/** Time left of the chain's deferral. */
+export function deferralLeftMs(chain: Chain, now: Moment): number {
+  if (!chain.deferral) return 0;
+  return Math.max(0, chain.deferral.forMs - elapsed(chain.deferral.since, now).atLeastMs);
+}
+
+/** For how long to send nothing, in milliseconds. `retryAfterMs` is what the provider asked for, if it did. */
+export function deferralMs(
+  chain: Chain,
+  policy: RotationPolicy,
+  why: Deferral['why'],
+  retryAfterMs: number | null,
+): number {
+  const count = (chain.deferral?.count ?? 0) + 1;
+  switch (why) {
+    case 'too_early':
+      // In doubt, the end of a window may be near. Otherwise somebody else's exchange counts, and half a minute is soon.
+      if (chain.attempts.length > 0) return retryStepMs(policy);
+      return retryAfterMs ?? Math.max(BACKOFF_FIRST_MS, policy.pacing.minSpacingMs / 20) * 2 ** Math.min(count - 1, 5);
+    case 'client_rejected':
+      return Math.min(3_600_000, BACKOFF_MOST_MS * 2 ** (count - 1));
+    case 'throttled':
+    case 'upstream_unavailable':
+    case 'upstream_fault':
+      return Math.max(retryAfterMs ?? 0, backoffMs(count));
+  }
+}

@@ -1,0 +1,213 @@
+/**
+ * What the keeper offers to those around it (HTTP, command line, issuer). Implementations lie beside this file.
+ * Everything rejects with `EvergrantError` and nothing else, unless a programmer slipped.
+ */
+import type { ChainState, RecordedEvent } from '../core/chain.ts';
+import type { Diagnosis } from '../core/diagnosis.ts';
+import type { AppId, AuthorizationId, GrantId } from '../core/id.ts';
+import type { Instant } from '../core/instant.ts';
+import type { AccessToken, ClientSecret, RefreshToken, Secret } from '../core/secret.ts';
+import type { Page } from '../ports/store.ts';
+
+export interface Keeper {
+  readonly apps: Apps;
+  readonly grants: Grants;
+  readonly tokens: Tokens;
+  readonly authorizations: Authorizations;
+  /** Whether the store can be written to and chains in doubt were taken up. */
+  isReady(): Promise<boolean>;
+  /** How many grants are in each state. */
+  countStates(): Promise<Readonly<Partial<Record<ChainState, number>>>>;
+  /** No new work from now on; resolves once every exchange on the wire is kept, or after `drainMs`. */
+  drain(drainMs: number): Promise<void>;
+}
+
+export interface App {
+  readonly id: AppId;
+  readonly provider: string;
+  readonly clientId: string;
+  readonly name: string;
+  readonly variables: Readonly<Record<string, string>>;
+  readonly hasSecret: boolean;
+  readonly createdAt: Instant;
+}
+
+export interface NewApp {
+  readonly provider: string;
+  readonly clientId: string;
+  readonly clientSecret: ClientSecret | null;
+  readonly name?: string;
+  readonly variables?: Readonly<Record<string, string>>;
+}
+
+export interface Apps {
+  create(app: NewApp): Promise<App>;
+  get(id: string): Promise<App>;
+  list(page: PageQuery): Promise<Page<App>>;
+  update(id: string, change: { readonly name?: string; readonly clientSecret?: ClientSecret }): Promise<App>;
+  /** Refused with `in_use` while grants belong to it. */
+  remove(id: string): Promise<void>;
+}
+
+export interface PageQuery {
+  readonly limit: number;
+  readonly after: string | null;
+}
+
+export interface Account {
+  /** The account's lasting id at the provider. */
+  readonly subject: string;
+  readonly label: string | null;
+}
+
+export interface Grant {
+  readonly id: GrantId;
+  readonly alias: string;
+  readonly app: AppId;
+  readonly provider: string;
+  readonly owner: string | null;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly account: Account | null;
+  readonly scope: {
+    readonly requested: readonly string[];
+    readonly granted: readonly string[] | null;
+    readonly missing: readonly string[];
+  };
+  readonly state: ChainState;
+  readonly stateSince: Instant;
+  readonly accessTokenExpiresAt: Instant | null;
+  /** When the provider's spacing or a back-off allows the next exchange; null where nothing is waited for. */
+  readonly nextExchangeAt: Instant | null;
+  readonly expires: {
+    readonly idleAt: Instant | null;
+    readonly absoluteAt: Instant | null;
+    readonly earliestAt: Instant | null;
+  };
+  readonly generation: number;
+  readonly exchanges: number;
+  readonly diagnosis: Diagnosis | null;
+  readonly createdAt: Instant;
+}
+
+export interface NewGrant {
+  readonly app: string;
+  readonly alias: string;
+  readonly owner?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly scope?: readonly string[];
+}
+
+export interface ImportedGrant extends NewGrant {
+  readonly refreshToken: RefreshToken;
+  readonly accessToken?: AccessToken;
+  readonly expiresInMs?: number;
+  readonly obtainedAt?: Instant;
+  /** True (the default): exchanged at once, so that whatever held the token before cannot use it any more. */
+  readonly takeover: boolean;
+}
+
+export interface Grants {
+  /** A pending grant; `authorizations.begin` gives the link for a person. */
+  create(grant: NewGrant): Promise<Grant>;
+  /** A grant from a refresh token that was obtained elsewhere. Compared with every token ever held first. */
+  import(grant: ImportedGrant): Promise<Grant>;
+  /** By id or alias. */
+  get(idOrAlias: string): Promise<Grant>;
+  list(query: GrantQuery): Promise<Page<Grant>>;
+  update(
+    idOrAlias: string,
+    change: {
+      readonly alias?: string;
+      readonly owner?: string | null;
+      readonly labels?: Readonly<Record<string, string>>;
+    },
+  ): Promise<Grant>;
+  /** Ends it here: no token any more, state `revoked`. */
+  end(idOrAlias: string): Promise<Grant>;
+  history(idOrAlias: string, page: PageQuery): Promise<Page<RecordedEvent>>;
+}
+
+export interface GrantQuery extends PageQuery {
+  readonly state?: ChainState;
+  readonly provider?: string;
+  readonly app?: string;
+  readonly owner?: string;
+  /** `key=value` */
+  readonly label?: string;
+  /** Part of alias, owner or account label. */
+  readonly q?: string;
+}
+
+export interface LiveAccessToken {
+  readonly accessToken: AccessToken;
+  readonly expiresAt: Instant;
+  /** What is left of it right now. Infinity where the provider names no life. */
+  readonly leftMs: number;
+  readonly scope: string | null;
+}
+
+export interface TokenWish {
+  /** It must live at least this long. */
+  readonly minTtlMs: number;
+  /** How long to wait for one, at most. */
+  readonly waitMs: number;
+  /** base64url of the SHA-256 of an access token that the provider refused. */
+  readonly rejected?: string;
+}
+
+export interface Tokens {
+  /**
+   * A token served from memory: no write, no lock, no query. Null when there is none that lives long enough, or the
+   * grant is not in memory; then `get` does what is needed.
+   */
+  peek(idOrAlias: string, minTtlMs: number): LiveAccessToken | null;
+  get(idOrAlias: string, wish: TokenWish): Promise<LiveAccessToken>;
+  /** Exchanges now, where the provider's spacing allows it. */
+  refresh(idOrAlias: string): Promise<LiveAccessToken>;
+}
+
+/** What the page behind an authorization link shows before anything happens. */
+export interface AuthorizationView {
+  readonly id: AuthorizationId;
+  readonly grant: Grant;
+  readonly appName: string;
+  readonly providerName: string;
+  readonly scope: readonly string[];
+  readonly isRenewal: boolean;
+  readonly expiresAt: Instant;
+}
+
+export type AuthorizationOutcome =
+  | { readonly outcome: 'done'; readonly grant: Grant; readonly returnUrl: string | null; readonly joined: boolean }
+  | { readonly outcome: 'failed'; readonly reason: string; readonly remedy: string; readonly returnUrl: string | null };
+
+/** What a provider sent back through the browser. */
+export interface CallbackParameters {
+  readonly state: string | null;
+  readonly code: Secret<'authorization code'> | null;
+  readonly error: string | null;
+  readonly errorDescription: string | null;
+  readonly iss: string | null;
+}
+
+export interface Authorizations {
+  /** A link of Evergrant's own for a pending grant or a renewal: one use, ten minutes. `ticket` is its secret part. */
+  begin(
+    idOrAlias: string,
+    options: { readonly returnUrl?: string; readonly scope?: readonly string[] },
+  ): Promise<{ readonly id: AuthorizationId; readonly ticket: string; readonly expiresAt: Instant }>;
+  /** What to show for a ticket. */
+  view(ticket: string): Promise<AuthorizationView>;
+  /** The person clicked: uses up the ticket, binds the browser, and gives the provider's address to go to. */
+  open(
+    ticket: string,
+  ): Promise<{ readonly location: string; readonly browserCookie: string; readonly maxAgeMs: number }>;
+  /**
+   * The browser came back. Works only with the cookie of the browser that opened it; `null` for `--paste`, where the
+   * API key of the caller stands in for it and `ticket` names the authorization.
+   */
+  finish(callback: CallbackParameters, browserCookie: string | null): Promise<AuthorizationOutcome>;
+  /** Without a browser: the provider's address, and later the whole return URL. */
+  openWithoutBrowser(ticket: string): Promise<{ readonly location: string }>;
+  finishPasted(ticket: string, callback: CallbackParameters): Promise<AuthorizationOutcome>;
+}

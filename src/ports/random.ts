@@ -1,0 +1,4 @@
+/** Chance fit for secrets. */
+export interface Random {
+  bytes(count: number): Uint8Array;
+}

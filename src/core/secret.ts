@@ -10,6 +10,7 @@ export type SecretKind =
   | 'authorization code'
   | 'code verifier'
   | 'api key'
+  | 'id token'
   | 'answer of a token endpoint';
 
 export class Secret<K extends SecretKind = SecretKind> {

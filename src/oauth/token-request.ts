@@ -1,0 +1,133 @@
+/**
+ * Requests to a token endpoint: a code for tokens (RFC 6749 section 4.1.3), and a refresh token for new ones
+ * (section 6). Pure: the request is a value that someone else sends, once.
+ */
+import { EvergrantError } from '../core/errors.ts';
+import type { ClientSecret, RefreshToken, Secret } from '../core/secret.ts';
+
+/** What a token request depends on; every resolved provider has it. */
+export interface TokenEndpoint {
+  readonly tokenEndpoint: string;
+  /** Where refresh requests go, if not to the token endpoint. */
+  readonly refreshEndpoint: string | null;
+  readonly tokenEndpointAuthMethods: readonly ClientAuthenticationMethod[];
+  readonly tokenRequest: {
+    readonly format: 'form' | 'json';
+    /** Sent with a code. */
+    readonly parameters: Readonly<Record<string, string>>;
+    /** Sent with a refresh token. */
+    readonly refreshParameters: Readonly<Record<string, string>>;
+  };
+}
+
+type ClientAuthenticationMethod = 'client_secret_post' | 'client_secret_basic' | 'private_key_jwt' | 'none';
+
+/** The app as the provider knows it; a public client has no secret. */
+export interface ClientCredentials {
+  readonly clientId: string;
+  readonly clientSecret: ClientSecret | null;
+}
+
+export interface TokenRequest {
+  readonly method: 'POST';
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+export interface CodeExchange {
+  readonly code: Secret<'authorization code'>;
+  /** Exactly as it was in the authorization request (RFC 6749 section 4.1.3). */
+  readonly redirectUri: string;
+  /** Null where the provider has no PKCE. */
+  readonly codeVerifier: Secret<'code verifier'> | null;
+}
+
+/** A code for tokens. Throws `setting` where the app cannot authenticate in a way that the provider takes. */
+export function codeRequest(endpoint: TokenEndpoint, client: ClientCredentials, exchange: CodeExchange): TokenRequest {
+  return tokenRequest(endpoint, client, endpoint.tokenEndpoint, {
+    ...endpoint.tokenRequest.parameters,
+    grant_type: 'authorization_code',
+    code: exchange.code.reveal(),
+    redirect_uri: exchange.redirectUri,
+    ...(exchange.codeVerifier && { code_verifier: exchange.codeVerifier.reveal() }),
+  });
+}
+
+/**
+ * A refresh token for new tokens. No scope is sent: left out, it is what the owner granted (RFC 6749 section 6).
+ * Throws `setting` where the app cannot authenticate in a way that the provider takes.
+ */
+export function refreshRequest(
+  endpoint: TokenEndpoint,
+  client: ClientCredentials,
+  refreshToken: RefreshToken,
+): TokenRequest {
+  return tokenRequest(endpoint, client, refreshUrlOf(endpoint), {
+    ...endpoint.tokenRequest.refreshParameters,
+    grant_type: 'refresh_token',
+    refresh_token: refreshToken.reveal(),
+  });
+}
+
+/** Where refresh requests go: the address to open a connection to before one is sent. */
+export function refreshUrlOf(endpoint: TokenEndpoint): string {
+  return endpoint.refreshEndpoint ?? endpoint.tokenEndpoint;
+}
+
+function tokenRequest(
+  endpoint: TokenEndpoint,
+  client: ClientCredentials,
+  url: string,
+  parameters: Readonly<Record<string, string>>,
+): TokenRequest {
+  const authentication = authenticate(endpoint.tokenEndpointAuthMethods, client);
+  const all = { ...parameters, ...authentication.parameters };
+  const isJson = endpoint.tokenRequest.format === 'json';
+  return {
+    method: 'POST',
+    url,
+    headers: {
+      accept: 'application/json',
+      'content-type': isJson ? 'application/json' : 'application/x-www-form-urlencoded',
+      ...authentication.headers,
+    },
+    body: isJson ? JSON.stringify(all) : new URLSearchParams(all).toString(),
+  };
+}
+
+interface Authentication {
+  readonly parameters: Readonly<Record<string, string>>;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/**
+ * The first method of the provider that this app can use. Where the provider names none, it is `client_secret_basic`,
+ * which is what leaving it out means (RFC 8414 section 2).
+ */
+function authenticate(methods: readonly ClientAuthenticationMethod[], client: ClientCredentials): Authentication {
+  const { clientId, clientSecret } = client;
+  if (!clientSecret) return { parameters: { client_id: clientId }, headers: {} };
+  const offered = methods.length > 0 ? methods : ['client_secret_basic'];
+  const method = offered.find((one) => one !== 'private_key_jwt');
+  if (method === 'none') return { parameters: { client_id: clientId }, headers: {} };
+  if (method === 'client_secret_basic') {
+    return { parameters: {}, headers: { authorization: basic(clientId, clientSecret) } };
+  }
+  if (method === 'client_secret_post') {
+    return { parameters: { client_id: clientId, client_secret: clientSecret.reveal() }, headers: {} };
+  }
+  throw new EvergrantError('setting', 'The provider takes only private_key_jwt, which is not supported.', {
+    remedy: 'Allow client_secret_post or client_secret_basic for this app at the provider, and in its file.',
+  });
+}
+
+/** RFC 6749 section 2.3.1: both parts are form-encoded before they are joined, so a colon in the id does no harm. */
+function basic(clientId: string, clientSecret: ClientSecret): string {
+  const pair = `${formEncode(clientId)}:${formEncode(clientSecret.reveal())}`;
+  return `Basic ${Buffer.from(pair).toString('base64')}`;
+}
+
+function formEncode(text: string): string {
+  return new URLSearchParams({ x: text }).toString().slice('x='.length);
+}

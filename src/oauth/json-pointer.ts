@@ -1,4 +1,5 @@
 /** JSON Pointer (RFC 6901): names one value inside a JSON answer, as in `/d/results/0/UserID`. */
+import { isObject } from './json.ts';
 
 const POINTER = /^(\/([^~/]|~[01])*)*$/;
 
@@ -23,8 +24,4 @@ export function readPointer(document: unknown, pointer: string): unknown {
     value = value[segment];
   }
   return value;
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null;
 }

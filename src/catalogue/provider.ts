@@ -59,6 +59,20 @@ export interface Provider {
   } | null;
   readonly policy: RotationPolicy;
   readonly errors: readonly ProviderError[];
+  /** Where each figure of the file comes from; left out where a provider was not read from a file. */
+  readonly facts?: readonly Fact[];
+}
+
+/** Where one figure comes from, and how well it is known. */
+export interface Fact {
+  /** The place in the file, as in `/policy/pacing/min_spacing`. */
+  readonly about: JsonPointer;
+  readonly source: string;
+  /** The day on which the source was read, as in `2026-11-21`. */
+  readonly seen: string;
+  /** documented: by the vendor; observed: in issue threads and public code; inferred; unverified: from memory. */
+  readonly grade: 'documented' | 'observed' | 'inferred' | 'unverified';
+  readonly note?: string | undefined;
 }
 
 export interface ProviderVariable {

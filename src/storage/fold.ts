@@ -1,0 +1,82 @@
+/** What one event does to a stored chain, and which rows follow from it: the same for every store. Pure. */
+import { apply, type Chain, type ChainEvent, type ChainEventWithoutAnswer } from '../core/chain.ts';
+import type { LinkId } from '../core/id.ts';
+import { unpublishedLink } from '../core/next-step.ts';
+import type { Fingerprint, Sealed } from '../core/secret.ts';
+import type { StoredChain } from '../ports/store.ts';
+
+/**
+ * What the store knows of a link. `joined`: it is or was part of the chain. `orphan`: it was received, but its parent
+ * is not in the chain (a store restored from an older backup); it joins once its parent does.
+ */
+export type Seen = 'joined' | 'orphan' | null;
+
+export interface Folded extends StoredChain {
+  /** What the history shows of it; null where it shows nothing new. */
+  readonly recorded: ChainEventWithoutAnswer | null;
+  readonly answer: { readonly link: LinkId; readonly sealed: Sealed } | null;
+  readonly holder: {
+    readonly link: LinkId;
+    readonly fingerprint: Fingerprint;
+    readonly seen: Exclude<Seen, null>;
+  } | null;
+  /** Links whose answers go now. */
+  readonly wiped: readonly LinkId[];
+  /** Answers of orphans go too: a new authorization or the end of the grant makes them useless. */
+  readonly wipesOrphans: boolean;
+}
+
+export function fold(before: StoredChain, event: ChainEvent, seen: Seen): Folded {
+  const recorded = withoutAnswer(event);
+  const isJoinedAlready = seen === 'joined';
+  const chain = isJoinedAlready ? before.chain : apply(before.chain, recorded);
+  const isRepeated = isJoinedAlready || (seen === 'orphan' && chain === before.chain);
+  return {
+    version: isRepeated ? before.version : before.version + 1,
+    chain,
+    recorded: isRepeated || isRepeatedDeferral(before.chain, event) ? null : recorded,
+    ...kept(chain, event, isJoinedAlready),
+    wiped: before.chain.links.filter((link) => !holds(chain, link.id)).map((link) => link.id),
+    wipesOrphans: event.type === 'ended' || (event.type === 'authorized' && chain !== before.chain),
+  };
+}
+
+function kept(chain: Chain, event: ChainEvent, isJoinedAlready: boolean): Pick<Folded, 'answer' | 'holder'> {
+  if (event.type !== 'received' && event.type !== 'authorized') return { answer: null, holder: null };
+  const { id } = event.link;
+  const link = chain.links.find((one) => one.id === id);
+  // The answer of a link that left the chain was wiped and stays so; an orphan's is kept, for it may be the live one.
+  const keepsAnswer = link !== undefined || (!isJoinedAlready && chain.end?.kind !== 'revoked');
+  const fingerprint = link?.fingerprint ?? event.link.fingerprint;
+  const holds = link !== undefined || isJoinedAlready ? 'joined' : 'orphan';
+  return {
+    answer: keepsAnswer ? { link: id, sealed: event.answer } : null,
+    holder: fingerprint === null ? null : { link: id, fingerprint, seen: holds },
+  };
+}
+
+function holds(chain: Chain, id: LinkId): boolean {
+  return chain.links.some((link) => link.id === id);
+}
+
+/** A provider that is away for a night would fill the history with one sentence. */
+function isRepeatedDeferral(before: Chain, event: ChainEvent): boolean {
+  return event.type === 'deferred' && before.deferral?.why === event.deferral.why;
+}
+
+function withoutAnswer(event: ChainEvent): ChainEventWithoutAnswer {
+  if (event.type !== 'received' && event.type !== 'authorized') return event;
+  const { answer: _, ...rest } = event;
+  return rest;
+}
+
+/** Whether a start must take this chain up: something was under way when the process ended. */
+export function isUnsettled(chain: Chain): boolean {
+  if (chain.attempts.some((attempt) => attempt.lost === null)) return true;
+  return chain.end === null && (chain.attempts.length > 0 || unpublishedLink(chain) !== null);
+}
+
+/** The link that an event brings an answer for; null for other events. */
+export function linkOf(event: ChainEvent): LinkId | null {
+  return event.type === 'received' || event.type === 'authorized' ? event.link.id : null;
+}

@@ -1,0 +1,246 @@
+/**
+ * A store in memory, for simulations and tests: the same behaviour as the durable ones, and nothing survives.
+ *
+ * States: open, then closed; a closed store rejects everything.
+ */
+import { type ChainState, EMPTY_CHAIN, type RecordedEvent, stateOf } from '../../core/chain.ts';
+import type { GrantId, LinkId } from '../../core/id.ts';
+import type { Fingerprint, Sealed } from '../../core/secret.ts';
+import type {
+  Chains,
+  Holder,
+  Page,
+  RecordKind,
+  Records,
+  Store,
+  StoredChain,
+  StoredRecord,
+  Taken,
+  Term,
+} from '../../ports/store.ts';
+import { type Folded, fold, isUnsettled, linkOf, type Seen } from '../fold.ts';
+
+interface ChainRow extends StoredChain {
+  readonly events: RecordedEvent[];
+  readonly answers: Map<LinkId, Sealed>;
+}
+
+interface RecordRow extends StoredRecord {
+  readonly terms: readonly Term[];
+}
+
+interface FingerprintRow extends Holder {
+  readonly fingerprint: Fingerprint;
+  readonly seen: Exclude<Seen, null>;
+}
+
+class Tables {
+  readonly chains = new Map<GrantId, ChainRow>();
+  /** By grant and link. */
+  readonly fingerprints = new Map<string, FingerprintRow>();
+  readonly holders = new Map<Fingerprint, FingerprintRow[]>();
+  readonly records = new Map<RecordKind, Map<string, RecordRow>>();
+  /** Ids by kind, name and value of a unique term. */
+  readonly uniques = new Map<string, string>();
+  /** Grants with something under way. */
+  readonly unsettled = new Set<GrantId>();
+  isOpen = true;
+
+  check(): void {
+    if (!this.isOpen) throw new Error('The store is closed');
+  }
+
+  kind(kind: RecordKind): Map<string, RecordRow> {
+    const rows = this.records.get(kind) ?? new Map<string, RecordRow>();
+    this.records.set(kind, rows);
+    return rows;
+  }
+
+  chain(grant: GrantId): ChainRow {
+    return this.chains.get(grant) ?? { version: 0, chain: EMPTY_CHAIN, events: [], answers: new Map() };
+  }
+}
+
+export function createMemoryStore(): Store {
+  const tables = new Tables();
+  return {
+    chains: chainsIn(tables),
+    records: recordsIn(tables),
+    check: async () => tables.check(),
+    close: async () => {
+      tables.isOpen = false;
+    },
+  };
+}
+
+function chainsIn(tables: Tables): Chains {
+  return {
+    async read(grant) {
+      tables.check();
+      const { version, chain } = tables.chain(grant);
+      return { version, chain };
+    },
+    async append(grant, expected, event) {
+      tables.check();
+      const row = tables.chain(grant);
+      const { version, chain } = row;
+      if (expected !== 'any' && expected !== version) return { outcome: 'conflict', version, chain };
+      const link = linkOf(event);
+      const seen = link === null ? null : (tables.fingerprints.get(`${grant} ${link}`)?.seen ?? null);
+      const folded = fold({ version, chain }, event, seen);
+      keep(tables, grant, row, folded);
+      return { outcome: 'appended', version: folded.version, chain: folded.chain };
+    },
+    async answer(grant, link) {
+      tables.check();
+      return tables.chain(grant).answers.get(link) ?? null;
+    },
+    async holders(fingerprint) {
+      tables.check();
+      return (tables.holders.get(fingerprint) ?? []).map(({ grant, link }) => ({ grant, link }));
+    },
+    async history(grant, { limit, after }) {
+      tables.check();
+      const before = after === null ? Number.POSITIVE_INFINITY : Number(after);
+      const items = tables.chain(grant).events.filter((one) => one.version < before);
+      return page(items.toReversed(), limit, (one) => String(one.version));
+    },
+    async unsettled() {
+      tables.check();
+      return [...tables.unsettled].toSorted();
+    },
+    async count() {
+      tables.check();
+      const counts: Partial<Record<ChainState, number>> = {};
+      for (const id of tables.kind('grant').keys()) {
+        const state = stateOf(tables.chain(id as GrantId).chain);
+        counts[state] = (counts[state] ?? 0) + 1;
+      }
+      return counts;
+    },
+  };
+}
+
+function keep(tables: Tables, grant: GrantId, row: ChainRow, folded: Folded): void {
+  const { version, chain, recorded, answer, holder } = folded;
+  if (holder) keepHolder(tables, { ...holder, grant });
+  if (version === 0) return;
+  if (recorded) row.events.push({ version, event: recorded });
+  for (const link of folded.wiped) row.answers.delete(link);
+  if (folded.wipesOrphans) row.answers.clear();
+  if (answer) row.answers.set(answer.link, answer.sealed);
+  tables.chains.set(grant, { ...row, version, chain });
+  if (isUnsettled(chain)) tables.unsettled.add(grant);
+  else tables.unsettled.delete(grant);
+}
+
+function keepHolder(tables: Tables, row: FingerprintRow): void {
+  const key = `${row.grant} ${row.link}`;
+  const old = tables.fingerprints.get(key);
+  tables.fingerprints.set(key, row);
+  if (old)
+    tables.holders.set(
+      old.fingerprint,
+      (tables.holders.get(old.fingerprint) ?? []).filter((one) => one !== old),
+    );
+  tables.holders.set(row.fingerprint, [...(tables.holders.get(row.fingerprint) ?? []), row]);
+}
+
+function recordsIn(tables: Tables): Records {
+  return {
+    async insert(kind, id, body, terms) {
+      tables.check();
+      const rows = tables.kind(kind);
+      if (rows.has(id)) return { outcome: 'taken', term: { name: 'id', value: id, unique: true }, by: id };
+      const taken = takenTerm(tables, kind, id, terms);
+      if (taken) return taken;
+      put(tables, kind, { id, version: 1, body, terms: ownTerms(kind, terms) });
+      return { outcome: 'written', version: 1 };
+    },
+    async update(kind, id, version, body, terms) {
+      tables.check();
+      const rows = tables.kind(kind);
+      if (rows.get(id)?.version !== version) return { outcome: 'stale' };
+      const taken = takenTerm(tables, kind, id, terms);
+      if (taken) return taken;
+      put(tables, kind, { id, version: version + 1, body, terms: ownTerms(kind, terms) });
+      return { outcome: 'written', version: version + 1 };
+    },
+    async remove(kind, id) {
+      tables.check();
+      forgetUniques(tables, kind, id);
+      if (!tables.kind(kind).delete(id)) return false;
+      if (kind === 'grant') {
+        tables.chains.delete(id as GrantId);
+        tables.unsettled.delete(id as GrantId);
+      }
+      return true;
+    },
+    async get(kind, id) {
+      tables.check();
+      return shown(tables.kind(kind).get(id));
+    },
+    async find(kind, name, value) {
+      tables.check();
+      const id = tables.uniques.get(uniqueKey(kind, { name, value }));
+      return id === undefined ? null : shown(tables.kind(kind).get(id));
+    },
+    async list(kind, { terms = [], limit, after }) {
+      tables.check();
+      const rows = [...tables.kind(kind).values()].filter(
+        (row) => (after === null || row.id > after) && hasAll(tables, kind, row, terms),
+      );
+      const sorted = rows
+        .toSorted((a, b) => (a.id < b.id ? -1 : 1))
+        .map(({ id, version, body }) => ({ id, version, body }));
+      return page(sorted, limit, (one) => one.id);
+    },
+  };
+}
+
+/** The state of a grant is the store's own term. */
+function ownTerms(kind: RecordKind, terms: readonly Term[]): readonly Term[] {
+  return kind === 'grant' ? terms.filter((term) => term.name !== 'state') : terms;
+}
+
+function hasAll(tables: Tables, kind: RecordKind, row: RecordRow, terms: readonly Term[]): boolean {
+  return terms.every(({ name, value }) =>
+    kind === 'grant' && name === 'state'
+      ? stateOf(tables.chain(row.id as GrantId).chain) === value
+      : row.terms.some((term) => term.name === name && term.value === value),
+  );
+}
+
+function put(tables: Tables, kind: RecordKind, row: RecordRow): void {
+  forgetUniques(tables, kind, row.id);
+  tables.kind(kind).set(row.id, row);
+  for (const term of row.terms) if (term.unique) tables.uniques.set(uniqueKey(kind, term), row.id);
+}
+
+function forgetUniques(tables: Tables, kind: RecordKind, id: string): void {
+  for (const term of tables.kind(kind).get(id)?.terms ?? []) {
+    if (term.unique) tables.uniques.delete(uniqueKey(kind, term));
+  }
+}
+
+function uniqueKey(kind: RecordKind, term: Pick<Term, 'name' | 'value'>): string {
+  return JSON.stringify([kind, term.name, term.value]);
+}
+
+function takenTerm(tables: Tables, kind: RecordKind, id: string, terms: readonly Term[]): Taken | null {
+  for (const term of terms) {
+    const by = term.unique ? tables.uniques.get(uniqueKey(kind, term)) : undefined;
+    if (by !== undefined && by !== id) return { outcome: 'taken', term, by };
+  }
+  return null;
+}
+
+function shown(row: RecordRow | undefined): StoredRecord | null {
+  return row ? { id: row.id, version: row.version, body: row.body } : null;
+}
+
+function page<T>(items: readonly T[], limit: number, cursor: (item: T) => string): Page<T> {
+  const shownItems = items.slice(0, limit);
+  const last = shownItems.at(-1);
+  return { items: shownItems, next: items.length > limit && last !== undefined ? cursor(last) : null };
+}

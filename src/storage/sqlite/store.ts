@@ -1,0 +1,56 @@
+/**
+ * The store in one SQLite file, for one server. It is synchronous on purpose: a commit is one fsync, and while it
+ * lasts nothing else of this process may see a half-made change.
+ *
+ * States: open, then closed; a closed store rejects everything.
+ */
+import type { Store } from '../../ports/store.ts';
+import { chainsIn } from './chains.ts';
+import { openDatabase, Statement, text } from './database.ts';
+import { recordsIn } from './records.ts';
+
+/** Few values about the database itself. */
+export interface Meta {
+  get(name: string): string | null;
+  set(name: string, value: string): void;
+}
+
+export interface SqliteStore extends Store {
+  readonly meta: Meta;
+}
+
+/** Opens the file, or makes it. Throws `setting` when it is not fit to keep tokens. */
+export function openSqliteStore(file: string): SqliteStore {
+  const db = openDatabase(file);
+  const meta = metaIn(new Statement(db, 'SELECT value FROM meta WHERE name = ?'), new Statement(db, UPSERT));
+  const checked = new Statement(db, CHECK);
+  return {
+    chains: chainsIn(db),
+    records: recordsIn(db),
+    meta,
+    async check() {
+      checked.run();
+    },
+    async close() {
+      if (db.isOpen) db.close();
+    },
+  };
+}
+
+const UPSERT = 'INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value';
+
+/** A real write: a database that can only be read, or a full disk, is not ready. */
+const CHECK = `INSERT INTO meta (name, value) VALUES ('checks', '1')
+  ON CONFLICT (name) DO UPDATE SET value = CAST(value AS INTEGER) + 1`;
+
+function metaIn(read: Statement, write: Statement): Meta {
+  return {
+    get(name) {
+      const row = read.first(name);
+      return row ? text(row, 'value') : null;
+    },
+    set(name, value) {
+      write.run(name, value);
+    },
+  };
+}

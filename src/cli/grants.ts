@@ -1,0 +1,142 @@
+/** `evergrant grants …`: looks after grants. */
+import { Command } from 'commander';
+import { now } from '../client/time.ts';
+import { type Api, items, withApi } from './api.ts';
+import { renewAndWait } from './authorize.ts';
+import { exchanged, grantPage, grantTable, historyLine } from './grant-view.ts';
+import { asObject, type Json, objects, text } from './json.ts';
+import { apiCommand } from './options.ts';
+import { print, printJson, say } from './output.ts';
+import { usageError } from './problem.ts';
+import { confirm } from './prompt.ts';
+
+interface JsonOption {
+  readonly json?: boolean;
+}
+
+export function command(): Command {
+  return new Command('grants')
+    .description('Look after grants')
+    .addCommand(listCommand())
+    .addCommand(named('show', 'Show one grant and its chain', show))
+    .addCommand(named('history', 'Print what happened to a grant, newest first', history))
+    .addCommand(renewCommand())
+    .addCommand(named('refresh', "Exchange now, if the provider's spacing allows it", refresh))
+    .addCommand(removeCommand());
+}
+
+function named(name: string, about: string, action: (grant: string, options: JsonOption) => Promise<void>): Command {
+  return apiCommand(name, about).argument('<grant>', 'alias or id').action(action);
+}
+
+/** The address of a grant in the API. */
+function grantPath(grant: string): string {
+  return `/v1/grants/${encodeURIComponent(grant)}`;
+}
+
+const FILTERS = ['state', 'provider', 'owner', 'label', 'q'] as const;
+type ListOptions = JsonOption & Readonly<Partial<Record<(typeof FILTERS)[number], string>>>;
+
+function listCommand(): Command {
+  return apiCommand('list', 'List grants')
+    .option('--state <STATE>', 'only those in this state')
+    .option('--provider <ID>', 'only those at this provider')
+    .option('--owner <OWNER>', 'only those of this owner')
+    .option('--label <KEY=VALUE>', 'only those with this label')
+    .option('-q, --q <TEXT>', 'only those with this text in alias, owner or account')
+    .action(list);
+}
+
+async function list(options: ListOptions): Promise<void> {
+  const query = Object.fromEntries(FILTERS.flatMap((name) => (options[name] ? [[name, options[name]]] : [])));
+  const grants = await withApi({ ...options }, 'none', (api) => Array.fromAsync(items(api, '/v1/grants', query)));
+  if (options.json) for (const grant of grants) printJson(grant);
+  else if (grants.length > 0) print(grantTable(grants, now()));
+  else say('No grants. Make one: evergrant connect PROVIDER');
+}
+
+async function show(grant: string, options: JsonOption): Promise<void> {
+  const [found, events] = await withApi({ ...options }, 'none', async (api) => {
+    const one = asObject(await api.call('GET', grantPath(grant)));
+    if (options.json) return [one, []];
+    const page = asObject(await api.call('GET', `${grantPath(grant)}/history?limit=50`));
+    return [one, objects(page.items)];
+  });
+  if (options.json) printJson(found);
+  else print(grantPage(found, events, now()));
+}
+
+async function history(grant: string, options: JsonOption): Promise<void> {
+  await withApi({ ...options }, 'none', async (api) => {
+    for await (const entry of items(api, `${grantPath(grant)}/history`)) {
+      if (options.json) printJson(entry);
+      else print(historyLine(entry));
+    }
+  });
+}
+
+interface RenewOptions extends JsonOption {
+  readonly broken?: boolean;
+  readonly paste?: boolean;
+}
+
+function renewCommand(): Command {
+  return apiCommand('renew', 'Authorize a grant anew: prints the link, waits, prints the grant')
+    .argument('[grant]', 'alias or id')
+    .option('--broken', 'walk through all grants that need a person')
+    .option('--paste', 'without a browser here: paste the address that the browser ends at')
+    .action(renew);
+}
+
+async function renew(grant: string | undefined, options: RenewOptions): Promise<void> {
+  if ((grant === undefined) !== (options.broken === true)) {
+    throw usageError('Name one grant, or give --broken.', 'evergrant grants renew ALIAS');
+  }
+  await withApi({ ...options }, 'callback', async (api) => {
+    const grants = grant === undefined ? await brokenGrants(api) : [grant];
+    for (const [i, one] of grants.entries()) {
+      if (grants.length > 1) say(`${i + 1} of ${grants.length}: ${one}`);
+      printGrant(await renewAndWait(api, one, options), options);
+    }
+  });
+}
+
+async function brokenGrants(api: Api): Promise<readonly string[]> {
+  const broken = await Array.fromAsync(items(api, '/v1/grants', { state: 'broken' }));
+  if (broken.length === 0) say('No grant needs a person.');
+  return broken.map((grant) => text(grant, 'alias'));
+}
+
+/** A grant that was just made or renewed. */
+export function printGrant(grant: Json, options: JsonOption): void {
+  if (options.json) printJson(grant);
+  else print(grantPage(grant, [], now()));
+}
+
+async function refresh(grant: string, options: JsonOption): Promise<void> {
+  const answer = await withApi({ ...options }, 'none', (api) => api.call('POST', `${grantPath(grant)}/refresh`, {}));
+  // Who wants the token asks for it by name: `evergrant token`.
+  const { access_token: _, ...rest } = asObject(answer);
+  if (options.json) printJson({ grant, ...rest });
+  else print(exchanged(grant, rest));
+}
+
+interface RemoveOptions extends JsonOption {
+  readonly yes?: boolean;
+}
+
+function removeCommand(): Command {
+  return apiCommand('remove', 'End a grant: no token any more')
+    .argument('<grant>', 'alias or id')
+    .option('--yes', 'do not ask')
+    .action(remove);
+}
+
+async function remove(grant: string, options: RemoveOptions): Promise<void> {
+  if (!options.yes && !(await confirm(`This ends ${grant} for good.`))) {
+    throw usageError('Nothing was removed.', 'Answer yes, or give --yes.');
+  }
+  const ended = await withApi({ ...options }, 'none', (api) => api.call('DELETE', grantPath(grant)));
+  if (options.json) printJson(ended ?? { grant, state: 'revoked' });
+  else print(`${grant}: ended.`);
+}

@@ -95,6 +95,8 @@ export interface Deferral {
 
 export interface Chain {
   readonly generation: number;
+  /** When the present generation was authorized; null before the first. */
+  readonly authorizedAt: Moment | null;
   /** Exchanges that gave tokens, over all generations. */
   readonly exchanges: number;
   readonly nextSequence: number;
@@ -110,6 +112,7 @@ export interface Chain {
 
 export const EMPTY_CHAIN: Chain = {
   generation: 0,
+  authorizedAt: null,
   exchanges: 0,
   nextSequence: 1,
   links: [],
@@ -165,6 +168,8 @@ export type ChainEvent =
       readonly at: Moment;
       readonly link: ReceivedLink;
       readonly parent: LinkId;
+      /** The sequence of its attempt, which the chain may have let go by now. */
+      readonly sequence: number;
       readonly answer: Sealed;
     }
   /** The provider said no to this attempt. */
@@ -217,7 +222,7 @@ function fold(chain: Chain, event: ChainEventWithoutAnswer): Chain {
         lost: { at: event.at, reason: event.reason, said: event.said },
       }));
     case 'received':
-      return receive(chain, event.link, event.parent);
+      return receive(chain, event);
     case 'refused':
       return refuse(chain, event);
     case 'published':
@@ -252,6 +257,7 @@ function authorize(chain: Chain, received: ReceivedLink & { fingerprint: Fingerp
   return {
     ...EMPTY_CHAIN,
     generation: link.generation,
+    authorizedAt: received.receivedAt,
     exchanges: chain.exchanges,
     nextSequence: link.sequence + 1,
     links: [link],
@@ -283,11 +289,10 @@ function forgetAttempt(chain: Chain, id: LinkId): Chain {
   return { ...unused, attempts: chain.attempts.filter((one) => one !== attempt) };
 }
 
-function receive(chain: Chain, received: ReceivedLink, parentId: LinkId): Chain {
+function receive(chain: Chain, event: Omit<ChainEvent & { type: 'received' }, 'answer'>): Chain {
+  const { link: received, parent: parentId, sequence } = event;
   const parent = chain.links.find((link) => link.id === parentId);
-  const attempt = chain.attempts.find((one) => one.id === received.id);
   if (!parent || chain.end?.kind === 'revoked' || chain.links.some((link) => link.id === received.id)) return chain;
-  const sequence = attempt?.sequence ?? chain.nextSequence;
   const isSameToken = received.fingerprint === null || received.fingerprint === parent.fingerprint;
   const link: Link = {
     ...received,
@@ -309,7 +314,7 @@ function receive(chain: Chain, received: ReceivedLink, parentId: LinkId): Chain 
     nextSequence: Math.max(chain.nextSequence, sequence + 1),
     links: forgetOldLinks(links.toSorted((a, b) => a.sequence - b.sequence)),
     // What earlier attempts left open no longer matters once a later one is answered.
-    attempts: chain.attempts.filter((one) => one !== attempt && (one.sequence > sequence || one.lost === null)),
+    attempts: chain.attempts.filter((one) => one.id !== received.id && (one.sequence > sequence || one.lost === null)),
     deferral: null,
     end: null,
   };

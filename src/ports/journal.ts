@@ -12,6 +12,9 @@ export interface JournalRecord {
   /** The exchange or authorization that was answered. */
   readonly link: LinkId;
   readonly purpose: 'exchange' | 'authorization';
+  /** Of an exchange: the link whose token was presented, and the place of the attempt in its chain. */
+  readonly presented: LinkId | null;
+  readonly sequence: number | null;
   readonly node: NodeId;
   readonly requestedAt: Moment;
   readonly receivedAt: Moment;

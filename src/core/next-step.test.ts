@@ -1,0 +1,262 @@
+import { describe, expect, test } from 'vitest';
+import { apply, type Chain, type ChainEventWithoutAnswer, EMPTY_CHAIN, type LossReason } from './chain.ts';
+import type { Meaning } from './diagnosis.ts';
+import type { LinkId } from './id.ts';
+import type { Instant, Moment } from './instant.ts';
+import { nextStep } from './next-step.ts';
+import { POLICIES } from './policies.fixture.ts';
+import { classOf, type RotationPolicy, UNKNOWN_POLICY } from './rotation-policy.ts';
+import type { Fingerprint } from './secret.ts';
+
+const moment = (seconds: number, boot = 'b'): Moment => ({
+  at: (seconds * 1000) as Instant,
+  boot,
+  uptimeMs: seconds * 1000,
+});
+const said = { status: 400, error: 'e', description: 'd' };
+
+/** A story in seconds, told in the order it happens. The sequence follows the exchanges that were started. */
+class Story {
+  chain: Chain = EMPTY_CHAIN;
+  readonly #sequences = new Map<string, number>();
+
+  authorized(id: string, s: number): this {
+    return this.#add({ type: 'authorized', at: moment(s), by: 'code', link: this.#link(id, s) });
+  }
+  started(id: string, presented: string, s: number): this {
+    this.#sequences.set(id, this.chain.nextSequence);
+    const attempt = { id: id as LinkId, presented: presented as LinkId, node: 'n', run: 'r' };
+    return this.#add({ type: 'started', at: moment(s), ...attempt });
+  }
+  received(id: string, parent: string, s: number): this {
+    const sequence = this.#sequences.get(id) ?? 0;
+    return this.#add({ type: 'received', at: moment(s), link: this.#link(id, s), parent: parent as LinkId, sequence });
+  }
+  published(id: string, s: number): this {
+    return this.#add({ type: 'published', at: moment(s), link: id as LinkId });
+  }
+  proven(id: string, s: number): this {
+    return this.#add({ type: 'proven', at: moment(s), link: id as LinkId });
+  }
+  lost(id: string, s: number, reason: LossReason = 'no_answer'): this {
+    return this.#add({ type: 'lost', at: moment(s), id: id as LinkId, reason, said: null });
+  }
+  refused(id: string, s: number, means: Meaning): this {
+    return this.#add({ type: 'refused', at: moment(s), id: id as LinkId, means, said });
+  }
+  deferred(s: number, forMs: number): this {
+    return this.#add({ type: 'deferred', at: moment(s), deferral: { why: 'upstream_unavailable', forMs, said: null } });
+  }
+
+  next(policy: RotationPolicy, s: number, boot?: string) {
+    return nextStep(this.chain, policy, moment(s, boot));
+  }
+
+  #link(id: string, s: number) {
+    return {
+      id: id as LinkId,
+      fingerprint: `fp-${id}` as Fingerprint,
+      node: 'n',
+      requestedAt: moment(s),
+      receivedAt: moment(s),
+      accessTokenLifeMs: 600_000,
+      scope: null,
+    };
+  }
+  #add(event: ChainEventWithoutAnswer): this {
+    this.chain = apply(this.chain, event);
+    return this;
+  }
+}
+
+/** A chain that was authorized at 0 s and published. */
+const held = () => new Story().authorized('A', 0).published('A', 0);
+const { exact, durable, window60s, untilSuccessorUsed, lastThree, oneTime, oneTimeRevoking, revokingAccount } =
+  POLICIES;
+
+describe('the class of a policy', () => {
+  test.each([
+    ['durable', durable],
+    ['window', window60s],
+    ['until-successor-used', untilSuccessorUsed],
+    ['until-successor-used-within', exact],
+    ['last-n', lastThree],
+    ['one-time', oneTime],
+    ['one-time-revoking', oneTimeRevoking],
+  ] as const)('is %s', (name, policy) => {
+    expect(classOf(policy).class).toBe(name);
+  });
+
+  test('of a provider of which nothing is known is the strictest', () => {
+    expect(classOf(UNKNOWN_POLICY)).toEqual({ class: 'one-time-revoking' });
+  });
+});
+
+describe('an untroubled chain', () => {
+  test('publishes what it received before anything else [S85]', () => {
+    expect(new Story().authorized('A', 0).next(exact, 1)).toEqual({ step: 'publish', link: 'A' });
+  });
+
+  test('presents its newest token, and at Exact Online never within 570 seconds of the last answer [S25]', () => {
+    expect(held().next(exact, 0)).toMatchObject({ step: 'exchange', present: 'A', because: 'next', waitMs: 572_000 });
+    expect(held().next(exact, 571)).toMatchObject({ waitMs: 1_000 });
+    expect(held().next(exact, 572)).toMatchObject({ waitMs: 0 });
+    expect(held().next(oneTime, 0)).toMatchObject({ waitMs: 0 });
+  });
+
+  test('keeps the spacing when the clock was set forth [S25]', () => {
+    const jumped: Moment = { at: 3_600_000 as Instant, boot: 'b', uptimeMs: 10_000 };
+    expect(nextStep(held().chain, exact, jumped)).toMatchObject({ waitMs: 562_000 });
+  });
+
+  test('keeps the spacing across a restart of the machine, and in full when its clock went back [S25]', () => {
+    expect(held().next(exact, 100, 'another boot')).toMatchObject({ waitMs: 472_000 });
+    expect(held().next(exact, -100, 'another boot')).toMatchObject({ waitMs: 572_000 });
+  });
+
+  test('keeps proportions when a policy is played faster', () => {
+    const fast = {
+      ...exact,
+      overlap: { ...exact.overlap, windowMs: 10_000 },
+      life: { ...exact.life, accessTokenMs: 10_000 },
+      pacing: { ...exact.pacing, minSpacingMs: 9_000 },
+    };
+    expect(held().next(fast, 0)).toMatchObject({ waitMs: 9_000 + 1_000 / 15 });
+  });
+
+  test('waits out a deferral', () => {
+    expect(held().deferred(10, 4_000).next(oneTime, 11)).toMatchObject({ waitMs: 3_000 });
+  });
+
+  test('waits for an exchange that is under way', () => {
+    expect(held().started('B', 'A', 600).next(exact, 610)).toEqual({ step: 'await', attempt: 'B' });
+  });
+});
+
+describe('a chain in doubt presents the same refresh token again', () => {
+  const doubtful = () => held().started('B', 'A', 600).lost('B', 720);
+
+  test('at Exact Online from 571 seconds after it was sent [S111]', () => {
+    expect(doubtful().next(exact, 721)).toMatchObject({ step: 'exchange', present: 'A', because: 'in_doubt' });
+    expect(doubtful().next(exact, 1_171)).toMatchObject({ waitMs: 0 });
+    expect(doubtful().next(exact, 1_170)).toMatchObject({ waitMs: 1_000 });
+  });
+
+  test('at Exact Online again every 20 seconds while it is too early', () => {
+    const early = doubtful().started('C', 'A', 1_171).refused('C', 1_171, 'too_early').deferred(1_171, 20_000);
+    expect(early.next(exact, 1_172)).toMatchObject({ present: 'A', waitMs: 19_000 });
+  });
+
+  test('after a crash as after a lost answer', () => {
+    const crashed = held().started('B', 'A', 600).lost('B', 640, 'crash');
+    expect(crashed.next(exact, 1_171)).toMatchObject({ present: 'A', waitMs: 0 });
+  });
+
+  test('at once, then with back-off, where a predecessor lives until its successor is used', () => {
+    expect(doubtful().next(untilSuccessorUsed, 720)).toMatchObject({ present: 'A', waitMs: 1_000 });
+    const twice = doubtful().started('C', 'A', 721).lost('C', 722);
+    expect(twice.next(untilSuccessorUsed, 722)).toMatchObject({ present: 'A', waitMs: 2_000 });
+    expect(twice.next(durable, 722)).toMatchObject({ present: 'A', waitMs: 2_000 });
+  });
+
+  test('within the reuse interval, and after it only once a late request would have arrived [S96]', () => {
+    const quick = held().started('B', 'A', 600).lost('B', 601);
+    expect(quick.next(window60s, 602)).toMatchObject({ present: 'A', waitMs: 0 });
+    expect(quick.next(window60s, 658)).toMatchObject({ present: 'A', waitMs: 0 });
+    expect(quick.next(window60s, 659)).toMatchObject({ present: 'A', waitMs: 2_000 });
+  });
+
+  test('while fewer presentations are unanswered than the provider keeps tokens, without a limit where that is harmless', () => {
+    const once = held().started('B', 'A', 600).lost('B', 601);
+    expect(once.next({ ...lastThree, onReuse: oneTimeRevoking.onReuse }, 601)).toMatchObject({ waitMs: 1_000 });
+    const thrice = once.started('C', 'A', 602).lost('C', 603).started('D', 'A', 604).lost('D', 605);
+    expect(thrice.next({ ...lastThree, onReuse: oneTimeRevoking.onReuse }, 605)).toMatchObject({ waitMs: 240_000 });
+    expect(thrice.next(lastThree, 605)).toMatchObject({ waitMs: 4_000 });
+  });
+
+  test('of a strict one-time token with back-off, since a refusal does no harm', () => {
+    expect(doubtful().next(oneTime, 720)).toMatchObject({ present: 'A', waitMs: 1_000 });
+  });
+
+  test('not three times within a second where reuse revokes: a minute after the answer was given up, then two', () => {
+    expect(doubtful().next(oneTimeRevoking, 720)).toMatchObject({ present: 'A', waitMs: 60_000 });
+    const twice = doubtful().started('C', 'A', 780).lost('C', 781);
+    expect(twice.next(oneTimeRevoking, 781)).toMatchObject({ waitMs: 120_000 });
+  });
+
+  test('never where that would revoke other grants of the same account', () => {
+    expect(doubtful().next(revokingAccount, 9_999)).toMatchObject({
+      step: 'give_up',
+      diagnosis: { code: 'successor_lost' },
+    });
+  });
+
+  test('never after two answers came: the newest goes first, the other one when that is dead [S97]', () => {
+    const siblings = doubtful().started('C', 'A', 1_172).received('C', 'A', 1_173).received('B', 'A', 1_180);
+    const published = siblings.published('C', 1_174);
+    expect(published.next(exact, 1_800)).toMatchObject({ present: 'C', because: 'next' });
+    const dead = published.started('D', 'C', 1_800).refused('D', 1_800, 'superseded');
+    expect(dead.next(exact, 1_801)).toMatchObject({ present: 'B', because: 'next' });
+  });
+});
+
+describe('a refusal', () => {
+  const refusedAfterLoss = () =>
+    held().started('B', 'A', 600).lost('B', 720).started('C', 'A', 1_300).refused('C', 1_300, 'superseded');
+
+  test('after a lost answer means that the successor was lost, not that someone revoked [S16]', () => {
+    expect(refusedAfterLoss().next(exact, 1_301)).toMatchObject({
+      step: 'give_up',
+      diagnosis: { code: 'successor_lost', said },
+    });
+  });
+
+  test('of the newest token, never presented before, means that it was used elsewhere [S102]', () => {
+    const story = held().started('B', 'A', 600).refused('B', 600, 'superseded');
+    expect(story.next(oneTime, 601)).toMatchObject({ diagnosis: { code: 'used_elsewhere' } });
+  });
+
+  test('of a token that lay idle too long means just that', () => {
+    const day = 86_400;
+    const story = held()
+      .started('B', 'A', 31 * day)
+      .refused('B', 31 * day, 'invalid_grant');
+    expect(story.next(exact, 31 * day + 1)).toMatchObject({ diagnosis: { code: 'expired_idle' } });
+  });
+
+  test('is final only while no exchange is unresolved', () => {
+    const story = held().started('B', 'A', 600).started('C', 'A', 601).refused('C', 602, 'superseded');
+    expect(story.next(oneTime, 603)).toEqual({ step: 'await', attempt: 'B' });
+  });
+
+  test('of a dead-on-arrival token falls back to its predecessor, while the provider may still take that [S20]', () => {
+    const story = held()
+      .started('B', 'A', 600)
+      .received('B', 'A', 601)
+      .published('B', 602)
+      .started('C', 'B', 1_174)
+      .refused('C', 1_174, 'superseded');
+    expect(story.next(exact, 1_175)).toMatchObject({ present: 'A', because: 'fallback', waitMs: 0 });
+    expect(story.next(exact, 1_201)).toMatchObject({ step: 'give_up' });
+    expect(story.next(oneTimeRevoking, 1_175)).toMatchObject({ step: 'give_up' });
+  });
+
+  test('never leads back to a predecessor whose successor was proven', () => {
+    const story = held()
+      .started('B', 'A', 600)
+      .received('B', 'A', 601)
+      .published('B', 602)
+      .proven('B', 603)
+      .started('C', 'B', 1_174)
+      .refused('C', 1_174, 'superseded');
+    expect(story.next(exact, 1_175)).toMatchObject({ step: 'give_up', diagnosis: { code: 'used_elsewhere' } });
+  });
+
+  test.each(['too_early', 'throttled', 'client_rejected', 'upstream_fault'] as const)(
+    '"%s" never breaks a chain [S55]',
+    (means) => {
+      const story = held().started('B', 'A', 600).refused('B', 600, means);
+      expect(story.next(oneTimeRevoking, 601)).toMatchObject({ step: 'exchange', present: 'A', because: 'next' });
+    },
+  );
+});

@@ -1,0 +1,208 @@
+/**
+ * Access tokens for those who ask. Hot: from memory, without a write, a query or a lock. Cold: one exchange, whose
+ * result everybody gets who asked meanwhile. A token that lives is served whatever else is wrong with the chain.
+ */
+import { createHash } from 'node:crypto';
+import { type Chain, stateOf } from '../core/chain.ts';
+import { DIAGNOSES } from '../core/diagnosis.ts';
+import { type ErrorCode, EvergrantError } from '../core/errors.ts';
+import type { GrantId } from '../core/id.ts';
+import type { Instant } from '../core/instant.ts';
+import type { Step } from '../core/next-step.ts';
+import type { LiveAccessToken, Tokens, TokenWish } from './keeper.ts';
+import type { ChainMinder } from './minder.ts';
+import type { Minders } from './minders.ts';
+import type { KeeperParts } from './parts.ts';
+import { probeAccount } from './identity.ts';
+import type { Upstreams } from './upstream.ts';
+
+const MOST_WAIT_MS = 120_000;
+/** How often one request goes round: take steps, look, wait. Bounds what a strange provider can make us do. */
+const MOST_ROUNDS = 50;
+
+export function tokens(parts: KeeperParts, minders: Minders, upstreams: Upstreams): Tokens {
+  return {
+    peek: (name, minTtlMs) => minders.known(name)?.peek(minTtlMs) ?? null,
+
+    async get(name, wish) {
+      const minder = await minders.of(name);
+      await minder.load();
+      if (wish.rejected !== undefined) return afterRejection(parts, upstreams, minder, wish, wish.rejected);
+      return minder.peek(wish.minTtlMs) ?? fresh(parts, upstreams, minder, wish);
+    },
+
+    async refresh(name) {
+      const minder = await minders.of(name);
+      const before = (await minder.stored()).chain.exchanges;
+      await advanceWithin(parts, minder, MOST_WAIT_MS);
+      await minder.load();
+      const live = minder.peek(0);
+      if (live && (await minder.stored()).chain.exchanges > before) return live;
+      throw await refusal(parts, minder);
+    },
+  };
+}
+
+/** A token with the wished life: exchanged for, or waited for, within the wish's patience. */
+async function fresh(
+  parts: KeeperParts,
+  upstreams: Upstreams,
+  minder: ChainMinder,
+  wish: TokenWish,
+): Promise<LiveAccessToken> {
+  await assertPossible(upstreams, minder, wish.minTtlMs);
+  const patienceEnds = parts.clock.now() + Math.min(wish.waitMs, MOST_WAIT_MS);
+  for (let round = 0; round < MOST_ROUNDS; round++) {
+    const isOver = await advanceWithin(parts, minder, patienceEnds - parts.clock.now());
+    await minder.load();
+    const live = minder.peek(wish.minTtlMs);
+    if (live) return live;
+    const waitMs = waitOf(await minder.step());
+    const left = patienceEnds - parts.clock.now();
+    if (waitMs === null || waitMs > left || !isOver) throw await refusal(parts, minder);
+    await parts.clock.sleep(waitMs);
+  }
+  throw await refusal(parts, minder);
+}
+
+/** Takes steps, but no longer than the caller's patience: an exchange under way goes on without the caller. */
+async function advanceWithin(parts: KeeperParts, minder: ChainMinder, patienceMs: number): Promise<boolean> {
+  const over = new AbortController();
+  const steps = minder.advance().then(() => true);
+  const patience = parts.clock.sleep(Math.max(0, patienceMs), over.signal).then(() => false);
+  try {
+    return await Promise.race([steps, patience]);
+  } finally {
+    over.abort();
+    steps.catch(() => undefined);
+  }
+}
+
+function waitOf(step: Step): number | null {
+  if (step.step === 'publish') return 0;
+  return step.step === 'exchange' ? step.waitMs : null;
+}
+
+/** `min_ttl` above the whole life of this provider's tokens can never be met. */
+async function assertPossible(upstreams: Upstreams, minder: ChainMinder, minTtlMs: number): Promise<void> {
+  const { chain } = await minder.stored();
+  const { provider } = await upstreams.of(minder.app);
+  const lifeMs = chain.links.at(-1)?.accessTokenLifeMs ?? provider.policy.life.accessTokenMs;
+  if (lifeMs === null || minTtlMs <= lifeMs) return;
+  throw new EvergrantError(
+    'min_ttl_impossible',
+    `An access token of ${provider.name} lives ${Math.floor(lifeMs / 1000)} s; none can have ${Math.ceil(minTtlMs / 1000)} s left.`,
+    { remedy: `Ask for a min_ttl below ${Math.floor(lifeMs / 1000)} seconds.`, grant: minder.grant },
+  );
+}
+
+/**
+ * The provider refused a token. If it is not the one that is served now, that one is the answer. If it is, the account
+ * is asked: a token that works there stays; one that does not is exchanged for a new one, once.
+ */
+async function afterRejection(
+  parts: KeeperParts,
+  upstreams: Upstreams,
+  minder: ChainMinder,
+  wish: TokenWish,
+  rejected: string,
+): Promise<LiveAccessToken> {
+  const live = minder.peek(0);
+  if (!live || digest(live) !== rejected) return minder.peek(wish.minTtlMs) ?? fresh(parts, upstreams, minder, wish);
+  const probe = await probeAccount(parts, await upstreams.of(minder.app), live.accessToken);
+  if (probe.kind === 'accepted' && live.leftMs >= wish.minTtlMs) return live;
+  minder.reject(live.accessToken);
+  return minder.peek(wish.minTtlMs) ?? fresh(parts, upstreams, minder, wish);
+}
+
+function digest(live: LiveAccessToken): string {
+  return createHash('sha256').update(live.accessToken.reveal()).digest('base64url');
+}
+
+/** Why there is no token, as the contract's table has it. */
+async function refusal(parts: KeeperParts, minder: ChainMinder): Promise<EvergrantError> {
+  const { chain } = await minder.stored();
+  const waitMs = waitOf(await minder.step());
+  const code = refusalCode(chain);
+  const diagnosis = chain.end?.kind === 'broken' ? chain.end.diagnosis : deferralDiagnosis(chain, parts.clock.now());
+  const texts = TEXTS[code];
+  return new EvergrantError(code, texts.detail, {
+    remedy: diagnosis ? DIAGNOSES[diagnosis.code].remedy : texts.remedy,
+    grant: minder.grant,
+    ...(diagnosis ? { diagnosis } : {}),
+    ...(code === 'authorization_required' ? { renewUrl: renewUrl(parts, minder.grant) } : {}),
+    ...(ERRORS_WITH_RETRY.has(code) ? { retryAfterMs: waitMs ?? DEFAULT_RETRY_MS } : {}),
+  });
+}
+
+const DEFAULT_RETRY_MS = 1_000;
+const ERRORS_WITH_RETRY: ReadonlySet<ErrorCode> = new Set([
+  'in_doubt',
+  'too_early',
+  'upstream_unavailable',
+  'held',
+  'recovering',
+]);
+
+function renewUrl(parts: KeeperParts, grant: GrantId): string {
+  return `${parts.publicUrl}/grants/${grant}`;
+}
+
+type RefusalCode = keyof typeof TEXTS;
+
+const TEXTS = {
+  authorization_pending: {
+    detail: 'Nobody has opened the authorization link of this grant and allowed access yet.',
+    remedy: 'Open the authorization link, or ask for a new one: evergrant grants renew ALIAS',
+  },
+  authorization_required: { detail: 'The chain of refresh tokens is broken.', remedy: 'Renew the grant.' },
+  grant_revoked: {
+    detail: 'The grant was ended here.',
+    remedy: 'Connect the account again: evergrant connect PROVIDER',
+  },
+  in_doubt: {
+    detail:
+      'An exchange was sent and its answer has not arrived; the same token is presented again when the rules allow it.',
+    remedy: 'Ask again after the time in Retry-After.',
+  },
+  too_early: {
+    detail: 'The provider allows no exchange yet, and no present token lives that long.',
+    remedy: 'Ask again after the time in Retry-After, or with a smaller min_ttl.',
+  },
+  upstream_unavailable: {
+    detail: 'The provider cannot be reached or does not answer as a token endpoint should.',
+    remedy: 'Ask again after the time in Retry-After.',
+  },
+  recovering: { detail: 'The grant is being recovered.', remedy: 'Ask again after the time in Retry-After.' },
+  held: {
+    detail: 'Nothing may be presented before the journal of another node is merged.',
+    remedy: 'Start that node, or merge its journal.',
+  },
+} as const;
+
+function refusalCode(chain: Chain): RefusalCode {
+  const state = stateOf(chain);
+  switch (state) {
+    case 'pending':
+      return 'authorization_pending';
+    case 'broken':
+      return 'authorization_required';
+    case 'revoked':
+      return 'grant_revoked';
+    case 'waiting':
+      return chain.deferral?.why === 'too_early' ? 'too_early' : 'upstream_unavailable';
+    case 'active':
+      return 'too_early';
+    case 'in_doubt':
+    case 'recovering':
+    case 'held':
+      return state;
+  }
+}
+
+function deferralDiagnosis(chain: Chain, now: Instant) {
+  if (!chain.deferral) return null;
+  const { why, said } = chain.deferral;
+  const code = why === 'too_early' || why === 'client_rejected' ? why : 'upstream_fault';
+  return { code, since: now, said, evidence: `Put off ${chain.deferral.count} times in a row.` } as const;
+}

@@ -1,0 +1,197 @@
+/**
+ * Apps: registrations at providers, and what follows from one for every request to it. Endpoints that a provider does
+ * not name are discovered when the app is first used, and again after a restart.
+ */
+import { resolve, withMetadata } from '../catalogue/resolve.ts';
+import type { Provider, ResolvedProvider } from '../catalogue/provider.ts';
+import { EvergrantError } from '../core/errors.ts';
+import { type AppId, isId } from '../core/id.ts';
+import type { ClientSecret } from '../core/secret.ts';
+import type { Sealed } from '../core/secret.ts';
+import { type Metadata, metadataUrls, readMetadata } from '../oauth/metadata.ts';
+import type { App, Apps, NewApp } from './keeper.ts';
+import type { KeeperParts } from './parts.ts';
+import { freshId } from './parts.ts';
+import { type AppRecord, appTerms, parseRecord, type Versioned } from './records.ts';
+import type { Upstream, Upstreams } from './upstream.ts';
+
+export interface AppRegistry extends Apps {
+  readonly upstreams: Upstreams;
+}
+
+/** `onChanged`: a new secret may be what grants of this app have been waiting for. */
+export function appRegistry(parts: KeeperParts, onChanged: (app: AppId) => Promise<void>): AppRegistry {
+  const { records } = parts.store;
+  const known = new Map<AppId, Promise<Upstream>>();
+
+  const upstreams: Upstreams = {
+    of(app) {
+      const upstream = known.get(app) ?? load(app);
+      known.set(app, upstream);
+      // A failed discovery is tried again by the next who asks.
+      upstream.catch(() => known.delete(app));
+      return upstream;
+    },
+  };
+
+  async function load(app: AppId): Promise<Upstream> {
+    return upstreamOf(parts, (await read(app)).value);
+  }
+
+  async function read(id: string): Promise<Versioned<AppRecord>> {
+    const found = isId('app', id) ? await records.get('app', id) : null;
+    if (found) return parseRecord<AppRecord>(found);
+    throw new EvergrantError('not_found', 'There is no app with this id.', {
+      remedy: 'See which there are: evergrant apps list',
+    });
+  }
+
+  return {
+    upstreams,
+
+    async create(wish) {
+      const record = newRecord(parts, wish);
+      // Finds out now whether variables and issuer are right, rather than at the first authorization.
+      await upstreamOf(parts, record);
+      await records.insert('app', record.id, JSON.stringify(record), appTerms(record));
+      return viewOf(record);
+    },
+
+    async get(id) {
+      return viewOf((await read(id)).value);
+    },
+
+    async list(page) {
+      const { items, next } = await records.list('app', page);
+      return { items: items.map((item) => viewOf(parseRecord<AppRecord>(item).value)), next };
+    },
+
+    async update(id, change) {
+      for (;;) {
+        const { version, value } = await read(id);
+        const next: AppRecord = {
+          ...value,
+          ...(change.name === undefined ? {} : { name: change.name }),
+          ...(change.clientSecret === undefined
+            ? {}
+            : { clientSecret: sealSecret(parts, value.id, change.clientSecret) }),
+        };
+        const written = await records.update('app', id, version, JSON.stringify(next), appTerms(next));
+        if (written.outcome !== 'written') continue;
+        known.delete(value.id);
+        if (change.clientSecret !== undefined) await onChanged(value.id);
+        return viewOf(next);
+      }
+    },
+
+    async remove(id) {
+      const { value } = await read(id);
+      const users = await records.list('grant', { terms: [{ name: 'app', value: id }], limit: 1, after: null });
+      if (users.items.length > 0) throw stillUsed(id, users.items[0]?.id ?? '');
+      known.delete(value.id);
+      await records.remove('app', id);
+    },
+  };
+}
+
+function newRecord(parts: KeeperParts, wish: NewApp): AppRecord {
+  const provider = parts.catalogue.get(wish.provider);
+  if (!provider) throw unknownProvider(parts, wish.provider);
+  const id = freshId(parts, 'app');
+  return {
+    id,
+    provider: provider.id,
+    clientId: wish.clientId,
+    clientSecret: wish.clientSecret && sealSecret(parts, id, wish.clientSecret),
+    name: wish.name ?? provider.name,
+    variables: wish.variables ?? {},
+    createdAt: parts.clock.now(),
+  };
+}
+
+function sealSecret(parts: KeeperParts, app: AppId, secret: ClientSecret): Sealed {
+  return parts.sealer.seal(secret, { table: 'apps', row: app, field: 'client_secret' });
+}
+
+function viewOf(record: AppRecord): App {
+  const { id, provider, clientId, name, variables, createdAt } = record;
+  return { id, provider, clientId, name, variables, createdAt, hasSecret: record.clientSecret !== null };
+}
+
+async function upstreamOf(parts: KeeperParts, record: AppRecord): Promise<Upstream> {
+  const provider = parts.catalogue.get(record.provider);
+  if (!provider) throw unknownProvider(parts, record.provider);
+  const place = { table: 'apps', row: record.id, field: 'client_secret' } as const;
+  const variables = Object.entries(record.variables).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return {
+    app: record.id,
+    appName: record.name,
+    provider: await resolvedProvider(parts, provider, record.variables),
+    clientId: record.clientId,
+    clientSecret: record.clientSecret && parts.sealer.open(record.clientSecret, 'client secret', place),
+    redirectUri: `${parts.publicUrl}/callback`,
+    registration: JSON.stringify([provider.id, variables, record.clientId]),
+  };
+}
+
+async function resolvedProvider(
+  parts: KeeperParts,
+  provider: Provider,
+  variables: Readonly<Record<string, string>>,
+): Promise<ResolvedProvider> {
+  const resolved = resolve(provider, variables);
+  const complete =
+    resolved.issuer && !resolved.tokenEndpoint ? withMetadata(resolved, await discover(parts, resolved)) : resolved;
+  const { authorizationEndpoint, tokenEndpoint } = complete;
+  if (authorizationEndpoint && tokenEndpoint) return { ...complete, authorizationEndpoint, tokenEndpoint };
+  throw new EvergrantError(
+    'invalid_request',
+    `${provider.name} names no authorization endpoint or no token endpoint.`,
+    {
+      remedy: `Complete the provider file of "${provider.id}", or give it an issuer to ask.`,
+    },
+  );
+}
+
+const DISCOVERY_TIMEOUT_MS = 10_000;
+
+/** The issuer's own document, from the first place that has one (RFC 8414, OpenID Connect Discovery). */
+async function discover(parts: KeeperParts, provider: Provider): Promise<Metadata> {
+  const issuer = provider.issuer ?? '';
+  const reasons: string[] = [];
+  for (const url of metadataUrls(issuer)) {
+    const connection = await parts.network.open(url, provider.reach, DISCOVERY_TIMEOUT_MS);
+    if (connection.kind === 'not_sent') {
+      reasons.push(connection.reason);
+      continue;
+    }
+    const answer = await connection.send(
+      { method: 'GET', url, headers: { accept: 'application/json' } },
+      DISCOVERY_TIMEOUT_MS,
+    );
+    connection.close();
+    if (answer.kind === 'answer' && answer.status === 200 && answer.complete) return readMetadata(answer.body, issuer);
+    reasons.push(answer.kind === 'answer' ? `${url} answered ${answer.status}` : answer.reason);
+  }
+  throw new EvergrantError(
+    'upstream_unavailable',
+    `The issuer ${issuer} could not be discovered: ${[...new Set(reasons)].join('; ')}.`,
+    {
+      remedy: 'Check the issuer URL, and that it can be reached from here.',
+      retryAfterMs: DISCOVERY_TIMEOUT_MS,
+    },
+  );
+}
+
+function unknownProvider(parts: KeeperParts, id: string): EvergrantError {
+  const known = parts.catalogue.list().map((provider) => provider.id);
+  return new EvergrantError('unknown_provider', `There is no provider "${id.slice(0, 64)}".`, {
+    remedy: `Known are: ${known.join(', ')}. Add your own with --providers FOLDER.`,
+  });
+}
+
+function stillUsed(app: string, grant: string): EvergrantError {
+  return new EvergrantError('in_use', `Grants still belong to app ${app}, such as ${grant}.`, {
+    remedy: 'Remove those grants first.',
+  });
+}

@@ -1,0 +1,101 @@
+/** Puts the keeper together, and takes up what the last run left before anyone is served. */
+import type { Link } from '../core/chain.ts';
+import type { AppId, GrantId } from '../core/id.ts';
+import type { AccessToken } from '../core/secret.ts';
+import { tokens } from './access-token.ts';
+import { appRegistry } from './apps.ts';
+import { authorizationFlow } from './authorization.ts';
+import { grantRegistry } from './grants.ts';
+import { probeAccount } from './identity.ts';
+import type { Keeper } from './keeper.ts';
+import { ChainMinder } from './minder.ts';
+import { Minders } from './minders.ts';
+import { type KeeperParts, reach } from './parts.ts';
+import { resume } from './resume.ts';
+import type { Upstream } from './upstream.ts';
+
+export async function createKeeper(parts: KeeperParts): Promise<Keeper> {
+  const stop = new AbortController();
+  const apps = appRegistry(parts, (app) => resumeApp(app));
+  const { upstreams } = apps;
+  const minders: Minders = new Minders(async (idOrAlias) => {
+    const { value } = await grants.record(idOrAlias);
+    const minder = new ChainMinder(
+      parts,
+      value.id,
+      value.app,
+      () => upstreams.of(value.app),
+      { onPublished },
+      stop.signal,
+    );
+    return { minder, names: value.alias === null ? [value.id] : [value.id, value.alias] };
+  });
+  const grants = grantRegistry(parts, minders, upstreams);
+  const authorizations = authorizationFlow(parts, grants, minders, upstreams);
+
+  /**
+   * Asks the provider for the account, where that proves the new link (its access token counts as its use), or where
+   * the account is not known yet. A token is never held back for it.
+   */
+  async function onPublished(grant: GrantId, upstream: Upstream, link: Link, accessToken: AccessToken): Promise<void> {
+    const { value } = await grants.record(grant);
+    const activates = upstream.provider.policy.overlap.successorUse === 'refresh-or-access';
+    if (!upstream.provider.identity || (!activates && value.account)) return;
+    const probe = await probeAccount(parts, upstream, accessToken);
+    if (probe.kind !== 'accepted') return;
+    await parts.store.chains.append(grant, 'any', { type: 'proven', at: parts.clock.moment(), link: link.id });
+    minders.known(grant)?.forget();
+    await reach(parts, 'proven', grant);
+    if (!value.account && probe.account) await noteAccount(grant, upstream, probe.account);
+  }
+
+  async function noteAccount(grant: GrantId, upstream: Upstream, account: { subject: string; label: string | null }) {
+    const accountKey = `${upstream.registration}|${account.subject}`;
+    const holder = await grants.byAccount(accountKey);
+    if (holder && holder.id !== grant) {
+      parts.log.warn('Two grants hold the same account of the same app; one may end the chain of the other.', {
+        grant,
+        other: holder.id,
+      });
+    }
+    await grants.change(grant, (value) => ({ ...value, account, accountKey: holder ? value.accountKey : accountKey }));
+  }
+
+  /** What was held back by a wrong secret goes on with the new one. */
+  async function resumeApp(app: AppId): Promise<void> {
+    for (let after: string | null = null, isFirst = true; isFirst || after !== null; isFirst = false) {
+      const page = await parts.store.records.list('grant', { terms: [{ name: 'app', value: app }], limit: 100, after });
+      for (const { id } of page.items) await resumeGrant(id as GrantId);
+      after = page.next;
+    }
+  }
+
+  async function resumeGrant(grant: GrantId): Promise<void> {
+    const { chain } = await parts.store.chains.read(grant);
+    if (chain.deferral?.why !== 'client_rejected') return;
+    const minder = await minders.of(grant);
+    await minder.change(() => parts.store.chains.append(grant, 'any', { type: 'resumed', at: parts.clock.moment() }));
+  }
+
+  await resume(parts, grants, minders, upstreams);
+  const resumed = authorizations.resume();
+  resumed.catch((cause: unknown) => parts.log.error('Authorizations could not be taken up.', {}, cause));
+
+  return {
+    apps,
+    grants,
+    tokens: tokens(parts, minders, upstreams),
+    authorizations,
+    async isReady() {
+      if (stop.signal.aborted) return false;
+      await parts.store.check();
+      return true;
+    },
+    countStates: () => parts.store.chains.count(),
+    async drain(drainMs) {
+      stop.abort();
+      const idle = Promise.all([...minders.all()].map((minder) => minder.idle()));
+      await Promise.race([idle, parts.clock.sleep(drainMs)]);
+    },
+  };
+}

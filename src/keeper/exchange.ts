@@ -1,0 +1,286 @@
+/**
+ * One exchange of a refresh token, from the open connection to the kept answer. The order is the promise:
+ *
+ *   connect → intent durable → send once → raw answer sealed and journaled → read → stored → read back
+ *
+ * Nothing is published here, and nobody who waits for the result can stop it. Whatever goes wrong ends as an event of
+ * the chain, so that `nextStep` can decide what follows.
+ */
+import type { Chain, ChainEvent, LossReason, ReceivedLink } from '../core/chain.ts';
+import { isFatal } from '../core/chain.ts';
+import type { Said } from '../core/diagnosis.ts';
+import type { GrantId, LinkId } from '../core/id.ts';
+import { elapsed, type Moment } from '../core/instant.ts';
+import { deferralMs, REQUEST_TIMEOUT_MS, SEND_WITHIN_MS } from '../core/next-step.ts';
+import type { RefreshToken, Sealed } from '../core/secret.ts';
+import { refreshRequest, refreshUrlOf } from '../oauth/token-request.ts';
+import type { Connection, HttpAnswer } from '../ports/network.ts';
+import type { StoredChain } from '../ports/store.ts';
+import { type KeptAnswer, keepable, openAnswer, sameAnswer, sealAnswer } from './answers.ts';
+import { freshId, type KeeperParts, reach } from './parts.ts';
+import { readAnswer, tokensOf } from './reading.ts';
+import { persistently } from './persistently.ts';
+import type { Upstream } from './upstream.ts';
+
+const CONNECT_TIMEOUT_MS = 10_000;
+
+/** The chain as it stands after the exchange, however that went. */
+export async function exchange(
+  parts: KeeperParts,
+  grant: GrantId,
+  stored: StoredChain,
+  present: LinkId,
+  upstream: Upstream,
+): Promise<StoredChain> {
+  const url = refreshUrlOf(upstream.provider);
+  const connection = await parts.network.open(url, upstream.provider.reach, CONNECT_TIMEOUT_MS);
+  if (connection.kind === 'not_sent') return defer(parts, grant, stored, upstream, 'upstream_unavailable', null, null);
+  try {
+    await reach(parts, 'connected', grant);
+    return await exchangeOver(connection, parts, grant, stored, present, upstream);
+  } finally {
+    connection.close();
+  }
+}
+
+async function exchangeOver(
+  connection: Connection,
+  parts: KeeperParts,
+  grant: GrantId,
+  stored: StoredChain,
+  present: LinkId,
+  upstream: Upstream,
+): Promise<StoredChain> {
+  const token = await refreshTokenOf(parts, grant, present, upstream);
+  const intended = await intend(parts, grant, stored, present);
+  if (!intended) return parts.store.chains.read(grant);
+  const { id, at: requestedAt, sequence } = intended;
+  await reach(parts, 'intended', grant);
+  if (elapsed(requestedAt, parts.clock.moment()).atMostMs > SEND_WITHIN_MS) {
+    return append(parts, grant, { type: 'not_sent', at: parts.clock.moment(), id, reason: 'the intent took too long' });
+  }
+  await reach(parts, 'sending', grant);
+  const outcome = await connection.send(refreshRequest(upstream.provider, upstream, token), REQUEST_TIMEOUT_MS);
+  if (outcome.kind === 'answer') return settle(parts, grant, { id, present, sequence, requestedAt }, upstream, outcome);
+  if (outcome.kind === 'lost') return lose(parts, grant, id, 'no_answer', null);
+  const unsent = await append(parts, grant, { type: 'not_sent', at: parts.clock.moment(), id, reason: outcome.reason });
+  return defer(parts, grant, unsent, upstream, 'upstream_unavailable', null, null);
+}
+
+/** The refresh token of a link, opened for the wire. Throws `SealBroken`, or `Error` where the answer is gone. */
+async function refreshTokenOf(
+  parts: KeeperParts,
+  grant: GrantId,
+  link: LinkId,
+  upstream: Upstream,
+): Promise<RefreshToken> {
+  const sealed = await parts.store.chains.answer(grant, link);
+  if (!sealed) throw new Error(`The answer of ${link} is not in the store.`);
+  const { refreshToken } = tokensOf(
+    openAnswer(parts.sealer, grant, link, sealed),
+    upstream.provider,
+    parts.clock.now(),
+  );
+  if (!refreshToken) throw new Error(`The answer of ${link} holds no refresh token.`);
+  return refreshToken;
+}
+
+/**
+ * Records that the token is about to be presented; null when somebody else was first. When the store does not confirm,
+ * nothing is sent, and the record, should it be there after all, is taken back as soon as the store answers.
+ */
+async function intend(
+  parts: KeeperParts,
+  grant: GrantId,
+  stored: StoredChain,
+  presented: LinkId,
+): Promise<{ readonly id: LinkId; readonly at: Moment; readonly sequence: number } | null> {
+  const id = freshId(parts, 'lnk');
+  const at = parts.clock.moment();
+  const event: ChainEvent = { type: 'started', at, id, presented, node: parts.node, run: parts.run };
+  try {
+    const { outcome } = await parts.store.chains.append(grant, stored.version, event);
+    return outcome === 'appended' ? { id, at, sequence: stored.chain.nextSequence } : null;
+  } catch (cause) {
+    parts.log.error('The store did not confirm an exchange; nothing is sent.', { grant }, cause);
+    await append(parts, grant, { type: 'not_sent', at, id, reason: 'the store did not confirm the intent' });
+    return null;
+  }
+}
+
+/** What is known of an exchange besides its answer. */
+export interface Sent {
+  readonly id: LinkId;
+  readonly present: LinkId;
+  readonly sequence: number;
+  readonly requestedAt: Moment;
+}
+
+/** Keeps the answer before reading it, then records what it says. */
+async function settle(
+  parts: KeeperParts,
+  grant: GrantId,
+  sent: Sent,
+  upstream: Upstream,
+  raw: HttpAnswer,
+): Promise<StoredChain> {
+  await reach(parts, 'received', grant);
+  const receivedAt = parts.clock.moment();
+  const answer = keepable(raw);
+  const sealed = sealAnswer(parts.sealer, grant, sent.id, answer);
+  await journalIt(parts, grant, sent, receivedAt, sealed);
+  await reach(parts, 'journaled', grant);
+  const settled = await recordAnswer(parts, grant, sent, receivedAt, upstream, answer, sealed);
+  parts.journal.settled(sent.id);
+  return settled;
+}
+
+/** The journal is the first of two copies; when it cannot be written, the store alone must do, and is waited for. */
+async function journalIt(
+  parts: KeeperParts,
+  grant: GrantId,
+  sent: Sent,
+  receivedAt: Moment,
+  answer: Sealed,
+): Promise<void> {
+  const { id: link, present: presented, sequence, requestedAt } = sent;
+  const { node } = parts;
+  try {
+    await parts.journal.append({
+      grant,
+      link,
+      purpose: 'exchange',
+      presented,
+      sequence,
+      node,
+      requestedAt,
+      receivedAt,
+      answer,
+    });
+  } catch (cause) {
+    parts.log.error('The journal cannot be written; the answer goes to the store alone.', { grant }, cause);
+  }
+}
+
+/**
+ * Records an answer in the chain: the same whether it has just arrived or is found in a journal later. Appending is
+ * never fenced, and repeating it is harmless.
+ */
+export async function recordAnswer(
+  parts: KeeperParts,
+  grant: GrantId,
+  sent: Sent,
+  receivedAt: Moment,
+  upstream: Upstream,
+  answer: KeptAnswer,
+  sealed: Sealed,
+): Promise<StoredChain> {
+  const presented = await refreshTokenOf(parts, grant, sent.present, upstream).catch(() => null);
+  const secrets = [presented, upstream.clientSecret].filter((secret) => secret !== null);
+  const reading = readAnswer(answer, upstream.provider, receivedAt.at, secrets);
+  switch (reading.kind) {
+    case 'tokens': {
+      const link = receivedLink(parts, sent, receivedAt, upstream, reading);
+      const { present: parent, sequence } = sent;
+      const event: ChainEvent = { type: 'received', at: receivedAt, link, parent, sequence, answer: sealed };
+      return keep(parts, grant, event, answer);
+    }
+    case 'refused': {
+      const { means, said, retryAfterMs } = reading;
+      const refused = await append(parts, grant, { type: 'refused', at: receivedAt, id: sent.id, means, said });
+      if (isFatal(means)) return refused;
+      return defer(parts, grant, refused, upstream, deferralFor(means), said, retryAfterMs);
+    }
+    case 'unreadable':
+      return lose(parts, grant, sent.id, reading.reason, reading.said);
+  }
+}
+
+/** Stores a received link, reads it back and compares, and does not rest before both agree. */
+export async function keep(
+  parts: KeeperParts,
+  grant: GrantId,
+  event: Extract<ChainEvent, { answer: Sealed }>,
+  answer: KeptAnswer,
+): Promise<StoredChain> {
+  const keptAs = await persistently(parts, 'store a received answer', grant, async () => {
+    const stored = await parts.store.chains.append(grant, 'any', event);
+    await reach(parts, 'stored', grant);
+    await readBack(parts, grant, event.link.id, answer);
+    return stored;
+  });
+  await reach(parts, 'verified', grant);
+  return keptAs;
+}
+
+/** Throws when what the store holds is not what was received. */
+async function readBack(parts: KeeperParts, grant: GrantId, link: LinkId, answer: KeptAnswer): Promise<void> {
+  const sealed = await parts.store.chains.answer(grant, link);
+  // A chain that was ended meanwhile keeps no answers.
+  if (!sealed && (await parts.store.chains.read(grant)).chain.end?.kind === 'revoked') return;
+  if (!sealed) throw new Error('The store confirmed an answer that it does not hold.');
+  if (!sameAnswer(openAnswer(parts.sealer, grant, link, sealed), answer)) {
+    throw new Error('The store holds another answer than the one it was given.');
+  }
+}
+
+function receivedLink(
+  parts: KeeperParts,
+  sent: Sent,
+  receivedAt: Moment,
+  upstream: Upstream,
+  tokens: Extract<ReturnType<typeof readAnswer>, { kind: 'tokens' }>,
+): ReceivedLink {
+  return {
+    id: sent.id,
+    fingerprint: tokens.refreshToken ? parts.sealer.fingerprint(tokens.refreshToken) : null,
+    node: parts.node,
+    requestedAt: sent.requestedAt,
+    receivedAt,
+    accessTokenLifeMs: accessTokenLifeMs(tokens, upstream),
+    scope: tokens.scope,
+  };
+}
+
+/** Where neither the answer nor the provider file names a life: an hour, and sooner when the API refuses the token. */
+const ASSUMED_LIFE_MS = 3_600_000;
+
+export function accessTokenLifeMs(
+  tokens: { readonly accessToken: unknown; readonly expiresInMs: number | null },
+  upstream: Upstream,
+): number | null {
+  if (!tokens.accessToken) return null;
+  return tokens.expiresInMs ?? upstream.provider.policy.life.accessTokenMs ?? ASSUMED_LIFE_MS;
+}
+
+function deferralFor(means: string): 'too_early' | 'throttled' | 'client_rejected' | 'upstream_fault' {
+  return means === 'too_early' || means === 'throttled' || means === 'client_rejected' ? means : 'upstream_fault';
+}
+
+function lose(
+  parts: KeeperParts,
+  grant: GrantId,
+  id: LinkId,
+  reason: LossReason,
+  said: Said | null,
+): Promise<StoredChain> {
+  return append(parts, grant, { type: 'lost', at: parts.clock.moment(), id, reason, said });
+}
+
+async function defer(
+  parts: KeeperParts,
+  grant: GrantId,
+  stored: StoredChain,
+  upstream: Upstream,
+  why: NonNullable<Chain['deferral']>['why'],
+  said: Said | null,
+  retryAfterMs: number | null,
+): Promise<StoredChain> {
+  const forMs = deferralMs(stored.chain, upstream.provider.policy, why, retryAfterMs);
+  return append(parts, grant, { type: 'deferred', at: parts.clock.moment(), deferral: { why, forMs, said } });
+}
+
+/** Appends what happened, whatever else did: these events are facts and are never refused. */
+function append(parts: KeeperParts, grant: GrantId, event: ChainEvent): Promise<StoredChain> {
+  return persistently(parts, `record "${event.type}"`, grant, () => parts.store.chains.append(grant, 'any', event));
+}

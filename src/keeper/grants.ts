@@ -1,0 +1,258 @@
+/** Grants as people and programs see them: made, found, listed, changed, ended. Their chains are minded elsewhere. */
+import { type ChainEvent, publishedLink, stateOf } from '../core/chain.ts';
+import { EvergrantError } from '../core/errors.ts';
+import { ALIAS, type GrantId, isId } from '../core/id.ts';
+import { after, type Instant } from '../core/instant.ts';
+import { nextStep } from '../core/next-step.ts';
+import type { Page, StoredChain, Term } from '../ports/store.ts';
+import type { Grant, GrantQuery, Grants, NewGrant } from './keeper.ts';
+import type { Minders } from './minders.ts';
+import { freshId, type KeeperParts } from './parts.ts';
+import { type GrantRecord, grantTerms, parseRecord, type Versioned } from './records.ts';
+import type { Upstream, Upstreams } from './upstream.ts';
+import { importChain } from './import.ts';
+
+export interface GrantRegistry extends Grants {
+  /** The record behind a name; rejects with `not_found`. */
+  record(idOrAlias: string): Promise<Versioned<GrantRecord>>;
+  /** Replaces a record as `change` says, again and again until nobody else was faster. */
+  change(id: GrantId, change: (grant: GrantRecord) => GrantRecord): Promise<GrantRecord>;
+  view(record: GrantRecord): Promise<Grant>;
+  /** The grant that holds this account of this app registration, if any. */
+  byAccount(accountKey: string): Promise<GrantRecord | null>;
+  /** Takes a pending grant away that turned out to be another one. */
+  discard(id: GrantId): Promise<void>;
+}
+
+export function grantRegistry(parts: KeeperParts, minders: Minders, upstreams: Upstreams): GrantRegistry {
+  const { store, clock } = parts;
+
+  const registry: GrantRegistry = {
+    async create(wish) {
+      const record = await insert(parts, registry, await newRecord(parts, upstreams, wish));
+      return registry.view(record);
+    },
+
+    async import(wish) {
+      return registry.view(await importChain(parts, registry, minders, upstreams, wish));
+    },
+
+    async get(idOrAlias) {
+      return registry.view((await registry.record(idOrAlias)).value);
+    },
+
+    async list(query) {
+      return listGrants(parts, registry, query);
+    },
+
+    async update(idOrAlias, wish) {
+      const { value: before } = await registry.record(idOrAlias);
+      if (wish.alias !== undefined && wish.alias !== before.alias) await releaseAlias(registry, wish.alias, store);
+      const record = await registry.change(before.id, (grant) => ({
+        ...grant,
+        ...(wish.alias === undefined ? {} : { alias: checkedAlias(wish.alias) }),
+        ...(wish.owner === undefined ? {} : { owner: wish.owner }),
+        ...(wish.labels === undefined ? {} : { labels: wish.labels }),
+      }));
+      if (before.alias !== null && before.alias !== record.alias) minders.forgetName(before.alias);
+      return registry.view(record);
+    },
+
+    async end(idOrAlias) {
+      const minder = await minders.of(idOrAlias);
+      const ended: ChainEvent = { type: 'ended', at: clock.moment() };
+      await minder.change(() => store.chains.append(minder.grant, 'any', ended));
+      minder.drop();
+      const record = await registry.change(minder.grant, (grant) => ({ ...grant, accountKey: null }));
+      return registry.view(record);
+    },
+
+    async history(idOrAlias, page) {
+      const { value } = await registry.record(idOrAlias);
+      return store.chains.history(value.id, page);
+    },
+
+    async record(idOrAlias) {
+      const stored = isId('grt', idOrAlias)
+        ? await store.records.get('grant', idOrAlias)
+        : await store.records.find('grant', 'alias', idOrAlias);
+      if (stored) return parseRecord<GrantRecord>(stored);
+      throw new EvergrantError('not_found', 'There is no grant with this id or alias.', {
+        remedy: 'See which there are: evergrant grants list',
+      });
+    },
+
+    async change(id, change) {
+      for (;;) {
+        const { version, value } = await registry.record(id);
+        const next = change(value);
+        const written = await store.records.update('grant', id, version, JSON.stringify(next), grantTerms(next));
+        if (written.outcome === 'written') return next;
+        if (written.outcome === 'taken') throw taken(written.term, written.by);
+      }
+    },
+
+    async view(record) {
+      const stored = await (minders.known(record.id)?.stored() ?? store.chains.read(record.id));
+      return viewOf(parts, record, stored, await upstreams.of(record.app));
+    },
+
+    async byAccount(accountKey) {
+      const stored = await store.records.find('grant', 'account', accountKey);
+      return stored ? parseRecord<GrantRecord>(stored).value : null;
+    },
+
+    async discard(id) {
+      minders.forget(id);
+      await store.records.remove('grant', id);
+    },
+  };
+  return registry;
+}
+
+/** A record for a wish, checked. */
+export async function newRecord(parts: KeeperParts, upstreams: Upstreams, wish: NewGrant): Promise<GrantRecord> {
+  const alias = checkedAlias(wish.alias);
+  if (!isId('app', wish.app)) throw noSuchApp();
+  const { provider, app } = await upstreams.of(wish.app);
+  const { default: usual, forRefreshToken } = provider.scope;
+  const wished = wish.scope ?? usual;
+  const scope = forRefreshToken && !wished.includes(forRefreshToken) ? [...wished, forRefreshToken] : wished;
+  return {
+    id: freshId(parts, 'grt'),
+    app,
+    provider: provider.id,
+    alias,
+    owner: wish.owner ?? null,
+    labels: wish.labels ?? {},
+    scope,
+    account: null,
+    accountKey: null,
+    createdAt: parts.clock.now(),
+  };
+}
+
+/** Inserts a record; a grant that has ended gives up its alias for it. */
+export async function insert(
+  parts: KeeperParts,
+  registry: GrantRegistry,
+  record: GrantRecord,
+  terms: readonly Term[] = [],
+): Promise<GrantRecord> {
+  const { records } = parts.store;
+  for (let isSecondTry = false; ; isSecondTry = true) {
+    const written = await records.insert('grant', record.id, JSON.stringify(record), [...grantTerms(record), ...terms]);
+    if (written.outcome === 'written') return record;
+    if (isSecondTry || written.term.name !== 'alias') throw taken(written.term, written.by);
+    await releaseAlias(registry, record.alias ?? '', parts.store);
+  }
+}
+
+async function releaseAlias(registry: GrantRegistry, alias: string, store: KeeperParts['store']): Promise<void> {
+  const holder = await store.records.find('grant', 'alias', alias);
+  if (!holder) return;
+  const { value } = parseRecord<GrantRecord>(holder);
+  const { chain } = await store.chains.read(value.id);
+  if (stateOf(chain) !== 'revoked') throw taken({ name: 'alias', value: alias }, value.id);
+  await registry.change(value.id, (grant) => ({ ...grant, alias: null }));
+}
+
+export function checkedAlias(alias: string): string {
+  if (ALIAS.test(alias) && !alias.startsWith('grt_')) return alias;
+  throw new EvergrantError('invalid_request', 'The alias has a form that is not allowed.', {
+    remedy:
+      'Use 1 to 63 lower-case letters, digits, dots, hyphens or underscores, a letter or digit first, not "grt_…".',
+  });
+}
+
+function noSuchApp(): EvergrantError {
+  return new EvergrantError('not_found', 'There is no app with this id.', {
+    remedy: 'See which there are: evergrant apps list',
+  });
+}
+
+function taken(term: Pick<Term, 'name' | 'value'>, by: string): EvergrantError {
+  switch (term.name) {
+    case 'alias':
+      return new EvergrantError('alias_taken', `The alias "${term.value}" belongs to grant ${by}.`, {
+        remedy: 'Choose another alias, or remove that grant first.',
+      });
+    case 'account':
+      return new EvergrantError('account_taken', `Grant ${by} holds this account of this app already.`, {
+        remedy: 'Share that grant, or use another account or another app registration.',
+      });
+    default:
+      return new EvergrantError('already_held', `Grant ${by} holds this refresh token already.`, {
+        remedy: 'Nothing to do: use that grant.',
+      });
+  }
+}
+
+const MOST_SCANNED = 1_000;
+
+async function listGrants(parts: KeeperParts, registry: GrantRegistry, query: GrantQuery): Promise<Page<Grant>> {
+  const terms = (['state', 'provider', 'app', 'owner', 'label'] as const).flatMap((name) => {
+    const value = query[name];
+    return value === undefined ? [] : [{ name, value }];
+  });
+  const items: Grant[] = [];
+  let from = query.after;
+  for (let scanned = 0; scanned < MOST_SCANNED; ) {
+    const page = await parts.store.records.list('grant', { terms, limit: query.limit - items.length, after: from });
+    scanned += page.items.length;
+    const records = page.items.map((item) => parseRecord<GrantRecord>(item).value);
+    for (const record of records.filter((one) => matches(one, query.q))) items.push(await registry.view(record));
+    from = page.next;
+    if (from === null || items.length >= query.limit) break;
+  }
+  return { items, next: from };
+}
+
+function matches(record: GrantRecord, q: string | undefined): boolean {
+  if (!q) return true;
+  const searched = [record.alias, record.owner, record.account?.label].join('\n').toLowerCase();
+  return searched.includes(q.toLowerCase());
+}
+
+function viewOf(parts: KeeperParts, record: GrantRecord, stored: StoredChain, upstream: Upstream): Grant {
+  const { chain } = stored;
+  const now = parts.clock.moment();
+  const published = publishedLink(chain);
+  const step = nextStep(chain, upstream.provider.policy, now);
+  const granted = published?.scope?.split(/[ ,]+/).filter(Boolean) ?? null;
+  return {
+    id: record.id,
+    alias: record.alias ?? record.id,
+    app: record.app,
+    provider: record.provider,
+    owner: record.owner,
+    labels: record.labels,
+    account: record.account,
+    scope: {
+      requested: record.scope,
+      granted,
+      missing: granted ? record.scope.filter((scope) => !granted.includes(scope)) : [],
+    },
+    state: stateOf(chain),
+    stateSince: chain.generation === 0 && !chain.end ? record.createdAt : chain.stateSince,
+    accessTokenExpiresAt:
+      published?.accessTokenLifeMs == null ? null : after(published.requestedAt.at, published.accessTokenLifeMs),
+    nextExchangeAt: step.step === 'exchange' && step.waitMs > 0 ? after(now.at, step.waitMs) : null,
+    expires: expiryOf(stored, upstream),
+    generation: chain.generation,
+    exchanges: chain.exchanges,
+    diagnosis: chain.end?.kind === 'broken' ? chain.end.diagnosis : null,
+    createdAt: record.createdAt,
+  };
+}
+
+/** When the chain dies if nothing is done: of idleness, of age, whichever is first. */
+function expiryOf({ chain }: StoredChain, upstream: Upstream): Grant['expires'] {
+  const { idleMs, absoluteMs } = upstream.provider.policy.life;
+  const newest = chain.links.at(-1);
+  const idleAt = newest && idleMs !== Number.POSITIVE_INFINITY ? after(newest.receivedAt.at, idleMs) : null;
+  const absoluteAt =
+    chain.authorizedAt && absoluteMs !== Number.POSITIVE_INFINITY ? after(chain.authorizedAt.at, absoluteMs) : null;
+  const ends = [idleAt, absoluteAt].filter((end): end is Instant => end !== null);
+  return { idleAt, absoluteAt, earliestAt: ends.length ? (Math.min(...ends) as Instant) : null };
+}

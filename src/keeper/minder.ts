@@ -1,0 +1,253 @@
+/**
+ * Minds one chain: holds what is known of it in memory, and takes it from step to step, one at a time.
+ *
+ * States: idle (nothing under way) → working (one run of steps, whoever asked) → idle. A chain in doubt sets an alarm
+ * for its next step when it becomes idle; everything else happens when somebody asks.
+ */
+import { accessTokenLeftMs, type Link, publishedLink } from '../core/chain.ts';
+import type { AppId, GrantId, LinkId } from '../core/id.ts';
+import { after } from '../core/instant.ts';
+import { nextStep, type Step } from '../core/next-step.ts';
+import type { AccessToken } from '../core/secret.ts';
+import type { StoredChain } from '../ports/store.ts';
+import { openAnswer } from './answers.ts';
+import { exchange } from './exchange.ts';
+import type { LiveAccessToken } from './keeper.ts';
+import { type KeeperParts, reach } from './parts.ts';
+import { tokensOf } from './reading.ts';
+import type { Upstream } from './upstream.ts';
+
+/** An access token in memory, with the link that gave it. */
+interface Held {
+  readonly link: Link;
+  readonly accessToken: AccessToken;
+}
+
+export interface MinderHooks {
+  /** Called in the background after a link was published. */
+  onPublished(grant: GrantId, upstream: Upstream, link: Link, accessToken: AccessToken): Promise<void>;
+}
+
+/** While somebody asks, a token is exchanged this share of its life before its end, where the provider allows it. */
+const AHEAD_SHARE = 0.05;
+const AHEAD_MOST_MS = 60_000;
+
+export class ChainMinder {
+  readonly grant: GrantId;
+  readonly app: AppId;
+  readonly #parts: KeeperParts;
+  readonly #upstream: () => Promise<Upstream>;
+  readonly #hooks: MinderHooks;
+  readonly #stop: AbortSignal;
+  #stored: StoredChain | null = null;
+  #held: Held | null = null;
+  /** The link whose access token the provider was found to refuse; not served again. */
+  #rejected: LinkId | null = null;
+  #working: Promise<void> | null = null;
+  #alarmSet = false;
+  #notBeforeAhead = 0;
+
+  constructor(
+    parts: KeeperParts,
+    grant: GrantId,
+    app: AppId,
+    upstream: () => Promise<Upstream>,
+    hooks: MinderHooks,
+    stop: AbortSignal,
+  ) {
+    this.#parts = parts;
+    this.grant = grant;
+    this.app = app;
+    this.#upstream = upstream;
+    this.#hooks = hooks;
+    this.#stop = stop;
+  }
+
+  /** The chain as last seen by this process. */
+  async stored(): Promise<StoredChain> {
+    this.#stored ??= await this.#parts.store.chains.read(this.grant);
+    return this.#stored;
+  }
+
+  /** The live access token, from memory alone; null when there is none with so much life left. */
+  peek(minTtlMs: number): LiveAccessToken | null {
+    const held = this.#held;
+    if (!held) return null;
+    const leftMs = accessTokenLeftMs(held.link, this.#parts.clock.moment());
+    if (leftMs <= 0 || leftMs < minTtlMs) return null;
+    if (leftMs < this.#aheadMs(held.link)) this.#exchangeAhead();
+    return this.#live(held, leftMs);
+  }
+
+  /** The link whose access token is served at present. */
+  get servedLink(): Link | null {
+    return this.#held?.link ?? null;
+  }
+
+  get isWorking(): boolean {
+    return this.#working !== null;
+  }
+
+  /** Resolves when nothing is under way. Never rejects. */
+  async idle(): Promise<void> {
+    while (this.#working) await this.#working.catch(() => undefined);
+  }
+
+  /** What the chain would do now. */
+  async step(): Promise<Step> {
+    const { chain } = await this.stored();
+    return nextStep(chain, (await this.#upstream()).provider.policy, this.#parts.clock.moment());
+  }
+
+  /** Brings the token that the store says is published into memory, if it is still alive. */
+  async load(): Promise<void> {
+    const { chain } = await this.stored();
+    const link = publishedLink(chain);
+    if (!link || link.id === this.#rejected) this.#held = null;
+    else if (this.#held?.link.id !== link.id) this.#held = await this.#open(link);
+  }
+
+  /**
+   * Takes the chain as far as it goes now: until a token was published, there is something to wait for, or nothing can
+   * be done. Whoever asks while a run is under way gets that run. A token that lives on is no reason not to exchange:
+   * whoever calls this wants a new one.
+   */
+  advance(): Promise<void> {
+    this.#working ??= this.#run().finally(() => {
+      this.#working = null;
+      this.#setAlarm();
+    });
+    return this.#working;
+  }
+
+  /** Something outside changed the chain: a new authorization, an end. Waits for what is under way. */
+  async change(work: () => Promise<StoredChain>): Promise<void> {
+    await this.idle();
+    this.#stored = await work();
+    await this.load();
+  }
+
+  /** Forgets what it knows; the next look reads the store. */
+  forget(): void {
+    this.#stored = null;
+  }
+
+  /** The provider refuses this access token although it should live: it is not served any more. */
+  reject(accessToken: AccessToken): void {
+    if (this.#held?.accessToken !== accessToken) return;
+    this.#rejected = this.#held.link.id;
+    this.#held = null;
+  }
+
+  /** Stops serving what it holds. */
+  drop(): void {
+    this.#held = null;
+    this.#stored = null;
+  }
+
+  async #run(): Promise<void> {
+    try {
+      await this.#takeSteps();
+    } catch (cause) {
+      this.#stored = null;
+      throw cause;
+    }
+  }
+
+  async #takeSteps(): Promise<void> {
+    const upstream = await this.#upstream();
+    for (;;) {
+      const { chain, version } = await this.stored();
+      const step = nextStep(chain, upstream.provider.policy, this.#parts.clock.moment());
+      switch (step.step) {
+        case 'none':
+        case 'await':
+          return;
+        case 'give_up':
+          await this.#appendIfUnchanged(version, { type: 'broken', diagnosis: step.diagnosis });
+          return;
+        case 'publish':
+          if (await this.#publish(version, upstream)) return;
+          break;
+        case 'exchange':
+          if (step.waitMs > 0 || this.#stop.aborted) return;
+          this.#stored = await exchange(this.#parts, this.grant, { chain, version }, step.present, upstream);
+      }
+    }
+  }
+
+  /** Lets the newest link be served; false when the chain had moved on meanwhile. */
+  async #publish(version: number, upstream: Upstream): Promise<boolean> {
+    const link = (await this.stored()).chain.links.at(-1);
+    if (!link) return false;
+    const held = await this.#open(link);
+    const done = await this.#appendIfUnchanged(version, { type: 'published', link: link.id });
+    if (!done) return false;
+    this.#held = held;
+    await reach(this.#parts, 'published', this.grant);
+    if (held) this.#inBackground(this.#hooks.onPublished(this.grant, upstream, link, held.accessToken));
+    return true;
+  }
+
+  async #appendIfUnchanged(
+    version: number,
+    event:
+      | { type: 'published'; link: Link['id'] }
+      | { type: 'broken'; diagnosis: Extract<Step, { step: 'give_up' }>['diagnosis'] },
+  ): Promise<boolean> {
+    const at = this.#parts.clock.moment();
+    const { outcome, ...stored } = await this.#parts.store.chains.append(this.grant, version, { ...event, at });
+    this.#stored = stored;
+    return outcome === 'appended';
+  }
+
+  /** The access token of a link, opened; null where its answer had none. */
+  async #open(link: Link): Promise<Held | null> {
+    if (link.accessTokenLifeMs === null) return null;
+    const sealed = await this.#parts.store.chains.answer(this.grant, link.id);
+    if (!sealed) return null;
+    const { provider } = await this.#upstream();
+    const answer = openAnswer(this.#parts.sealer, this.grant, link.id, sealed);
+    const { accessToken } = tokensOf(answer, provider, link.receivedAt.at);
+    return accessToken ? { link, accessToken } : null;
+  }
+
+  #live(held: Held, leftMs: number): LiveAccessToken {
+    const expiresAt = after(this.#parts.clock.now(), leftMs);
+    return { accessToken: held.accessToken, expiresAt, leftMs, scope: held.link.scope };
+  }
+
+  #aheadMs(link: Link): number {
+    return Math.min(AHEAD_MOST_MS, (link.accessTokenLifeMs ?? 0) * AHEAD_SHARE);
+  }
+
+  /** Exchanges in the background while the present token still serves, so that an outage at its end harms nobody. */
+  #exchangeAhead(): void {
+    const now = this.#parts.clock.now();
+    if (this.#working || this.#stop.aborted || now < this.#notBeforeAhead) return;
+    this.#notBeforeAhead = now + 1_000;
+    this.#inBackground(this.advance());
+  }
+
+  /** A chain in doubt is not left until somebody asks: its window may close. */
+  #setAlarm(): void {
+    if (this.#alarmSet || this.#stop.aborted || !this.#stored?.chain.attempts.length) return;
+    this.#alarmSet = true;
+    this.#inBackground(this.#ring());
+  }
+
+  async #ring(): Promise<void> {
+    const step = await this.step().catch(() => null);
+    const waitMs = step?.step === 'exchange' ? step.waitMs : step?.step === 'publish' ? 0 : null;
+    if (waitMs !== null) await this.#parts.clock.sleep(waitMs, this.#stop);
+    this.#alarmSet = false;
+    const isInDoubt = (await this.stored()).chain.attempts.length > 0;
+    if (waitMs !== null && isInDoubt && !this.#stop.aborted) await this.advance();
+  }
+
+  #inBackground(work: Promise<unknown>): void {
+    work.catch((cause: unknown) => {
+      this.#parts.log.error('Work in the background failed.', { grant: this.grant }, cause);
+    });
+  }
+}

@@ -1,0 +1,23 @@
+/** Doing again what must not be given up: storing what was received while the store is down. */
+import type { GrantId } from '../core/id.ts';
+import type { KeeperParts } from './parts.ts';
+
+const FIRST_PAUSE_MS = 50;
+const LONGEST_PAUSE_MS = 5_000;
+
+/** Repeats until it succeeds. What it holds is in memory and, if that could be written, in the journal. */
+export async function persistently<T>(
+  parts: KeeperParts,
+  what: string,
+  grant: GrantId,
+  work: () => Promise<T>,
+): Promise<T> {
+  for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * 2)) {
+    try {
+      return await work();
+    } catch (cause) {
+      parts.log.error(`Could not ${what}; trying again.`, { grant, again_in_ms: pauseMs }, cause);
+      await parts.clock.sleep(pauseMs);
+    }
+  }
+}

@@ -1,0 +1,202 @@
+/**
+ * API keys of operators and scripts. A key is 32 random bytes, shown once; the store has only its SHA-256.
+ *
+ * States of a key here: unseen (in the store only) → known (in memory, checked without a query) → removed (for good).
+ * A known key is read again in the background now and then, so that one removed by another node stops as well.
+ */
+import { hash, timingSafeEqual } from 'node:crypto';
+import { z } from 'zod';
+import { EvergrantError } from '../core/errors.ts';
+import { newId } from '../core/id.ts';
+import type { Instant } from '../core/instant.ts';
+import { Secret } from '../core/secret.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Random } from '../ports/random.ts';
+import type { Page, Records, StoredRecord } from '../ports/store.ts';
+
+/** What a key may do. `admin` holds every other one; `token` reads access tokens and nothing else. */
+export const SCOPES = ['admin', 'token'] as const;
+export type Scope = (typeof SCOPES)[number];
+
+export interface ApiKey {
+  readonly id: string;
+  readonly name: string;
+  readonly scopes: readonly Scope[];
+  readonly createdAt: Instant;
+}
+
+/** Who sent a request. */
+export interface Caller {
+  /** The id of the key; `admin` for the key of the settings. */
+  readonly id: string;
+  readonly scopes: readonly Scope[];
+}
+
+export interface ApiKeys {
+  /** The caller, from memory alone; null where this key was not seen yet or is not valid. */
+  recall(text: string): Caller | null;
+  /** The caller; asks the store for a key that was not seen yet. */
+  verify(text: string): Promise<Caller | null>;
+  /** A new key. Its text cannot be had a second time. */
+  create(key: { readonly name: string; readonly scopes: readonly Scope[] }): Promise<{
+    readonly key: ApiKey;
+    readonly text: Secret<'api key'>;
+  }>;
+  get(id: string): Promise<ApiKey>;
+  list(page: { readonly limit: number; readonly after: string | null }): Promise<Page<ApiKey>>;
+  /** The key is refused from this moment on. */
+  remove(id: string): Promise<void>;
+}
+
+export interface ApiKeyParts {
+  readonly records: Records;
+  readonly random: Random;
+  readonly clock: Clock;
+  /** Of the settings, or made on the first start. */
+  readonly adminKey: Secret<'api key'>;
+}
+
+/** The shortest admin key that is accepted. */
+export const LEAST_ADMIN_KEY_LENGTH = 32;
+
+const KEY_TEXT = /^evg_[A-Za-z0-9_-]{43}$/;
+const KEY_BYTES = 32;
+/** After this long a known key is read again, beside the requests. */
+const RECHECK_MS = 15_000;
+
+interface Known {
+  readonly caller: Caller;
+  readonly digest: Buffer;
+  checkedAt: number;
+}
+
+const KeyBody = z.object({
+  name: z.string(),
+  scopes: z.array(z.enum(SCOPES)),
+  hash: z.string(),
+  createdAt: z.number(),
+});
+type KeyBody = z.infer<typeof KeyBody>;
+
+/** The text of a new key: `evg_` and 43 characters of base64url. */
+export function newApiKeyText(random: Random): Secret<'api key'> {
+  return new Secret('api key', `evg_${Buffer.from(random.bytes(KEY_BYTES)).toString('base64url')}`);
+}
+
+/** Whether a caller may do what needs this scope. */
+export function may(caller: Caller, scope: Scope): boolean {
+  return caller.scopes.includes(scope) || caller.scopes.includes('admin');
+}
+
+export function apiKeys(parts: ApiKeyParts): ApiKeys {
+  const { records, random, clock } = parts;
+  const known = new Map<string, Known>();
+  const removed = new Set<string>();
+  const admin = adminCaller(parts.adminKey);
+
+  function remember(digest: Buffer, caller: Caller): Caller {
+    known.set(digest.toString('base64url'), { caller, digest, checkedAt: clock.now() });
+    return caller;
+  }
+
+  function forget(digest: string): void {
+    known.delete(digest);
+    removed.add(digest);
+  }
+
+  /** A store that is away keeps known keys valid: clients are served while it is. */
+  function recheck(digest: string, entry: Known): void {
+    entry.checkedAt = clock.now();
+    records.find('api-key', 'hash', digest).then(
+      (record) => (record ? undefined : known.delete(digest)),
+      () => undefined,
+    );
+  }
+
+  function recall(text: string): Caller | null {
+    const digest = hash('sha256', text, 'buffer');
+    if (timingSafeEqual(digest, admin.digest)) return admin.caller;
+    const name = digest.toString('base64url');
+    const entry = known.get(name);
+    if (!entry || !timingSafeEqual(digest, entry.digest)) return null;
+    if (clock.now() - entry.checkedAt > RECHECK_MS) recheck(name, entry);
+    return entry.caller;
+  }
+
+  return {
+    recall,
+
+    async verify(text) {
+      const caller = recall(text);
+      if (caller || !KEY_TEXT.test(text)) return caller;
+      const digest = hash('sha256', text, 'buffer');
+      const name = digest.toString('base64url');
+      if (removed.has(name)) return null;
+      const record = await records.find('api-key', 'hash', name);
+      // It may have been removed while the store was asked.
+      if (!record || removed.has(name)) return null;
+      return remember(digest, { id: record.id, scopes: bodyOf(record).scopes });
+    },
+
+    async create({ name, scopes }) {
+      const text = newApiKeyText(random);
+      const digest = hash('sha256', text.reveal(), 'buffer');
+      const key: ApiKey = { id: newId('key', clock.now(), random.bytes(16)), name, scopes, createdAt: clock.now() };
+      await insert(records, key, digest.toString('base64url'));
+      remember(digest, { id: key.id, scopes });
+      return { key, text };
+    },
+
+    async get(id) {
+      const record = await records.get('api-key', id);
+      if (!record) throw noSuchKey();
+      return keyOf(record);
+    },
+
+    async list(page) {
+      const { items, next } = await records.list('api-key', page);
+      return { items: items.map(keyOf), next };
+    },
+
+    async remove(id) {
+      const record = await records.get('api-key', id);
+      if (!record) throw noSuchKey();
+      const { hash: digest } = bodyOf(record);
+      // First here, then in the store: a request that comes between the two is refused already.
+      forget(digest);
+      await records.remove('api-key', id);
+    },
+  };
+}
+
+function adminCaller(adminKey: Secret<'api key'>): { readonly caller: Caller; readonly digest: Buffer } {
+  if (adminKey.reveal().length < LEAST_ADMIN_KEY_LENGTH) {
+    throw new EvergrantError('setting', `The admin key has fewer than ${LEAST_ADMIN_KEY_LENGTH} characters.`, {
+      remedy: `Set EVERGRANT_ADMIN_KEY_FILE to a file with at least ${LEAST_ADMIN_KEY_LENGTH} characters, or leave it out: then one is made.`,
+    });
+  }
+  return { caller: { id: 'admin', scopes: ['admin'] }, digest: hash('sha256', adminKey.reveal(), 'buffer') };
+}
+
+async function insert(records: Records, key: ApiKey, digest: string): Promise<void> {
+  const body: KeyBody = { name: key.name, scopes: [...key.scopes], hash: digest, createdAt: key.createdAt };
+  const written = await records.insert('api-key', key.id, JSON.stringify(body), [
+    { name: 'hash', value: digest, unique: true },
+  ]);
+  if (written.outcome !== 'written') throw new Error('Two API keys have the same hash: the source of chance is broken');
+}
+
+function bodyOf(record: StoredRecord): KeyBody {
+  return KeyBody.parse(JSON.parse(record.body));
+}
+
+function keyOf(record: StoredRecord): ApiKey {
+  const { name, scopes, createdAt } = bodyOf(record);
+  return { id: record.id, name, scopes, createdAt: createdAt as Instant };
+}
+
+function noSuchKey(): EvergrantError {
+  return new EvergrantError('not_found', 'There is no such API key.', {
+    remedy: 'List the keys there are: evergrant api-keys list',
+  });
+}

@@ -1,0 +1,100 @@
+/** A grant as the API shows it. */
+import { z } from 'zod';
+import { DIAGNOSES, type Diagnosis, type DiagnosisCode } from '../core/diagnosis.ts';
+import { type Instant, toRfc3339 } from '../core/instant.ts';
+import type { Grant } from '../keeper/keeper.ts';
+import { GRANT_STATES, named, Time } from './schemas.ts';
+
+const Said = named(
+  'Said',
+  z.object({ status: z.int(), error: z.string().nullable(), description: z.string().nullable() }),
+);
+
+export const DiagnosisJson = named(
+  'Diagnosis',
+  z.object({
+    code: z.enum(Object.keys(DIAGNOSES) as DiagnosisCode[]),
+    cause: z.string(),
+    remedy: z.string(),
+    retry: z.boolean().describe('Whether it may pass without a person.'),
+    evidence: z.string().describe('What the record of the chain shows.'),
+    since: Time,
+    said: Said.nullable().describe('What the provider said.'),
+  }),
+);
+
+export const GrantJson = named(
+  'Grant',
+  z.object({
+    id: z.string(),
+    alias: z.string(),
+    provider: z.string(),
+    app: z.string(),
+    owner: z.string().nullable(),
+    labels: z.record(z.string(), z.string()),
+    account: z.object({ subject: z.string(), label: z.string().nullable() }).nullable(),
+    scope: z.object({
+      requested: z.array(z.string()),
+      granted: z.array(z.string()).nullable(),
+      missing: z.array(z.string()),
+    }),
+    state: z.enum(GRANT_STATES),
+    state_since: Time,
+    access_token_expires_at: Time.nullable(),
+    next_exchange_at: Time.nullable(),
+    expires: z.object({ idle_at: Time.nullable(), absolute_at: Time.nullable(), earliest_at: Time.nullable() }),
+    generation: z.int().describe('How often the grant was authorized.'),
+    exchanges: z.int(),
+    diagnosis: DiagnosisJson.optional(),
+    clients: z.array(z.string()),
+    created_at: Time,
+  }),
+);
+
+/** What comes back when a grant is made or renewed: also the link for a person. */
+export const PendingGrantJson = named(
+  'PendingGrant',
+  GrantJson.extend({ authorization_url: z.string().optional(), authorization_expires_at: Time.optional() }),
+);
+
+export function grantJson(grant: Grant): z.infer<typeof GrantJson> {
+  return {
+    id: grant.id,
+    alias: grant.alias,
+    provider: grant.provider,
+    app: grant.app,
+    owner: grant.owner,
+    labels: { ...grant.labels },
+    account: grant.account,
+    scope: {
+      requested: [...grant.scope.requested],
+      granted: grant.scope.granted ? [...grant.scope.granted] : null,
+      missing: [...grant.scope.missing],
+    },
+    state: grant.state,
+    state_since: toRfc3339(grant.stateSince),
+    access_token_expires_at: time(grant.accessTokenExpiresAt),
+    next_exchange_at: time(grant.nextExchangeAt),
+    expires: {
+      idle_at: time(grant.expires.idleAt),
+      absolute_at: time(grant.expires.absoluteAt),
+      earliest_at: time(grant.expires.earliestAt),
+    },
+    generation: grant.generation,
+    exchanges: grant.exchanges,
+    ...(grant.diagnosis ? { diagnosis: diagnosisJson(grant.diagnosis) } : {}),
+    clients: [],
+    created_at: toRfc3339(grant.createdAt),
+  };
+}
+
+export function diagnosisJson(diagnosis: Diagnosis): z.infer<typeof DiagnosisJson> {
+  const { cause, remedy, retry } = DIAGNOSES[diagnosis.code];
+  const { code, evidence, said } = diagnosis;
+  return { code, cause, remedy, retry, evidence, since: toRfc3339(diagnosis.since), said };
+}
+
+/** RFC 3339; null for never and for not known. */
+export function time(instant: Instant | null): string | null {
+  return instant === null || !Number.isFinite(instant) ? null : toRfc3339(instant);
+}

@@ -1,0 +1,60 @@
+/** What every file of this room works with. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import type { ApiKeys, Caller, Scope } from '../access/api-keys.ts';
+import type { Catalogue } from '../catalogue/provider.ts';
+import type { Keeper } from '../keeper/keeper.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Log } from '../ports/log.ts';
+import type { Random } from '../ports/random.ts';
+import type { Sealer } from '../ports/sealer.ts';
+import type { Records } from '../ports/store.ts';
+import type { Reservation } from './idempotency.ts';
+
+export interface HttpParts {
+  readonly keeper: Keeper;
+  readonly catalogue: Catalogue;
+  readonly apiKeys: ApiKeys;
+  /** For answers that an `Idempotency-Key` repeats. */
+  readonly records: Records;
+  readonly sealer: Sealer;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly settings: HttpSettings;
+  /** `callback`: only the browser's part of an authorization, and health. */
+  readonly surface: 'all' | 'callback';
+}
+
+export interface HttpSettings {
+  /** Without a slash at its end. Links are made from it and never from a request. */
+  readonly publicUrl: string;
+  /** Then metrics and descriptions want a key as well. */
+  readonly listensBeyondLoopback: boolean;
+  /** Addresses or CIDR ranges whose `X-Forwarded-For` is believed. */
+  readonly trustedProxies: readonly string[];
+  readonly version: string;
+}
+
+/** A Fastify server, or a part of one, whose routes are described with zod. */
+export type Routes = FastifyInstance<
+  RawServerDefault,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  ZodTypeProvider
+>;
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Set once the API key was checked. */
+    caller: Caller | null;
+    /** Set where an `Idempotency-Key` guards this request. */
+    reservation: Reservation | null;
+  }
+  interface FastifyContextConfig {
+    /** What the caller's key must be allowed to; `admin` where a route does not say. */
+    scope?: Scope;
+  }
+}

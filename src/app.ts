@@ -1,6 +1,31 @@
 /**
- * Composition of the server: the only file that knows storage, keeper, http and the machine at once.
+ * Composition of the server: the only file that knows storage, keeper, http and the machine at once. Started from the
+ * inside out, so that nothing is served before everything the last run left is taken up; closed the other way round.
  */
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { apiKeys } from './access/api-keys.ts';
+import { catalogue } from './catalogue/catalogue.ts';
+import { EvergrantError } from './core/errors.ts';
+import { buildServer } from './http/server.ts';
+import { createKeeper } from './keeper/create-keeper.ts';
+import type { Keeper } from './keeper/keeper.ts';
+import type { KeeperParts } from './keeper/parts.ts';
+import type { Log } from './ports/log.ts';
+import { compareKeyCheck, peekKeyCheck, verifyKeyCheck } from './storage/sqlite/key-check.ts';
+import { openSqliteStore, type SqliteStore } from './storage/sqlite/store.ts';
+import { loadAdminKey } from './world/admin-key.ts';
+import { type AesSealer, createAesSealer } from './world/aes-sealer.ts';
+import { openDataFolder, loadNodeId } from './world/data-folder.ts';
+import { openFileJournal } from './world/file-journal.ts';
+import { network } from './world/network.ts';
+import { createLog } from './world/pino-log.ts';
+import { readProviderFiles } from './world/provider-files.ts';
+import { loadRootKey } from './world/root-key.ts';
+import { systemClock } from './world/system-clock.ts';
+import { systemRandom } from './world/system-random.ts';
+import { VERSION } from './world/version.ts';
 
 /** Every setting of `serve`, parsed and checked. Times in milliseconds. */
 export interface Settings {
@@ -42,6 +67,7 @@ export interface LocalAnswer {
 export interface RunningApp {
   /** Where it listens; null when it does not. */
   readonly origin: string | null;
+  readonly publicUrl: string;
   /** The admin API key, and whether this start made it. */
   readonly adminKey: { readonly text: string; readonly isNew: boolean };
   /** The same as over HTTP, without a socket. */
@@ -50,10 +76,158 @@ export interface RunningApp {
   close(): Promise<void>;
 }
 
+/** What tests may put in the place of the real thing. */
+export interface Overrides {
+  readonly onStep?: NonNullable<KeeperParts['onStep']>;
+}
+
 /**
  * Starts a server. `all` listens on the configured address; `callback` answers only the browser's part of an
  * authorization there; `none` opens no socket.
  */
-export async function startApp(_settings: Settings, _listen: 'all' | 'callback' | 'none'): Promise<RunningApp> {
-  throw new Error('startApp is being written');
+export async function startApp(
+  settings: Settings,
+  listen: 'all' | 'callback' | 'none',
+  overrides: Overrides = {},
+): Promise<RunningApp> {
+  await using opened = new AsyncDisposableStack();
+  const log = createLog({ level: settings.log });
+  const address = listen === 'none' ? settings.listen : await freeAddress(settings.listen);
+  const publicUrl = settings.publicUrl.replace(/:0$/, `:${address.port}`);
+  const folder = opened.adopt(openDataFolder(settings.dataFolder), (one) => one.close());
+  const { store, sealer } = openStore(settings, folder.path);
+  opened.defer(() => store.close());
+  const journal = opened.adopt(await openFileJournal({ dataFolder: folder.path, clock: systemClock, log }), (one) =>
+    one.close(),
+  );
+  const providers = providerCatalogue(settings);
+  const keeper = await createKeeper({
+    store,
+    journal,
+    sealer,
+    network: network({ allowPrivate: settings.allowPrivateUpstream }),
+    clock: systemClock,
+    random: systemRandom,
+    log,
+    catalogue: providers,
+    node: settings.nodeId ?? loadNodeId(folder.path, systemRandom),
+    run: Buffer.from(systemRandom.bytes(RUN_BYTES)).toString('hex'),
+    publicUrl,
+    ...overrides,
+  });
+  opened.defer(() => drain(keeper, settings.drainMs, log));
+  const adminKey = loadAdminKey({ text: settings.adminKey, dataFolder: folder.path, random: systemRandom });
+  const server = await buildServer({
+    keeper,
+    catalogue: providers,
+    apiKeys: apiKeys({ records: store.records, random: systemRandom, clock: systemClock, adminKey: adminKey.key }),
+    records: store.records,
+    sealer,
+    clock: systemClock,
+    random: systemRandom,
+    log,
+    settings: {
+      publicUrl,
+      listensBeyondLoopback: !isLoopback(settings.listen.host),
+      trustedProxies: settings.trustedProxies,
+      version: VERSION,
+    },
+    surface: listen === 'callback' ? 'callback' : 'all',
+  });
+  opened.defer(() => server.close());
+  if (listen !== 'none') await server.listen(address);
+  const closing = opened.move();
+  let closed: Promise<void> | null = null;
+  return {
+    origin: listen === 'none' ? null : originOf(address),
+    publicUrl,
+    adminKey: { text: adminKey.key.reveal(), isNew: adminKey.isNew },
+    request: (request) => inProcess(server, request),
+    close: () => (closed ??= closing.disposeAsync()),
+  };
+}
+
+const RUN_BYTES = 8;
+const DATABASE = 'evergrant.db';
+const BUILT_IN_PROVIDERS = fileURLToPath(new URL('../providers', import.meta.url));
+
+/** Database and root key belong together: neither is made or changed where they do not match. */
+function openStore(settings: Settings, folder: string): { readonly store: SqliteStore; readonly sealer: AesSealer } {
+  const file = join(folder, DATABASE);
+  const kept = peekKeyCheck(file);
+  const { key } = loadRootKey({
+    text: settings.rootKey,
+    dataFolder: folder,
+    mayMake: kept === null,
+    random: systemRandom,
+  });
+  const sealer = createAesSealer(key, systemRandom);
+  if (kept !== null) compareKeyCheck(kept, sealer.keyCheck);
+  const store = openSqliteStore(file);
+  verifyKeyCheck(store.meta, sealer.keyCheck);
+  return { store, sealer };
+}
+
+function providerCatalogue(settings: Settings) {
+  return catalogue({
+    builtIn: readProviderFiles(BUILT_IN_PROVIDERS),
+    extra: settings.providersFolder === null ? [] : readProviderFiles(settings.providersFolder),
+    now: () => systemClock.now(),
+  });
+}
+
+async function drain(keeper: Keeper, drainMs: number, log: Log): Promise<void> {
+  log.info('Stopping: exchanges on the wire are finished, nothing new begins.');
+  await keeper.drain(drainMs);
+}
+
+/** Finds out whether the port is free before anything else is touched; port 0 becomes a free one. */
+async function freeAddress(listen: Settings['listen']): Promise<Settings['listen']> {
+  const probe = createServer();
+  try {
+    await new Promise<void>((done, fail) => {
+      probe.once('error', fail).listen(listen.port, listen.host, done);
+    });
+    const address = probe.address();
+    return { host: listen.host, port: typeof address === 'object' && address ? address.port : listen.port };
+  } catch (cause) {
+    throw new EvergrantError('setting', `Cannot listen on ${listen.host}:${listen.port}: ${reasonOf(cause)}.`, {
+      remedy: 'Stop what listens there, or choose another address: --listen 127.0.0.1:8788',
+      cause,
+    });
+  } finally {
+    await new Promise<void>((done) => {
+      probe.close(() => done());
+    });
+  }
+}
+
+function reasonOf(cause: unknown): string {
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown';
+  switch (code) {
+    case 'EADDRINUSE':
+      return 'another program listens there already';
+    case 'EACCES':
+      return 'this user may not use that port';
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return 'this machine has no such address';
+    default:
+      return code;
+  }
+}
+
+async function inProcess(server: Awaited<ReturnType<typeof buildServer>>, request: LocalRequest): Promise<LocalAnswer> {
+  const { method, path, headers, body } = request;
+  const answer = await server.inject({ method, url: path, headers, ...(body === undefined ? {} : { payload: body }) });
+  const flat = Object.entries(answer.headers).map(([name, value]) => [name, String(value)]);
+  return { status: answer.statusCode, headers: Object.fromEntries(flat), body: answer.body };
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127\./.test(host);
+}
+
+function originOf({ host, port }: Settings['listen']): string {
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }

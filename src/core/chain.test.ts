@@ -205,8 +205,8 @@ describe('any sequence of events', () => {
         for (const one of events) {
           const next = apply(chain, one);
           if (next.generation === chain.generation) {
-            for (const link of chain.links.filter((held) => held.status !== 'proven')) {
-              expect(next.links.some((held) => held.id === link.id)).toBe(true);
+            for (const due of chain.links.filter((held) => held.status !== 'proven')) {
+              expect(next.links.some((held) => held.id === due.id)).toBe(true);
             }
             const sequence = (of: Chain) => of.links.find((held) => held.id === of.published)?.sequence ?? 0;
             expect(sequence(next)).toBeGreaterThanOrEqual(sequence(chain));

@@ -48,10 +48,10 @@ function kept(chain: Chain, event: ChainEvent, isJoinedAlready: boolean): Pick<F
   // The answer of a link that left the chain was wiped and stays so; an orphan's is kept, for it may be the live one.
   const keepsAnswer = link !== undefined || (!isJoinedAlready && chain.end?.kind !== 'revoked');
   const fingerprint = link?.fingerprint ?? event.link.fingerprint;
-  const holds = link !== undefined || isJoinedAlready ? 'joined' : 'orphan';
+  const seen = link !== undefined || isJoinedAlready ? 'joined' : 'orphan';
   return {
     answer: keepsAnswer ? { link: id, sealed: event.answer } : null,
-    holder: fingerprint === null ? null : { link: id, fingerprint, seen: holds },
+    holder: fingerprint === null ? null : { link: id, fingerprint, seen },
   };
 }
 

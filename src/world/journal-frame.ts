@@ -72,13 +72,16 @@ function parseFrame(value: unknown): Frame | null {
 
 function parseReceived(value: unknown): Frame | null {
   if (!isObject(value)) return null;
-  const { grant, link, purpose, node, answer } = value;
+  const { grant, link, purpose, presented, sequence, node, answer } = value;
   const requestedAt = parseMoment(value.requestedAt);
   const receivedAt = parseMoment(value.receivedAt);
   if (typeof grant !== 'string' || typeof link !== 'string' || typeof node !== 'string') return null;
   if ((purpose !== 'exchange' && purpose !== 'authorization') || typeof answer !== 'string') return null;
   if (!requestedAt || !receivedAt) return null;
-  const ids = { grant: grant as GrantId, link: link as LinkId, node };
+  if ((presented !== null && typeof presented !== 'string') || (sequence !== null && typeof sequence !== 'number')) {
+    return null;
+  }
+  const ids = { grant: grant as GrantId, link: link as LinkId, presented: presented as LinkId | null, sequence, node };
   return { type: 'received', record: { ...ids, purpose, requestedAt, receivedAt, answer: answer as Sealed } };
 }
 

@@ -51,7 +51,8 @@ export function createClock(machine: Machine = thisMachine): Clock {
 
   async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
     const until = moment().uptimeMs + ms;
-    for (let left = ms; left > 0 && !signal?.aborted; left = until - moment().uptimeMs) {
+    for (let left = ms; left > 0; left = until - moment().uptimeMs) {
+      if (signal?.aborted) return;
       const wait = Math.min(Math.ceil(left), LONGEST_WAIT_MS);
       await setTimeout(wait, undefined, signal ? { signal } : {}).catch(ignoreAbort);
     }

@@ -108,7 +108,7 @@ function makeFile(file: string): void {
 function makeDurable(db: DatabaseSync, file: string): void {
   db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA secure_delete = ON');
   const mode = pragma(db, 'journal_mode');
-  if (mode !== 'wal') throw refused(file, `its journal mode is "${mode}" and cannot be set to WAL`);
+  if (mode !== 'wal') throw refused(file, `its journal mode is "${String(mode)}" and cannot be set to WAL`);
   if (Number(pragma(db, 'synchronous')) < FULL) throw refused(file, 'synchronous=FULL cannot be set');
   if (pragma(db, 'secure_delete') !== 1) throw refused(file, 'secure_delete cannot be set');
   if (pragma(db, 'foreign_keys') !== 1) throw refused(file, 'foreign keys cannot be enforced');

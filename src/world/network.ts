@@ -1,0 +1,275 @@
+/**
+ * Requests to the outside, over undici. A connection is opened to an address that was checked, carries one request, and
+ * is gone: no redirect, no repetition, no reuse, since any of them could present a one-time token twice.
+ */
+import { lookup } from 'node:dns/promises';
+import { connect as connectTcp, isIP, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import { brotliDecompressSync, constants, inflateSync, unzipSync } from 'node:zlib';
+import { Client, type Dispatcher } from 'undici';
+import type { Connection, HttpAnswer, HttpRequest, Lost, Network, NotSent, Reach } from '../ports/network.ts';
+import { type AddressCheck, publicAddresses } from './addresses.ts';
+
+/** No answer that matters is larger; of one that is, only this much is read. */
+const MAX_BODY_BYTES = 1024 * 1024;
+/** What one of several addresses of a name gets at least, before the next is tried. */
+const MIN_ATTEMPT_MS = 1_000;
+
+export interface NetworkOptions {
+  /** Networks (CIDR) that may be reached although they are not public: setting allow-private-upstream. */
+  readonly allowPrivate?: readonly string[];
+  /** Gives the addresses of a host name; the machine's resolver if left out. */
+  readonly resolve?: (host: string) => Promise<readonly string[]>;
+  /** PEM of the authorities to trust instead of the usual ones. */
+  readonly ca?: string;
+}
+
+export function network(options: NetworkOptions = {}): Network {
+  const parts: Parts = {
+    check: publicAddresses(options.allowPrivate ?? []),
+    resolve: options.resolve ?? resolveByMachine,
+    ca: options.ca,
+  };
+  return {
+    async open(url, reach, timeoutMs) {
+      try {
+        const { target, socket } = await connect(parts, url, reach, timeoutMs);
+        return new OneRequest(target, socket);
+      } catch (cause) {
+        return notSent(reasonOf(cause));
+      }
+    },
+  };
+}
+
+interface Parts {
+  readonly check: AddressCheck;
+  readonly resolve: (host: string) => Promise<readonly string[]>;
+  readonly ca: string | undefined;
+}
+
+async function resolveByMachine(host: string): Promise<readonly string[]> {
+  const found = await lookup(host, { all: true });
+  return found.map(({ address }) => address);
+}
+
+interface Target {
+  readonly origin: string;
+  /** Without the brackets of an IPv6 literal. */
+  readonly host: string;
+  readonly port: number;
+  readonly isTls: boolean;
+}
+
+function targetOf(url: string, reach: Reach): Target {
+  const { origin, hostname, port, protocol } = new URL(url);
+  const isTls = protocol === 'https:';
+  if (!isTls && protocol !== 'http:') throw new Error(`${protocol} is not supported`);
+  if (!isTls && reach !== 'local') throw new Error('only https is allowed');
+  return { origin, host: hostname.replace(/^\[|\]$/g, ''), port: Number(port) || (isTls ? 443 : 80), isTls };
+}
+
+/** Connects to one of the addresses that were checked: no second look-up can lead elsewhere. */
+async function connect(parts: Parts, url: string, reach: Reach, timeoutMs: number) {
+  const deadline = performance.now() + timeoutMs;
+  const target = targetOf(url, reach);
+  const addresses = await addressesOf(parts, target.host, reach, timeoutMs);
+  let last: unknown = new Error(`${target.host} has no address`);
+  for (const [i, address] of addresses.entries()) {
+    const left = deadline - performance.now();
+    if (left <= 0) break;
+    const share = Math.max(MIN_ATTEMPT_MS, left / (addresses.length - i));
+    try {
+      return { target, socket: await connectTo(parts, target, address, Math.min(share, left)) };
+    } catch (cause) {
+      last = cause;
+    }
+  }
+  throw last;
+}
+
+/** Throws where any of the addresses is refused: a name that leads to both kinds is not to be trusted. */
+async function addressesOf(parts: Parts, host: string, reach: Reach, timeoutMs: number): Promise<readonly string[]> {
+  const addresses = isIP(host) ? [host] : await within(timeoutMs, `looking up ${host}`, parts.resolve(host));
+  const refused = reach === 'local' ? [] : addresses.flatMap((address) => parts.check(address) ?? []);
+  if (refused[0] !== undefined) throw new Error(refused[0]);
+  return addresses;
+}
+
+function connectTo(parts: Parts, target: Target, address: string, timeoutMs: number): Promise<Socket> {
+  const { promise, resolve, reject } = Promise.withResolvers<Socket>();
+  const socket = target.isTls
+    ? connectTls({
+        host: address,
+        port: target.port,
+        // The name in the certificate is the host's; an address has none to send (RFC 6066 section 3).
+        ...(!isIP(target.host) && { servername: target.host }),
+        ...(parts.ca !== undefined && { ca: parts.ca }),
+        ALPNProtocols: ['http/1.1'],
+      })
+    : connectTcp({ host: address, port: target.port });
+  const timer = setTimeout(
+    () => socket.destroy(new Error(`no connection within ${timeoutMs.toFixed(0)} ms`)),
+    timeoutMs,
+  );
+  socket.once(target.isTls ? 'secureConnect' : 'connect', () => resolve(socket));
+  socket.once('error', reject);
+  socket.once('close', () => reject(new Error('the connection was closed while it was opened')));
+  return promise.finally(() => clearTimeout(timer));
+}
+
+/** One request on one connection. */
+class OneRequest implements Connection {
+  readonly kind = 'connection';
+  readonly #target: Target;
+  readonly #socket: Socket;
+  #client: Client | null = null;
+  /** Set as soon as the socket is handed over to be written to: from then on nobody knows what left. */
+  #mayHaveSent = false;
+
+  constructor(target: Target, socket: Socket) {
+    this.#target = target;
+    this.#socket = socket;
+    // An error while nobody is sending shows as a destroyed socket.
+    socket.on('error', () => {});
+  }
+
+  async send(request: HttpRequest, timeoutMs: number): Promise<HttpAnswer | NotSent | Lost> {
+    const hindrance = this.#hindrance(request);
+    if (hindrance !== null) return notSent(hindrance);
+    const deadline = AbortSignal.timeout(timeoutMs);
+    const client = new Client(this.#target.origin, {
+      connect: (_, callback) => this.#handOver(callback),
+      pipelining: 0,
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      allowH2: false,
+    });
+    this.#client = client;
+    try {
+      return await readAnswer(await client.request({ ...wireForm(request), signal: deadline }));
+    } catch (cause) {
+      return this.#mayHaveSent ? { kind: 'lost', reason: reasonOf(cause) } : notSent(reasonOf(cause));
+    } finally {
+      this.close();
+    }
+  }
+
+  close(): void {
+    // Destroying an idle client settles at once; what it would report was reported by `send`.
+    this.#client?.destroy().catch(() => {});
+    this.#socket.destroy();
+  }
+
+  /** Why nothing can be sent any more; null where it can. */
+  #hindrance(request: HttpRequest): string | null {
+    if (this.#client) return 'the connection was used already';
+    if (URL.parse(request.url)?.origin !== this.#target.origin) return 'the connection leads to another origin';
+    const isClosed = this.#socket.destroyed || this.#socket.readableEnded || !this.#socket.writable;
+    return isClosed ? 'the other end closed the connection before anything was sent' : null;
+  }
+
+  /** Gives undici the open socket, once: it cannot connect anew, so it cannot send anew. */
+  #handOver(callback: (...result: [null, Socket] | [Error, null]) => void): void {
+    if (this.#mayHaveSent) {
+      callback(new Error('the connection ended'), null);
+      return;
+    }
+    this.#mayHaveSent = true;
+    callback(null, this.#socket);
+  }
+}
+
+function wireForm(request: HttpRequest): Dispatcher.RequestOptions {
+  const { pathname, search } = new URL(request.url);
+  return {
+    method: request.method,
+    path: `${pathname}${search}`,
+    headers: { 'user-agent': 'evergrant', ...request.headers, 'accept-encoding': 'identity' },
+    body: request.body ?? null,
+  };
+}
+
+async function readAnswer(response: Dispatcher.ResponseData): Promise<HttpAnswer> {
+  const headers = headersOf(response.headers);
+  const { bytes, complete } = await readBody(response.body);
+  return { kind: 'answer', status: response.statusCode, headers, body: decoded(bytes, headers), complete };
+}
+
+function headersOf(headers: Dispatcher.ResponseData['headers']): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    Object.entries(headers).flatMap(([name, value]) =>
+      value === undefined ? [] : [[name.toLowerCase(), Array.isArray(value) ? value.join(', ') : value]],
+    ),
+  );
+}
+
+/** Keeps what came, however it ends: half an answer may hold a whole refresh token. */
+async function readBody(body: AsyncIterable<Uint8Array>): Promise<{ bytes: Uint8Array; complete: boolean }> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of body) {
+      chunks.push(chunk);
+      size += chunk.length;
+      if (size > MAX_BODY_BYTES) return { bytes: join(chunks), complete: false };
+    }
+    return { bytes: join(chunks), complete: true };
+  } catch {
+    return { bytes: join(chunks), complete: false };
+  }
+}
+
+function join(chunks: readonly Uint8Array[]): Uint8Array {
+  return new Uint8Array(Buffer.concat(chunks).subarray(0, MAX_BODY_BYTES));
+}
+
+/**
+ * Undoes a compression that was not asked for: some intermediaries compress all the same, and a token in there must not
+ * be lost. Of a stream that broke off, what can be had; where nothing can, the bytes as they came.
+ */
+function decoded(bytes: Uint8Array, headers: Readonly<Record<string, string>>): Uint8Array {
+  const options = { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: MAX_BODY_BYTES };
+  try {
+    switch (headers['content-encoding']?.trim().toLowerCase()) {
+      case 'gzip':
+      case 'x-gzip':
+        return new Uint8Array(unzipSync(bytes, options));
+      case 'deflate':
+        return new Uint8Array(inflateSync(bytes, options));
+      case 'br':
+        return new Uint8Array(
+          brotliDecompressSync(bytes, {
+            finishFlush: constants.BROTLI_OPERATION_FLUSH,
+            maxOutputLength: MAX_BODY_BYTES,
+          }),
+        );
+      default:
+        return bytes;
+    }
+  } catch {
+    return bytes;
+  }
+}
+
+async function within<T>(timeoutMs: number, what: string, work: Promise<T>): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error(`${what} took longer than ${timeoutMs} ms`)), timeoutMs);
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function notSent(reason: string): NotSent {
+  return { kind: 'not_sent', reason };
+}
+
+/** In words, with the system's code. Errors of sockets and undici hold no header and no body. */
+function reasonOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return String(cause);
+  const code =
+    'code' in cause && typeof cause.code === 'string' && !cause.message.includes(cause.code) ? ` (${cause.code})` : '';
+  return `${cause.message || cause.name}${code}`;
+}

@@ -6,31 +6,39 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const WANTED_MAJOR = 24;
-const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+const here = (path) => new URL(path, import.meta.url);
 const isNewEnough = Number(process.versions.node.split('.')[0]) >= WANTED_MAJOR;
 const built = here('../dist/cli/main.js');
 const main = existsSync(built) ? built : here('../src/cli/main.ts');
 
 if (isNewEnough) {
-  await import(main);
+  await import(main.href);
 } else {
   runWithOwnNode();
 }
 
 function runWithOwnNode() {
-  const own = here(`../node_modules/node-${process.platform.replace('win32', 'win')}-${process.arch}/bin/node`);
+  const isWindows = process.platform === 'win32';
+  const folder = `../node_modules/node-${isWindows ? 'win' : process.platform}-${process.arch}/bin/`;
+  const own = fileURLToPath(here(folder + (isWindows ? 'node.exe' : 'node')));
   if (!existsSync(own)) {
     console.error(`evergrant: needs Node.js ${WANTED_MAJOR} or newer (found ${process.version}).`);
     console.error('Remedy: run `npm install` in the clone, or: npx -p node@24 -p evergrant evergrant …');
     process.exit(78);
   }
-  const child = spawn(own, [main, ...process.argv.slice(2)], { stdio: 'inherit' });
+  const child = spawn(own, [fileURLToPath(main), ...process.argv.slice(2)], { stdio: 'inherit' });
+  // A terminal sends Ctrl-C to both processes; the other one knows the same signal twice in a moment from a second one.
   const forward = (signal) => child.kill(signal);
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, forward);
+  for (const signal of SIGNALS) process.on(signal, forward);
+  child.on('error', (error) => {
+    console.error(`evergrant: ${own} does not start (${error.code}).`);
+    console.error('Remedy: remove node_modules and run `npm install` again.');
+    process.exit(78);
+  });
   child.on('exit', (code, signal) => {
-    if (signal) {
-      for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.removeListener(name, forward);
-      process.kill(process.pid, signal);
-    } else process.exit(code ?? 1);
+    if (!signal) process.exit(code ?? 1);
+    for (const name of SIGNALS) process.removeListener(name, forward);
+    process.kill(process.pid, signal);
   });
 }

@@ -1,0 +1,132 @@
+/** `evergrant emulate PROVIDER`: an upstream authorization server with that provider's rules, until it is stopped. */
+import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { Command, InvalidArgumentError } from 'commander';
+import { EvergrantError } from '../core/errors.ts';
+import { EMULATED, type Emulator, emulator, FAULTS, type FaultName, faultName } from '../emulator.ts';
+
+interface Flags {
+  readonly port: number;
+  readonly speed: number;
+  readonly seed: string;
+  readonly fault: Readonly<Partial<Record<FaultName, number>>>;
+  readonly providerFolder?: string;
+  readonly redirectUri?: readonly string[];
+  readonly json?: boolean;
+}
+
+export function emulateCommand(): Command {
+  return new Command('emulate')
+    .description('run an upstream authorization server with the rules of a provider, for tests')
+    .argument('PROVIDER', `which one: ${EMULATED.join(', ')}`)
+    .option('--port <P>', 'port on 127.0.0.1; 0 is any free one', wholeNumber(0, 65_535), 0)
+    .option('--speed <N>', 'divide every duration of the policy by N (1 to 180)', wholeNumber(1, 180), 1)
+    .option('--seed <S>', 'same seed and requests, same tokens', '1')
+    .option('--fault <NAME=RATE>', `a fault by chance; repeatable. Names: ${Object.keys(FAULTS).join(', ')}`, rate, {})
+    .option('--provider-folder <DIR>', 'where the provider file is written; a fresh folder where not given')
+    .option('--redirect-uri <URI>', 'a redirect URI of the app; repeatable', collect)
+    .option('--json', 'one line of JSON when ready')
+    .addHelpText('after', '\nAny http://127.0.0.1:PORT/callback (or localhost, [::1]) is accepted as redirect URI.')
+    .action(run);
+}
+
+function wholeNumber(least: number, most: number) {
+  return (text: string): number => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= least && value <= most) return value;
+    throw new InvalidArgumentError(`It is a whole number from ${least} to ${most}.`);
+  };
+}
+
+function rate(text: string, before: Flags['fault']): Flags['fault'] {
+  const [, name = '', share = ''] = /^([\w-]+)=([\d.]+)$/.exec(text) ?? [];
+  const known = faultName(name);
+  const value = Number(share);
+  if (known === null || share === '' || !(value >= 0 && value <= 1)) {
+    throw new InvalidArgumentError('It is NAME=RATE, with a rate from 0 to 1.');
+  }
+  return { ...before, [known]: value };
+}
+
+const collect = (text: string, before: readonly string[] = []): readonly string[] => [...before, text];
+
+async function run(provider: string, flags: Flags): Promise<void> {
+  if (!EMULATED.includes(provider)) {
+    throw new EvergrantError('unknown_provider', `There is no emulator of "${provider}".`, {
+      remedy: `Name one of these: ${EMULATED.join(', ')}.`,
+    });
+  }
+  const server = await start(provider, flags);
+  const file = await writeProviderFile(server, flags.providerFolder);
+  process.stdout.write(flags.json ? `${JSON.stringify(ready(server, file))}\n` : readable(provider, server, file));
+  await untilStopped();
+  await server.close();
+}
+
+async function start(provider: string, { port, speed, seed, fault, redirectUri }: Flags): Promise<Emulator> {
+  try {
+    const redirectUris = redirectUri === undefined ? {} : { redirectUris: redirectUri };
+    return await emulator(provider, { port, speed, seed, faultRates: fault, ...redirectUris });
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? cause.code : null;
+    if (code !== 'EADDRINUSE' && code !== 'EACCES') throw cause;
+    const why = code === 'EADDRINUSE' ? 'is in use' : 'may not be used';
+    throw new EvergrantError('setting', `Port ${port} ${why}.`, {
+      cause,
+      remedy: 'Take another --port, or leave it out for a free one.',
+    });
+  }
+}
+
+async function writeProviderFile(server: Emulator, folder: string | undefined): Promise<string> {
+  const target = folder === undefined ? await mkdtemp(join(tmpdir(), 'evergrant-emulator-')) : resolve(folder);
+  await mkdir(target, { recursive: true });
+  const file = join(target, `${String(server.providerFile.id)}.json`);
+  await writeFile(file, `${JSON.stringify(server.providerFile, null, 2)}\n`);
+  return file;
+}
+
+function ready(server: Emulator, file: string) {
+  const { username, password, totpSecret } = server.user;
+  return {
+    base_url: server.baseUrl,
+    provider_file: file,
+    client_id: server.clientId,
+    client_secret: server.clientSecret,
+    redirect_uris: server.redirectUris,
+    user: { username, password, totp_secret: totpSecret },
+    control_url: server.controlUrl,
+    control_key: server.controlKey,
+  };
+}
+
+function readable(provider: string, server: Emulator, file: string): string {
+  const { username, password, totpSecret } = server.user;
+  const id = String(server.providerFile.id);
+  const folder = resolve(file, '..');
+  return `Emulated ${provider} listens at ${server.baseUrl}
+
+  App     client id      ${server.clientId}
+          client secret  ${server.clientSecret}
+  User    name           ${username}
+          password       ${password}
+          TOTP secret    ${totpSecret}
+  Control address        ${server.controlUrl}
+          key            ${server.controlKey}
+  Provider file          ${file}
+
+Next, in two other terminals:
+  npx evergrant serve --providers ${folder}
+  npx evergrant apps add --provider ${id} --client-id ${server.clientId}
+      (asks for the client secret)
+  npx evergrant connect ${id} --alias eol
+Stop with Ctrl-C.
+`;
+}
+
+function untilStopped(): Promise<void> {
+  return new Promise((resolvePromise) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolvePromise());
+  });
+}

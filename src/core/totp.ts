@@ -32,7 +32,7 @@ const BASE32 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
 export function fromBase32(text: string): Uint8Array | null {
   const letters = text.toUpperCase().replaceAll(/[\s-]/g, '').replace(/=+$/, '');
   if (letters === '' || !/^[A-Z2-7]+$/.test(letters)) return null;
-  const bits = [...letters].map((letter) => BASE32.indexOf(letter).toString(2).padStart(5, '0')).join('');
+  const bits = Array.from(letters, (letter) => BASE32.indexOf(letter).toString(2).padStart(5, '0')).join('');
   return Uint8Array.from(bits.match(/.{8}/g) ?? [], (byte) => Number.parseInt(byte, 2));
 }
 

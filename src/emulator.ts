@@ -1,0 +1,121 @@
+/**
+ * Composition of the emulator, and the package's entry `evergrant/emulator`: an upstream authorization server with one
+ * provider's rules, on a loopback port, with controls for tests. Many may run in one process; each is its own world.
+ */
+import type { Instant } from './core/instant.ts';
+import { Chance } from './emulator/chance.ts';
+import { CONTROL_PATH, withControl } from './emulator/control.ts';
+import { exactOnline } from './emulator/exact-online.ts';
+import type { FaultName } from './emulator/faults.ts';
+import type { Form, Switches } from './emulator/form.ts';
+import { EmulatedServer } from './emulator/server.ts';
+import { listen } from './emulator/socket-server.ts';
+import type { Handler } from './emulator/wire.ts';
+import { systemClock } from './world/system-clock.ts';
+
+export { faultName } from './emulator/control.ts';
+export { FAULTS, type FaultName, type FaultSpec } from './emulator/faults.ts';
+export type { Switches } from './emulator/form.ts';
+export type { FamilyTree, LedgerEntry } from './emulator/ledger.ts';
+export type { EmulatedServer, EmulatorState } from './emulator/server.ts';
+export type { Delivery, EmulatorAnswer, EmulatorRequest, Handler } from './emulator/wire.ts';
+
+const FORMS: Readonly<Record<string, Form>> = { [exactOnline.id]: exactOnline };
+
+/** The providers that can be emulated. */
+export const EMULATED: readonly string[] = Object.keys(FORMS);
+
+const USUAL_REDIRECT_URI = 'http://127.0.0.1:8787/callback';
+/** Faster than this, the shortest duration of a policy would round to nothing. */
+const MOST_SPEED = 180;
+
+export interface EmulatorOptions {
+  /** 0, the default: any free port. */
+  readonly port?: number;
+  /** Every duration of the policy is divided by it; 1 to 180, the default 1. */
+  readonly speed?: number;
+  /** The same seed and requests give the same tokens. The default is 1. */
+  readonly seed?: number | string;
+  /** Redirect URIs of the app. `http://{loopback}:{any port}/callback` is accepted anyway. */
+  readonly redirectUris?: readonly string[];
+  readonly switches?: Partial<Switches>;
+  /** Share of requests to the token endpoint that each fault strikes, from 0 to 1. */
+  readonly faultRates?: Readonly<Partial<Record<FaultName, number>>>;
+  /** The default is the machine's. */
+  readonly clock?: { now(): Instant };
+  /** Waits so many milliseconds, for faults that delay. The default is in real time. */
+  readonly sleep?: (ms: number) => Promise<void>;
+}
+
+/** What a client needs to know of an emulator, and the controls. */
+export interface EmulatorWithoutSocket {
+  readonly baseUrl: string;
+  /** The JSON object for a keeper's folder of providers. */
+  readonly providerFile: Record<string, unknown>;
+  readonly clientId: string;
+  readonly clientSecret: string;
+  readonly redirectUris: readonly string[];
+  readonly user: { readonly username: string; readonly password: string; readonly totpSecret: string };
+  readonly controlUrl: string;
+  readonly controlKey: string;
+  readonly control: EmulatedServer;
+  /** Everything that a socket would carry, by a call. */
+  readonly handle: Handler;
+}
+
+export interface Emulator extends EmulatorWithoutSocket, AsyncDisposable, Disposable {
+  close(): Promise<void>;
+}
+
+/** Starts an emulator on loopback. `await using server = await emulator('exact-online', { speed: 60 })`. */
+export async function emulator(provider: string, options: EmulatorOptions = {}): Promise<Emulator> {
+  const { server, key, sleep } = build(provider, options);
+  const handle = withControl(server, key);
+  const listening = await listen(handle, options.port ?? 0, sleep);
+  const names = ['127.0.0.1', 'localhost'].map((host) => `${host}:${listening.port}`);
+  server.onlyFor(names);
+  const close = () => listening.close();
+  return {
+    ...describe(server, key, handle, `http://127.0.0.1:${listening.port}`),
+    close,
+    [Symbol.asyncDispose]: close,
+    [Symbol.dispose]: () => void close(),
+  };
+}
+
+/** The same without a socket, for simulators: `handle` is the server, `baseUrl` the name it goes by. */
+export function emulatorWithoutSocket(
+  provider: string,
+  options: EmulatorOptions & { readonly baseUrl?: string } = {},
+): EmulatorWithoutSocket {
+  const { server, key } = build(provider, options);
+  return describe(server, key, withControl(server, key), options.baseUrl ?? 'http://127.0.0.1:1');
+}
+
+function build(provider: string, options: EmulatorOptions) {
+  const { speed = 1, seed = 1, redirectUris = [USUAL_REDIRECT_URI], switches = {}, faultRates = {} } = options;
+  const form = FORMS[provider];
+  if (!form) throw new RangeError(`no emulator of ${provider}; there is: ${EMULATED.join(', ')}`);
+  if (!(speed >= 1 && speed <= MOST_SPEED)) throw new RangeError(`speed is a number from 1 to ${MOST_SPEED}`);
+  const clock = options.clock ?? systemClock;
+  const sleep = options.sleep ?? ((ms: number) => systemClock.sleep(ms));
+  const server = new EmulatedServer({ form, seed, speed, switches, redirectUris, faultRates, clock, sleep });
+  return { server, sleep, key: new Chance(seed).text('control key', 32) };
+}
+
+function describe(server: EmulatedServer, key: string, handle: Handler, baseUrl: string): EmulatorWithoutSocket {
+  const { username, password, totpSecret } = server.defaultUser();
+  const { clientId, clientSecret, redirectUris } = server.defaultApp();
+  return {
+    baseUrl,
+    providerFile: server.providerFile(baseUrl),
+    clientId,
+    clientSecret,
+    redirectUris,
+    user: { username, password, totpSecret },
+    controlUrl: `${baseUrl}${CONTROL_PATH}`,
+    controlKey: key,
+    control: server,
+    handle,
+  };
+}

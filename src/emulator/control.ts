@@ -1,0 +1,203 @@
+/**
+ * Control over HTTP, for tests in other processes: JSON in and out, under its own path, with its own key, and without
+ * CORS, so that no web page can use it. Durations in seconds, instants in RFC 3339.
+ */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { z } from 'zod';
+import type { Instant } from '../core/instant.ts';
+import { FAULTS, type FaultName, type FaultSpec } from './faults.ts';
+import type { Switches } from './form.ts';
+import type { EmulatedServer } from './server.ts';
+import { bearerOf, bodyText, type EmulatorAnswer, type EmulatorRequest, type Handler, json, urlOf } from './wire.ts';
+
+export const CONTROL_PATH = '/_emu';
+
+/** `429` and `http-429` are one. */
+export function faultName(text: string): FaultName | null {
+  const name = text === '429' ? 'http-429' : text;
+  return Object.hasOwn(FAULTS, name) ? (name as FaultName) : null;
+}
+
+const endpoint = z.enum(['authorize', 'login', 'token', 'api']);
+const count = z.int().min(1);
+const fault = z.strictObject({
+  match: z.strictObject({ endpoint, user: z.string(), app: z.string(), n: count }).partial().optional(),
+  fault: z.string().transform((text, ctx) => {
+    const name = faultName(text);
+    if (name === null) ctx.addIssue(`unknown fault ${text}; there are ${Object.keys(FAULTS).join(', ')}`);
+    return name ?? 'delay';
+  }),
+  times: count.optional(),
+  commit: z.enum(['before', 'after']).optional(),
+  ms: z.number().min(0).optional(),
+  at: z.union([z.int().min(0), z.literal('after-refresh-token')]).optional(),
+  retry_after: z.int().min(0).optional(),
+  as: z.union([z.enum(['string', 'number', 'missing']), z.literal(0)]).optional(),
+  deliver: z.enum(['first', 'second']).optional(),
+});
+
+const who = z.union([z.literal(true), z.strictObject({ user: z.string().optional(), once: z.boolean().optional() })]);
+const seconds = z.number().min(0);
+const settings = z
+  .strictObject({
+    allow_old_refresh_tokens: z.boolean(),
+    spacing_exempt: z.boolean(),
+    spacing_counts: z.enum(['issued', 'delivered']),
+    early_refresh: z.enum(['error', 'error-and-advance', 'dead-token']),
+    error_order: z.enum(['chain-first', 'spacing-first']),
+    too_early_status: z.union([z.literal(400), z.literal(401)]),
+    code_format: z.enum(['stamp', 'jwt', 'opaque']),
+    previous_dies_on: z.enum(['successor-use', 'window', 'both']),
+    spacing: seconds,
+    code: seconds,
+    access_token: seconds,
+    in_use: seconds,
+    idle: seconds,
+    token_calls_per_day: count,
+    api_calls_per_minute: count,
+    api_calls_per_day: count,
+    errors_per_hour: count,
+  })
+  .partial();
+
+const DURATIONS = new Set(['spacing', 'code', 'accessToken', 'inUse', 'idle']);
+
+/** `{spacing: 10}` of the wire is `{spacingMs: 10_000}` inside. */
+function switchesOf(given: z.infer<typeof settings>): Partial<Switches> {
+  const entries = Object.entries(given).map(([name, value]) => {
+    const camel = name.replaceAll(/_(.)/g, (_, letter: string) => letter.toUpperCase());
+    return DURATIONS.has(camel) ? [`${camel}Ms`, Number(value) * 1000] : [camel, value];
+  });
+  return Object.fromEntries(entries) as Partial<Switches>;
+}
+
+const instant = z.iso.datetime().transform((text) => Date.parse(text) as Instant);
+const BODIES = {
+  clock: z.union([z.strictObject({ advance: z.number() }), z.strictObject({ set: instant })]),
+  faults: z.union([z.array(fault), fault.transform((one) => [one])]),
+  expire: z.strictObject({ tokens: z.enum(['refresh', 'access', 'code']).optional(), user: z.string().optional() }),
+  revoke: z.strictObject({ user: z.string().optional(), app: z.string().optional() }),
+  authorize: z.union([
+    z.strictObject({ approve: who }),
+    z.strictObject({ deny: who }),
+    z.strictObject({ interactive: z.literal(true) }),
+  ]),
+  settings,
+  users: z.strictObject({ username: z.string().min(1), password: z.string().optional(), name: z.string().optional() }),
+  apps: z.strictObject({ name: z.string().min(1), redirect_uris: z.array(z.url()) }),
+  reset: z.strictObject({}),
+};
+
+/** Answers control requests itself and passes everything else on. */
+export function withControl(server: EmulatedServer, key: string): Handler {
+  return async (request) => {
+    const { pathname } = urlOf(request);
+    if (!pathname.startsWith(`${CONTROL_PATH}/`)) return server.handle(request);
+    return control(server, key, request, pathname.slice(CONTROL_PATH.length + 1));
+  };
+}
+
+function control(server: EmulatedServer, key: string, request: EmulatorRequest, name: string): EmulatorAnswer {
+  if (!server.isOwnHost(request)) return json(421, { error: 'this server is not known by that name' });
+  if (!isEqual(bearerOf(request) ?? '', key))
+    return json(401, { error: 'Authorization: Bearer {control_key} is needed' });
+  if (request.method === 'GET') return read(server, name);
+  if (request.method !== 'POST') return json(405, { error: 'GET or POST' }, { allow: 'GET, POST' });
+  if (!/^application\/json\s*(;|$)/i.test(request.headers['content-type'] ?? '')) {
+    return json(415, { error: 'the request must be JSON' });
+  }
+  return act(server, name, request);
+}
+
+function isEqual(a: string, b: string): boolean {
+  const digest = (text: string) => createHash('sha256').update(text).digest();
+  return timingSafeEqual(digest(a), digest(b));
+}
+
+const nothing = (name: string) =>
+  json(404, { error: `no control named ${name}; GET state, ledger; POST ${Object.keys(BODIES).join(', ')}` });
+
+function read(server: EmulatedServer, name: string): EmulatorAnswer {
+  if (name === 'state') return json(200, server.state());
+  if (name === 'ledger') return json(200, { requests: server.ledger(), families: server.families() });
+  return nothing(name);
+}
+
+function act(server: EmulatedServer, name: string, request: EmulatorRequest): EmulatorAnswer {
+  if (!Object.hasOwn(BODIES, name)) return nothing(name);
+  try {
+    const text = bodyText(request);
+    return json(200, perform(server, name as keyof typeof BODIES, text === '' ? {} : JSON.parse(text)));
+  } catch (error) {
+    if (error instanceof z.ZodError) return json(400, { error: z.prettifyError(error) });
+    if (error instanceof SyntaxError) return json(400, { error: 'the body is not JSON' });
+    throw error;
+  }
+}
+
+function perform(server: EmulatedServer, name: keyof typeof BODIES, body: unknown): unknown {
+  switch (name) {
+    case 'clock': {
+      const wish = BODIES.clock.parse(body);
+      if ('advance' in wish) server.advance(wish.advance * 1000);
+      else server.setClock(wish.set);
+      return { now: server.state().now };
+    }
+    case 'faults':
+      server.addFaults(BODIES.faults.parse(body).map(faultSpec));
+      return { faults: server.state().faults };
+    case 'expire': {
+      const { tokens, user } = BODIES.expire.parse(body);
+      for (const what of tokens ? [tokens] : (['refresh', 'access', 'code'] as const)) server.expire(what, user);
+      return {};
+    }
+    case 'revoke':
+      return { revoked: server.revoke(withoutUndefined(BODIES.revoke.parse(body))) };
+    case 'authorize':
+      return preselect(server, BODIES.authorize.parse(body));
+    case 'settings':
+      server.change(switchesOf(BODIES.settings.parse(body)));
+      return { switches: server.state().switches };
+    case 'users':
+      return addUser(server, BODIES.users.parse(body));
+    case 'apps': {
+      const { name: appName, redirect_uris } = BODIES.apps.parse(body);
+      const { clientId, clientSecret } = server.addApp(appName, redirect_uris);
+      return { client_id: clientId, client_secret: clientSecret, redirect_uris };
+    }
+    case 'reset':
+      BODIES.reset.parse(body);
+      server.reset();
+      return {};
+  }
+}
+
+function faultSpec({ match, ...rest }: z.infer<typeof fault>): FaultSpec {
+  return { ...withoutUndefined(rest), ...(match === undefined ? {} : { match: withoutUndefined(match) }) };
+}
+
+function preselect(server: EmulatedServer, wish: z.infer<typeof BODIES.authorize>): unknown {
+  if ('interactive' in wish) server.preselect({ decision: 'interactive' });
+  else {
+    const [decision, whose] = 'approve' in wish ? (['approve', wish.approve] as const) : (['deny', wish.deny] as const);
+    const { user = null, once = false } = whose === true ? {} : whose;
+    server.preselect({ decision, user, once });
+  }
+  return { preselection: server.state().preselection };
+}
+
+function addUser(server: EmulatedServer, wish: z.infer<typeof BODIES.users>): unknown {
+  const { username, password, name } = wish;
+  const user = server.addUser({
+    username,
+    ...(password === undefined ? {} : { password }),
+    ...(name === undefined ? {} : { fullName: name }),
+  });
+  return { username: user.username, password: user.password, totp_secret: user.totpSecret, user_id: user.id };
+}
+
+/** Optional fields that were not sent are left out, as the types of the inside say. */
+function withoutUndefined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  const entries = Object.entries(value).filter(([, one]) => one !== undefined);
+  return Object.fromEntries(entries) as { [K in keyof T]: Exclude<T[K], undefined> };
+}

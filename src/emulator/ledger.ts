@@ -1,0 +1,96 @@
+/** The record of every request: what was presented and issued (as fingerprints), what was decided, and why in truth. */
+import type { Family } from '../core/family.ts';
+import { type Instant, toRfc3339 } from '../core/instant.ts';
+import { fingerprint } from './chance.ts';
+import type { Upstream } from './upstream.ts';
+
+export type Endpoint = 'authorize' | 'login' | 'token' | 'api';
+
+export interface LedgerEntry {
+  readonly n: number;
+  readonly time: string;
+  readonly endpoint: Endpoint;
+  readonly method: string;
+  readonly path: string;
+  readonly app: string | null;
+  readonly user: string | null;
+  /** Fingerprints. */
+  readonly presented: readonly string[];
+  readonly issued: readonly string[];
+  /** What happened inside, as in `new`, `fork`, `refused`, `not processed`. */
+  readonly decision: string;
+  /** Why in truth, where the wire hides it. */
+  readonly reason: string | null;
+  readonly fault: string | null;
+  /** Null where no answer was delivered. */
+  readonly status: number | null;
+}
+
+export class Ledger {
+  #entries: LedgerEntry[] = [];
+  #count = 0;
+
+  add(now: Instant, entry: Omit<LedgerEntry, 'n' | 'time'>): void {
+    this.#entries.push({ n: ++this.#count, time: toRfc3339(now), ...entry });
+  }
+
+  entries(): readonly LedgerEntry[] {
+    return this.#entries;
+  }
+
+  clear(): void {
+    this.#entries = [];
+    this.#count = 0;
+  }
+}
+
+export interface FamilyTree {
+  readonly id: string;
+  readonly user: string;
+  readonly app: string;
+  readonly startedAt: string;
+  readonly lastIssuedAt: string;
+  readonly revoked: string | null;
+  readonly tokens: readonly TokenRow[];
+}
+
+export interface TokenRow {
+  readonly fingerprint: string;
+  readonly parent: string | null;
+  readonly generation: number;
+  readonly state: 'unspent' | 'spent' | 'displaced' | 'evicted';
+  readonly issuedAt: string;
+  readonly firstUsedAt: string | null;
+  readonly activatedAt: string | null;
+  readonly uses: number;
+}
+
+/** A family as people read it: fingerprints and states. */
+export function familyTree(family: Family, upstream: Upstream): FamilyTree {
+  const print = (id: string | null) => (id === null ? null : fingerprint(upstream.textOf(id)));
+  const time = (instant: Instant | null) => (instant === null ? null : toRfc3339(instant));
+  return {
+    id: family.id,
+    user: upstream.userById(family.user)?.username ?? family.user,
+    app: family.client,
+    startedAt: toRfc3339(family.startedAt),
+    lastIssuedAt: toRfc3339(family.lastIssuedAt),
+    revoked: family.revoked?.reason ?? null,
+    tokens: family.tokens.map((one) => ({
+      fingerprint: print(one.id) ?? '',
+      parent: print(one.parent),
+      generation: one.generation,
+      state: stateOf(one),
+      issuedAt: toRfc3339(one.issuedAt),
+      firstUsedAt: time(one.firstUsedAt),
+      activatedAt: time(one.activatedAt),
+      uses: one.uses,
+    })),
+  };
+}
+
+function stateOf(one: Family['tokens'][number]): TokenRow['state'] {
+  if (one.evictedAt !== null) return 'evicted';
+  if (one.displacedAt !== null) return 'displaced';
+  return one.firstUsedAt === null ? 'unspent' : 'spent';
+}

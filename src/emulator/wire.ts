@@ -1,0 +1,76 @@
+/**
+ * What crosses the wire of an emulator, as plain values: a simulator calls the handler with them, the socket server
+ * translates them. How an answer is delivered (whole, cut, never) is part of it, because faults are about that.
+ */
+
+export interface EmulatorRequest {
+  readonly method: string;
+  /** Path and query, or a whole URL. */
+  readonly url: string;
+  /** Lower-case names. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Uint8Array;
+}
+
+/** How the bytes of an answer reach the client. */
+export type Delivery =
+  | { readonly kind: 'whole' }
+  /** The connection closes without a byte of an answer. */
+  | { readonly kind: 'none' }
+  /** Nothing comes, and the connection stays open. */
+  | { readonly kind: 'hang' }
+  /** The head and so many bytes of the body, then the connection ends: in order, or by a reset. */
+  | { readonly kind: 'partial'; readonly bytes: number; readonly end: 'close' | 'reset' }
+  /** Everything, a few bytes at a time. */
+  | { readonly kind: 'drip'; readonly chunkBytes: number; readonly pauseMs: number };
+
+export interface EmulatorAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Uint8Array;
+  readonly delivery: Delivery;
+}
+
+export type Handler = (request: EmulatorRequest) => Promise<EmulatorAnswer>;
+
+const encoder = new TextEncoder();
+
+export function answer(status: number, headers: Record<string, string>, body = ''): EmulatorAnswer {
+  return { status, headers, body: encoder.encode(body), delivery: { kind: 'whole' } };
+}
+
+/** JSON that was made already, so that spaces in it are kept. */
+export function jsonText(status: number, text: string, headers: Record<string, string> = {}): EmulatorAnswer {
+  const own = { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store' };
+  return answer(status, { ...own, ...headers }, text);
+}
+
+export function json(status: number, value: unknown, headers: Record<string, string> = {}): EmulatorAnswer {
+  return jsonText(status, JSON.stringify(value), headers);
+}
+
+export function redirect(location: string): EmulatorAnswer {
+  return answer(302, { location, 'cache-control': 'no-store' });
+}
+
+export function bodyText(carrier: { readonly body: Uint8Array }): string {
+  return new TextDecoder().decode(carrier.body);
+}
+
+/** The fields of a form body; null when it is no form, or a field comes twice (RFC 6749 section 3.2). */
+export function formOf(request: EmulatorRequest): ReadonlyMap<string, string> | null {
+  const type = request.headers['content-type'] ?? '';
+  if (!/^application\/x-www-form-urlencoded\s*(;|$)/i.test(type)) return null;
+  const fields = new URLSearchParams(bodyText(request));
+  return new Set(fields.keys()).size === fields.size ? new Map(fields) : null;
+}
+
+/** The path and query of a request, whether or not it names a host. */
+export function urlOf(request: EmulatorRequest): URL {
+  return new URL(request.url, 'http://localhost');
+}
+
+/** The token of `Authorization: Bearer …` (RFC 6750 section 2.1). */
+export function bearerOf(request: EmulatorRequest): string | null {
+  return /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? null;
+}

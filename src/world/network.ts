@@ -137,7 +137,6 @@ class OneRequest implements Connection {
   async send(request: HttpRequest, timeoutMs: number): Promise<HttpAnswer | NotSent | Lost> {
     const hindrance = this.#hindrance(request);
     if (hindrance !== null) return notSent(hindrance);
-    const deadline = AbortSignal.timeout(timeoutMs);
     const client = new Client(this.#target.origin, {
       connect: (_, callback) => this.#handOver(callback),
       pipelining: 0,
@@ -146,18 +145,24 @@ class OneRequest implements Connection {
       allowH2: false,
     });
     this.#client = client;
+    const timer = setTimeout(() => this.#end(new Error(`no whole answer within ${timeoutMs} ms`)), timeoutMs);
     try {
-      return await readAnswer(await client.request({ ...wireForm(request), signal: deadline }));
+      return await readAnswer(await client.request(wireForm(request)));
     } catch (cause) {
       return this.#mayHaveSent ? { kind: 'lost', reason: reasonOf(cause) } : notSent(reasonOf(cause));
     } finally {
+      clearTimeout(timer);
       this.close();
     }
   }
 
   close(): void {
-    // Destroying an idle client settles at once; what it would report was reported by `send`.
-    this.#client?.destroy().catch(() => {});
+    this.#end(new Error('the connection was closed here'));
+  }
+
+  /** Ends whatever is under way; `send` then settles with what it has. */
+  #end(reason: Error): void {
+    this.#client?.destroy(reason).catch(() => {});
     this.#socket.destroy();
   }
 
@@ -176,7 +181,8 @@ class OneRequest implements Connection {
       return;
     }
     this.#mayHaveSent = true;
-    callback(null, this.#socket);
+    // Not at once: undici overlooks a request that is ready before its own connecting has returned.
+    queueMicrotask(() => callback(null, this.#socket));
   }
 }
 

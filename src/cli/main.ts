@@ -22,6 +22,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   apps: { about: 'Look after apps', load: async () => (await import('./apps.ts')).command() },
   'api-keys': { about: 'Look after API keys', load: async () => (await import('./api-keys.ts')).command() },
   providers: { about: 'Look at the catalogue', load: async () => (await import('./providers.ts')).command() },
+  emulate: { about: 'Run an emulated provider', load: async () => (await import('./emulate.ts')).emulateCommand() },
   config: { about: 'Check or print the settings', load: async () => (await import('./config.ts')).command() },
 };
 

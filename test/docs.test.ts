@@ -1,0 +1,29 @@
+/** The documentation says what the code does: pages made from code are up to date, and nothing is left out. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { DIAGNOSES } from '../src/core/diagnosis.ts';
+import { ERRORS } from '../src/core/errors.ts';
+import { ERROR_HELP } from './error-help.ts';
+import { PAGES } from './pages.ts';
+import { PROMISES, taggedTests } from './promises.ts';
+
+const read = (path: string): string => readFileSync(join(import.meta.dirname, '..', path), 'utf8');
+
+test.each(Object.keys(PAGES))('%s is up to date (npm run docs)', (path) => {
+  expect(read(path)).toBe(PAGES[path]?.());
+});
+
+test('every error and every diagnosis has a section, and every section is about one', () => {
+  const headings = read('docs/errors.md').match(/(?<=^### )\w+/gm) ?? [];
+  expect(headings.toSorted()).toEqual([...Object.keys(ERRORS), ...Object.keys(DIAGNOSES)].toSorted());
+});
+
+test('every error is explained with a remedy, and only errors that exist are', () => {
+  expect(Object.keys(ERROR_HELP).toSorted()).toEqual(Object.keys(ERRORS).toSorted());
+});
+
+test('every number in the name of a test stands for a promise in words', () => {
+  const unknown = taggedTests().filter(({ tag }) => PROMISES[tag] === undefined);
+  expect(unknown.map(({ tag, file }) => `${file}: [${tag}] has no words in test/promises.ts`)).toEqual([]);
+});

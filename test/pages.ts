@@ -1,0 +1,121 @@
+/** The pages of docs/ that are made from code, so that they cannot say anything else than the code does. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  FIELDS,
+  flagOf,
+  hasFlag,
+  OTHER_VARIABLES,
+  SETTINGS,
+  type Setting,
+  variableOf,
+} from '../src/cli/setting-table.ts';
+import { keysOf } from '../src/cli/settings.ts';
+import { DIAGNOSES } from '../src/core/diagnosis.ts';
+import { ERRORS } from '../src/core/errors.ts';
+import { ERROR_HELP } from './error-help.ts';
+import { PROMISES, taggedTests } from './promises.ts';
+
+const MADE = '<!-- Made by `npm run docs`; a test holds it equal to the code. -->\n';
+
+/** Each page by its path in the repository. */
+export const PAGES: Readonly<Record<string, () => string>> = {
+  'docs/settings.md': settingsPage,
+  'docs/errors.md': errorsPage,
+  'docs/promises.md': promisesPage,
+};
+
+export function writePages(): void {
+  for (const [path, make] of Object.entries(PAGES)) writeFileSync(join(import.meta.dirname, '..', path), make());
+}
+
+function settingsPage(): string {
+  const rows = FIELDS.map((field) => settingRow(SETTINGS[field]));
+  const others = Object.entries(OTHER_VARIABLES).map(([name, about]) => `| \`${name}\` | ${about} |`);
+  return `${MADE}
+# Settings
+
+A flag beats an environment variable beats \`evergrant.yaml\` in the working folder (or the file that \`--config\` or
+\`EVERGRANT_CONFIG\` names; JSON is YAML too) beats the default. An unknown or wrong setting stops the start with exit
+code 78, its name and what is expected. \`evergrant config check\` tries them, \`evergrant config print\` shows each
+with its source and without secrets. An empty variable counts as not set.
+
+A secret also comes from a file: its variable with \`_FILE\`, its key with \`-file\`. Only the owner may be able to read
+that file (\`chmod 600\`).
+
+| flag | variable | in evergrant.yaml | what it is | expected | default |
+|---|---|---|---|---|---|
+${rows.join('\n')}
+
+Variables that only commands read:
+
+| variable | what it is |
+|---|---|
+${others.join('\n')}
+
+Beyond loopback (\`--listen 0.0.0.0:8787\`, say) a start is refused while the public URL is http, because tokens would
+travel in clear text: put a reverse proxy with TLS in front and name its https address as \`--public-url\`, or allow it
+with \`--insecure-http\`.
+`;
+}
+
+function settingRow(setting: Setting<unknown>): string {
+  const argument = setting.argument === null ? '' : ` ${setting.argument}`;
+  const flag = hasFlag(setting) ? `\`${flagOf(setting)}${argument}\`` : 'none, a secret';
+  const variable = variableOf(setting);
+  const variables = setting.secret ? `\`${variable}\`, \`${variable}_FILE\`` : `\`${variable}\``;
+  const keys = keysOf(setting).map((key) => `\`${key}\``);
+  const about = setting.list ? `${setting.about} May be repeated, or separated by commas.` : setting.about;
+  return `| ${flag} | ${variables} | ${keys.join(', ')} | ${about} | ${setting.expects} | ${setting.byDefault} |`;
+}
+
+function errorsPage(): string {
+  const errors = Object.entries(ERRORS).map(([code, { status, exit, title }]) => {
+    const help = ERROR_HELP[code];
+    return `### ${code}\n\n${title}. ${help?.meaning ?? ''}\n\n- HTTP status ${status}, exit code ${exit}\n- Remedy: ${help?.remedy ?? ''}\n`;
+  });
+  const diagnoses = Object.entries(DIAGNOSES).map(([code, { cause, remedy, retry }]) => {
+    const passes = retry ? 'It may pass without a person.' : 'It does not pass by itself.';
+    return `### ${anchor(code)}\n\n${cause} ${passes}\n\n- Remedy: ${remedy}\n`;
+  });
+  return `${MADE}
+# Errors and diagnoses
+
+Every error of the API is an \`application/problem+json\` (RFC 9457) with a stable \`code\`; a command prints the same
+with its remedy, and on stderr as JSON with \`--json\`. A diagnosis says why a chain stands still; it is part of the
+grant, and of the error that its clients get.
+
+Exit codes of commands: 0 done · 1 failed, not found or not allowed · 2 wrong usage · 3 a person is needed · 75 try
+later · 78 wrong setting, key, folder, port or Node version.
+
+## Errors
+
+${errors.join('\n')}
+## Diagnoses
+
+${diagnoses.join('\n')}`;
+}
+
+/** A code that is an error and a diagnosis has two sections; their headings differ. */
+function anchor(code: string): string {
+  return Object.hasOwn(ERRORS, code) ? `${code} (diagnosis)` : code;
+}
+
+function promisesPage(): string {
+  const byTag = Map.groupBy(taggedTests(), ({ tag }) => tag);
+  const rows = [...byTag].map(([tag, tests]) => {
+    const held = tests.map(({ name, file }) => `${escaped(name)} ([${file}](../${file}))`);
+    return `| ${tag} | ${escaped(PROMISES[tag] ?? '')} | ${held.join('<br>')} |`;
+  });
+  return `${MADE}
+# What Evergrant promises, and the tests that hold it
+
+| number | promise | tests |
+|---|---|---|
+${rows.join('\n')}
+`;
+}
+
+function escaped(words: string): string {
+  return words.replaceAll('|', '\\|').replaceAll('<', '&lt;');
+}

@@ -1,7 +1,8 @@
 /**
  * The form of a provider file, `providers/ID.json`: names of RFC 8414 where they exist, all times in seconds, null for
  * no limit, and a key left out for what is not known. Unknown keys are refused, since a misspelt rule would silently be
- * read as "not known". `providers/schema.json` is generated from here.
+ * read as "not known". `providers/schema.json` is generated from here:
+ * `node -p "JSON.stringify(require('./src/catalogue/schema.ts').jsonSchema(), null, 2)" > providers/schema.json`
  */
 import { z } from 'zod';
 import { DIAGNOSES, type Meaning } from '../core/diagnosis.ts';
@@ -166,7 +167,7 @@ export const providerFile = z
 /** A provider file whose form is right; what its rules mean is `parse.ts`. */
 export type ProviderFile = z.infer<typeof providerFile>;
 
-/** The text of `providers/schema.json`, for editors. */
-export function jsonSchemaText(): string {
-  return `${JSON.stringify(z.toJSONSchema(providerFile, { io: 'input' }), null, 2)}\n`;
+/** What `providers/schema.json` holds: the same rules as JSON Schema (2020-12), for editors. */
+export function jsonSchema(): unknown {
+  return z.toJSONSchema(providerFile, { io: 'input' });
 }

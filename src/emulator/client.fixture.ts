@@ -74,14 +74,14 @@ export class TestClient {
   async authorize(query: Record<string, string> = {}): Promise<Said> {
     const { clientId } = this.server.defaultApp();
     const usual = { client_id: clientId, redirect_uri: CALLBACK, response_type: 'code', state: 's' };
-    return this.send('GET', `/api/oauth2/auth?${new URLSearchParams({ ...usual, ...query })}`);
+    return this.send('GET', `/api/oauth2/auth?${String(new URLSearchParams({ ...usual, ...query }))}`);
   }
 
   /** A code without pages. */
   async code(query: Record<string, string> = {}): Promise<string> {
     this.server.preselect({ decision: 'approve', user: null, once: true });
     const { headers } = await this.authorize(query);
-    return new URL(headers['location'] ?? '').searchParams.get('code') ?? '';
+    return new URL(headers.location ?? '').searchParams.get('code') ?? '';
   }
 
   redeem(code: string, more: Record<string, string> = {}): Promise<Said> {

@@ -74,7 +74,7 @@ function switchesOf(given: z.infer<typeof settings>): Partial<Switches> {
 const instant = z.iso.datetime().transform((text) => Date.parse(text) as Instant);
 const BODIES = {
   clock: z.union([z.strictObject({ advance: z.number() }), z.strictObject({ set: instant })]),
-  faults: z.union([z.array(fault), fault.transform((one) => [one])]),
+  faults: z.preprocess((one) => (Array.isArray(one) ? one : [one]), z.array(fault)),
   expire: z.strictObject({ tokens: z.enum(['refresh', 'access', 'code']).optional(), user: z.string().optional() }),
   revoke: z.strictObject({ user: z.string().optional(), app: z.string().optional() }),
   authorize: z.union([

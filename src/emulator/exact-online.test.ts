@@ -26,7 +26,7 @@ describe('tokens', () => {
     const client = new TestClient();
     client.server.preselect({ decision: 'approve', user: null, once: true });
     const { headers } = await client.authorize();
-    expect(headers['location']).toMatch(
+    expect(headers.location).toMatch(
       /^http:\/\/127\.0\.0\.1:8787\/callback\?code=stampNL001\.[\w-]{4}%21IAAAA[\w-]{600}&state=s$/,
     );
   });
@@ -170,7 +170,7 @@ describe('refresh tokens', () => {
     const { refresh } = await client.connect();
     const said = await client.at(569).refresh(refresh);
     expect(said).toMatchObject({ status: 400, text: EARLY });
-    expect(said.headers['reason']).toBe('TooEarlyToRefreshTokens: Rate limit exceeded: access_token not expired');
+    expect(said.headers.reason).toBe('TooEarlyToRefreshTokens: Rate limit exceeded: access_token not expired');
     expect((await client.at(570).refresh(refresh)).status).toBe(200);
   });
 
@@ -239,7 +239,7 @@ describe('refresh tokens', () => {
     const second = await client.connect();
     const said = await client.at(570).refresh(first.refresh);
     expect(said).toMatchObject({ status: 400, text: CHAIN });
-    expect(said.headers['reason']).toBe('Unknown: Token is not allowed, because of invalid or empty chainId');
+    expect(said.headers.reason).toBe('Unknown: Token is not allowed, because of invalid or empty chainId');
     expect((await client.refresh(second.refresh)).status).toBe(200);
   });
 
@@ -248,7 +248,7 @@ describe('refresh tokens', () => {
     client.server.addUser({ username: 'otto' });
     const emma = await client.connect();
     client.server.preselect({ decision: 'approve', user: 'otto', once: true });
-    const code = new URL((await client.authorize()).headers['location'] ?? '').searchParams.get('code') ?? '';
+    const code = new URL((await client.authorize()).headers.location ?? '').searchParams.get('code') ?? '';
     const otto = tokensOf(await client.redeem(code));
     for (const { refresh } of [emma, otto]) expect((await client.at(570).refresh(refresh)).status).toBe(200);
   });
@@ -318,7 +318,7 @@ describe('the API', () => {
     const said = await client.send('GET', '/api/v1/current/Me?$select=UserID,UserName', bearer);
     const [row] = (JSON.parse(said.text) as { d: { results: Record<string, unknown>[] } }).d.results;
     expect(Object.keys(row ?? {})).toEqual(['__metadata', 'UserID', 'UserName']);
-    expect(row?.['UserName']).toBe('emma.devries@example.com');
+    expect(row?.UserName).toBe('emma.devries@example.com');
     expect(Object.keys(said.headers).filter((name) => name.startsWith('x-ratelimit'))).toHaveLength(6);
   });
 

@@ -39,12 +39,12 @@ export function command(): Command {
 }
 
 async function run(file: string, options: ImportOptions): Promise<void> {
-  const lines = openLines(file);
+  refuseNoFile(file);
   const failed = await withApi({ ...options }, 'none', async (api) => {
     const apps = await Array.fromAsync(items(api, '/v1/apps'));
     let failures = 0;
     let number = 0;
-    for await (const line of lines) {
+    for await (const line of linesOf(file)) {
       number += 1;
       if (line.trim() === '') continue;
       const result = await importLine(api, apps, line, options.takeover);
@@ -56,14 +56,18 @@ async function run(file: string, options: ImportOptions): Promise<void> {
   if (failed > 0) process.exitCode = 1;
 }
 
-function openLines(file: string): AsyncIterable<string> {
-  if (file === '-') return createInterface({ input: process.stdin });
+function refuseNoFile(file: string): void {
+  if (file === '-') return;
   const status = statSync(file, { throwIfNoEntry: false });
   if (!status?.isFile()) throw usageError(`${file} is no file.`, 'Name a file of JSON Lines, or - for stdin.');
   if (process.platform !== 'win32' && (status.mode & 0o077) !== 0) {
     say(`evergrant: others may read ${file}, and it holds refresh tokens: chmod 600 ${file}`);
   }
-  return createInterface({ input: createReadStream(file) });
+}
+
+/** To be read at once: lines that come before somebody listens are lost. */
+function linesOf(file: string): AsyncIterable<string> {
+  return createInterface({ input: file === '-' ? process.stdin : createReadStream(file) });
 }
 
 interface Result {

@@ -26,6 +26,7 @@ main { width: min(26rem, 100% - 2rem); margin: 2rem auto; align-self: center; pa
   border-radius: .75rem; box-shadow: 0 1px 2px rgb(0 0 0 / .12), 0 8px 28px rgb(0 0 0 / .1); }
 .brand { margin: 0 0 1.25rem; font-weight: 650; color: var(--accent); }
 h1 { margin: 0 0 .25rem; font-size: 1.5rem; line-height: 1.25; }
+h1 + form, h1 + .problem { margin-top: 1rem; }
 p { margin: 0 0 1rem; } .soft { color: var(--soft); }
 label, legend { display: block; font-weight: 600; margin-bottom: .25rem; padding: 0; }
 input[type=text], input[type=password] { width: 100%; margin-bottom: 1rem; padding: .625rem .75rem; font: inherit;

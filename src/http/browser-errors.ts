@@ -7,10 +7,10 @@ import { html } from './html.ts';
 import { type Page, remedyBox, resultPage } from './pages.ts';
 
 /** Codes by which the keeper says that a link is used up, over, or unknown. */
-const SPENT: ReadonlySet<string> = new Set(['not_found', 'grant_revoked']);
+const SPENT: ReadonlySet<string> = new Set(['not_found', 'link_used', 'link_expired', 'grant_revoked']);
 
 export function browserErrorPage(request: FastifyRequest, error: EvergrantError): Page {
-  if (error.code === 'forbidden') return otherBrowserPage();
+  if (error.code === 'another_browser') return otherBrowserPage();
   if (SPENT.has(error.code) && request.routeOptions.url !== undefined) return spentLinkPage(error);
   return resultPage(error.status, 'failed', ERRORS[error.code].title, [
     html`<p>${error.message}</p>`,

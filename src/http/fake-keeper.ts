@@ -97,7 +97,8 @@ export function fakeKeeper(): FakeKeeper {
 
   function unusedTicket(ticket: string) {
     const entry = tickets.get(ticket);
-    if (!entry || entry.isUsed) throw fail('not_found', 'There is no such link.');
+    if (!entry) throw fail('not_found', 'There is no such link.');
+    if (entry.isUsed) throw fail('link_used');
     return entry;
   }
 

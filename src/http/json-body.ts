@@ -10,12 +10,21 @@ export function readJson(bytes: Buffer): unknown {
   if (bytes.length === 0) return undefined;
   if (!isUtf8(bytes)) throw notJson('it is not UTF-8');
   const text = bytes.toString('utf8');
+  let value: unknown;
   try {
-    return JSON.parse(text);
+    value = JSON.parse(text);
   } catch {
     const { line, column } = lineAndColumn(text, whereItBreaks(text));
     throw notJson(`line ${line}, position ${column}`);
   }
+  // The only name that is not a plain member everywhere. It may be spelled with escapes.
+  if (/__proto__|\\u/.test(text)) JSON.parse(text, refuseProto);
+  return value;
+}
+
+function refuseProto(key: string, value: unknown): unknown {
+  if (key !== '__proto__') return value;
+  throw new EvergrantError('unknown_field', 'Not known here: __proto__.', { remedy: 'Leave it out.' });
 }
 
 function notJson(where: string): EvergrantError {

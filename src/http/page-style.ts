@@ -35,6 +35,7 @@ h1 {
   margin: 0 0 .6rem; font-size: clamp(1.55rem, 5.2vw, 1.95rem); line-height: 1.2; font-weight: 620;
   letter-spacing: -.018em; text-wrap: balance;
 }
+h2 { margin: 2rem 0 -.75rem; font-size: 1.15rem; font-weight: 620; }
 p { margin: 0 0 1rem; text-wrap: pretty; }
 p:last-child { margin-bottom: 0; }
 .lead { color: var(--soft); }
@@ -44,6 +45,7 @@ dl > div {
   display: grid; grid-template-columns: 8.5rem 1fr; gap: .25rem 1rem; padding: .8rem 0;
   border-bottom: 1px solid var(--line);
 }
+dl > .wide { grid-template-columns: 1fr; }
 dt { color: var(--soft); }
 dd { margin: 0; overflow-wrap: anywhere; }
 dd small { display: block; color: var(--soft); font-size: .9rem; }

@@ -115,6 +115,10 @@ function ofFramework(thrown: unknown): EvergrantError | null {
       return invalidRequest('The body does not have the length that its header names.');
     case 'FST_ERR_BAD_URL':
       return invalidRequest('The path is not a valid URL: after each % must come two hexadecimal digits of UTF-8.');
+    case 'FST_ERR_MAX_PARAM_LENGTH':
+      return notFound();
+    case 'ECONNRESET':
+      return invalidRequest('The connection ended before the whole body had come.');
     default:
       return null;
   }

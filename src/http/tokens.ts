@@ -8,6 +8,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { EvergrantError } from '../core/errors.ts';
 import { toRfc3339 } from '../core/instant.ts';
+import type { AccessToken } from '../core/secret.ts';
 import type { LiveAccessToken, TokenWish } from '../keeper/keeper.ts';
 import { authenticate, bearerText } from './authentication.ts';
 import type { Metrics } from './metrics.ts';
@@ -128,19 +129,53 @@ async function slowToken(
   }
 }
 
-/** Past the framework's own way of answering: headers and body are ready. */
-function writeToken(reply: FastifyReply, live: LiveAccessToken): void {
-  const body = tokenBody(live);
-  reply.hijack();
-  reply.raw.writeHead(200, [...TOKEN_HEADERS, String(Buffer.byteLength(body))]);
-  reply.raw.end(body);
+/** An answer as it is sent: the same for all requests of one second. */
+interface ReadyAnswer {
+  readonly live: LiveAccessToken;
+  readonly headers: string[];
+  readonly body: string;
+  readonly encoding: 'latin1' | 'utf8';
 }
 
-/** The body as text, for it is needed some ten thousand times a second. */
+/** By the token itself: gone when the keeper lets go of it. */
+const ready = new WeakMap<AccessToken, ReadyAnswer>();
+
+/** Past the framework's own way of answering. */
+function writeToken(reply: FastifyReply, live: LiveAccessToken): void {
+  const earlier = ready.get(live.accessToken);
+  const answer = earlier && isSameAnswer(earlier.live, live) ? earlier : makeReady(live);
+  reply.hijack();
+  reply.raw.writeHead(200, answer.headers);
+  reply.raw.end(answer.body, answer.encoding);
+}
+
+/** The two clocks by which the end is reckoned differ by a hair from request to request. */
+const END_TOLERANCE_MS = 20;
+
+function isSameAnswer(a: LiveAccessToken, b: LiveAccessToken): boolean {
+  if (wholeSeconds(a.leftMs) !== wholeSeconds(b.leftMs) || a.scope !== b.scope) return false;
+  return a.expiresAt === b.expiresAt || Math.abs(a.expiresAt - b.expiresAt) < END_TOLERANCE_MS;
+}
+
+function makeReady(live: LiveAccessToken): ReadyAnswer {
+  const body = tokenBody(live);
+  const length = Buffer.byteLength(body);
+  // Node writes plain ASCII faster when it need not look for anything else.
+  const encoding = length === body.length ? 'latin1' : 'utf8';
+  const answer: ReadyAnswer = { live, headers: [...TOKEN_HEADERS, String(length)], body, encoding };
+  ready.set(live.accessToken, answer);
+  return answer;
+}
+
+/** Rounded down: a client that believes it is never late. */
+function wholeSeconds(ms: number): number {
+  return Math.max(0, Math.floor(ms / 1000));
+}
+
 function tokenBody({ accessToken, expiresAt, leftMs, scope }: LiveAccessToken): string {
   const token = JSON.stringify(accessToken.reveal());
   const isEndless = !Number.isFinite(leftMs);
-  const life = isEndless ? 'null' : Math.max(0, Math.floor(leftMs / 1000));
+  const life = isEndless ? 'null' : wholeSeconds(leftMs);
   const end = isEndless || !Number.isFinite(expiresAt) ? 'null' : `"${toRfc3339(expiresAt)}"`;
   return `{"access_token":${token},"token_type":"Bearer","expires_in":${life},"expires_at":${end},"scope":${JSON.stringify(scope)}}`;
 }

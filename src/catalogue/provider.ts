@@ -64,7 +64,7 @@ export interface Provider {
 }
 
 /** Where one figure comes from, and how well it is known. */
-export interface Fact {
+interface Fact {
   /** The place in the file, as in `/policy/pacing/min_spacing`. */
   readonly about: JsonPointer;
   readonly source: string;

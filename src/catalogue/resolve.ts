@@ -37,7 +37,7 @@ export function resolve(
 }
 
 /** Whether nothing is left to discovery. */
-export function isResolved(provider: Provider): provider is ResolvedProvider {
+function isResolved(provider: Provider): provider is ResolvedProvider {
   return provider.authorizationEndpoint !== null && provider.tokenEndpoint !== null;
 }
 

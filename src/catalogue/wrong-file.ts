@@ -23,6 +23,6 @@ export function faultsOf(error: z.ZodError): readonly Fault[] {
   });
 }
 
-export function pointerTo(path: readonly PropertyKey[]): string {
+function pointerTo(path: readonly PropertyKey[]): string {
   return path.map((key) => `/${String(key).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
 }

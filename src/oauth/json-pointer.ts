@@ -1,15 +1,8 @@
 /** JSON Pointer (RFC 6901): names one value inside a JSON answer, as in `/d/results/0/UserID`. */
 import { isObject } from './json.ts';
 
-const POINTER = /^(\/([^~/]|~[01])*)*$/;
-
-/** Whether a text is a JSON Pointer. The empty one names the whole document. */
-export function isPointer(text: string): boolean {
-  return POINTER.test(text);
-}
-
 /** The names a pointer consists of, unescaped (RFC 6901 section 4: `~1` first, then `~0`). */
-export function segmentsOf(pointer: string): readonly string[] {
+function segmentsOf(pointer: string): readonly string[] {
   return pointer
     .split('/')
     .slice(1)

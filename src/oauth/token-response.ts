@@ -37,7 +37,7 @@ export interface AnswerShape {
 }
 
 /** An answer that is recognised: every field that is given must match; the description as a prefix, in any case. */
-export interface KnownError {
+interface KnownError {
   readonly status: number | null;
   readonly error: string | null;
   readonly description: string | null;

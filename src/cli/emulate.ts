@@ -10,20 +10,27 @@ interface Flags {
   readonly port: number;
   readonly speed: number;
   readonly seed: string;
-  readonly fault: Readonly<Partial<Record<FaultName, number>>>;
+  readonly fault?: Readonly<Partial<Record<FaultName, number>>>;
   readonly providerFolder?: string;
   readonly redirectUri?: readonly string[];
   readonly json?: boolean;
 }
 
+/** Faults of the sign-in pages are asked for through the control address. */
+const BY_CHANCE = Object.keys(FAULTS).filter((name) => FAULTS[name as FaultName] !== 'login');
+
 export function emulateCommand(): Command {
   return new Command('emulate')
-    .description('run an upstream authorization server with the rules of a provider, for tests')
+    .description('Run an upstream authorization server with the rules of a provider, for tests')
     .argument('PROVIDER', `which one: ${EMULATED.join(', ')}`)
     .option('--port <P>', 'port on 127.0.0.1; 0 is any free one', wholeNumber(0, 65_535), 0)
     .option('--speed <N>', 'divide every duration of the policy by N (1 to 180)', wholeNumber(1, 180), 1)
     .option('--seed <S>', 'same seed and requests, same tokens', '1')
-    .option('--fault <NAME=RATE>', `a fault by chance; repeatable. Names: ${Object.keys(FAULTS).join(', ')}`, rate, {})
+    .option(
+      '--fault <NAME=RATE>',
+      `a fault by chance at the token endpoint; repeatable. Names: ${BY_CHANCE.join(', ')}`,
+      rate,
+    )
     .option('--provider-folder <DIR>', 'where the provider file is written; a fresh folder where not given')
     .option('--redirect-uri <URI>', 'a redirect URI of the app; repeatable', collect)
     .option('--json', 'one line of JSON when ready')
@@ -39,12 +46,12 @@ function wholeNumber(least: number, most: number) {
   };
 }
 
-function rate(text: string, before: Flags['fault']): Flags['fault'] {
+function rate(text: string, before: Flags['fault'] = {}): Flags['fault'] {
   const [, name = '', share = ''] = /^([\w-]+)=([\d.]+)$/.exec(text) ?? [];
   const known = faultName(name);
   const value = Number(share);
-  if (known === null || share === '' || !(value >= 0 && value <= 1)) {
-    throw new InvalidArgumentError('It is NAME=RATE, with a rate from 0 to 1.');
+  if (known === null || !BY_CHANCE.includes(known) || share === '' || !(value >= 0 && value <= 1)) {
+    throw new InvalidArgumentError('It is NAME=RATE, with a name of the list and a rate from 0 to 1.');
   }
   return { ...before, [known]: value };
 }
@@ -64,7 +71,7 @@ async function run(provider: string, flags: Flags): Promise<void> {
   await server.close();
 }
 
-async function start(provider: string, { port, speed, seed, fault, redirectUri }: Flags): Promise<Emulator> {
+async function start(provider: string, { port, speed, seed, fault = {}, redirectUri }: Flags): Promise<Emulator> {
   try {
     const redirectUris = redirectUri === undefined ? {} : { redirectUris: redirectUri };
     return await emulator(provider, { port, speed, seed, faultRates: fault, ...redirectUris });
@@ -118,9 +125,10 @@ function readable(provider: string, server: Emulator, file: string): string {
 
 Next, in two other terminals:
   npx evergrant serve --providers ${folder}
-  npx evergrant apps add --provider ${id} --client-id ${server.clientId}
-      (asks for the client secret)
-  npx evergrant connect ${id} --alias eol
+  npx evergrant connect ${id} --client-id ${server.clientId} --alias eol
+  npx evergrant token eol
+The second asks for the client secret and opens the sign-in page; a code for it:
+  any authenticator app with the TOTP secret, or oathtool --totp -b ${totpSecret}
 Stop with Ctrl-C.
 `;
 }

@@ -37,7 +37,7 @@ export interface FamilyToken {
   readonly evictedAt: Instant | null;
 }
 
-export interface FamilyAccessToken {
+interface FamilyAccessToken {
   readonly id: string;
   /** The refresh token issued in the same answer. */
   readonly refreshToken: string;
@@ -186,7 +186,7 @@ function isForgotten(token: FamilyToken, policy: RotationPolicy, now: Instant): 
 }
 
 /** Whether and when a token's life ended, overlap apart. The first end counts. */
-export function expiry(
+function expiry(
   family: Family,
   token: FamilyToken,
   policy: RotationPolicy,

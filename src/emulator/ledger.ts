@@ -54,7 +54,7 @@ export interface FamilyTree {
   readonly tokens: readonly TokenRow[];
 }
 
-export interface TokenRow {
+interface TokenRow {
   readonly fingerprint: string;
   readonly parent: string | null;
   readonly generation: number;

@@ -47,7 +47,7 @@ footer { padding: 1rem; text-align: center; font-size: .875rem; color: var(--sof
 `;
 const STYLE_HASH = createHash('sha256').update(STYLE).digest('base64');
 
-export function escapeHtml(text: string): string {
+function escapeHtml(text: string): string {
   const names: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
   return text.replaceAll(/[&<>"']/g, (sign) => names[sign] ?? sign);
 }

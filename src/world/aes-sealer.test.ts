@@ -84,7 +84,7 @@ test('the key check tells root keys apart and holds none of the key', () => {
 
 test('a root key prints as words', () => {
   const key = new RootKey(Buffer.alloc(32, 0x41));
-  expect(`${key} ${JSON.stringify({ key })} ${inspect(key, { depth: 9 })}`).toBe(
+  expect(`${String(key)} ${JSON.stringify({ key })} ${inspect(key, { depth: 9 })}`).toBe(
     '[root key] {"key":"[root key]"} [root key]',
   );
 });

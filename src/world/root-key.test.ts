@@ -30,7 +30,7 @@ test('the first start makes a key that only its owner may read, and later starts
 });
 
 test('a key from the settings may be base64, base64url or hex, and no file is made', () => {
-  const hex = '0123456789abcdef'.repeat(3) + 'fedcba98fbffbeef';
+  const hex = `${'0123456789abcdef'.repeat(3)}fedcba98fbffbeef`;
   const bytes = Buffer.from(hex, 'hex');
   for (const text of [hex, hex.toUpperCase(), bytes.toString('base64'), bytes.toString('base64url'), `  ${hex}\n`]) {
     expect(bytesOf(load(text)), text).toBe(hex);

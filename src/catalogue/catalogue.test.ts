@@ -7,7 +7,7 @@ import { UNKNOWN_POLICY } from '../core/rotation-policy.ts';
 import { catalogue } from './catalogue.ts';
 import { parseProvider } from './parse.ts';
 import type { Provider } from './provider.ts';
-import { resolve, withMetadata, withVariables } from './resolve.ts';
+import { resolve, withMetadata } from './resolve.ts';
 
 const MINIMAL = {
   id: 'acme',
@@ -240,7 +240,7 @@ describe('variables', () => {
     'i.test',
     'https://i.test/ x',
   ])('an issuer is a whole https address: not %j', (issuer) =>
-    expect(messageOf(() => withVariables(oidc, { issuer }))).toMatch(/^invalid_request: /),
+    expect(messageOf(() => resolve(oidc, { issuer }))).toMatch(/^invalid_request: /),
   );
 
   describe('discovery', () => {
@@ -256,7 +256,7 @@ describe('variables', () => {
     };
 
     test('adds what the file leaves out', () => {
-      expect(resolve(oidc, { issuer: 'https://i.test/x' }, metadata)).toMatchObject({
+      expect(withMetadata(resolve(oidc, { issuer: 'https://i.test/x' }), metadata)).toMatchObject({
         issuer: 'https://i.test/x',
         tokenEndpoint: 'https://i.test/token',
         codeChallengeMethods: ['S256'],
@@ -272,20 +272,21 @@ describe('variables', () => {
 
     test('cannot lead a provider to http or to this machine', () => {
       const evil = { ...metadata, tokenEndpoint: 'http://169.254.169.254/token' };
-      expect(messageOf(() => resolve(oidc, { issuer: 'https://i.test' }, evil))).toMatch(
+      expect(messageOf(() => withMetadata(resolve(oidc, { issuer: 'https://i.test' }), evil))).toMatch(
         /^upstream_refused: .* must be https/,
       );
     });
 
-    test('that is missing is said so', () => {
-      expect(messageOf(() => resolve(oidc, { issuer: 'https://i.test' }))).toMatch(
-        /^setting: The endpoints of Acme are not known/,
-      );
+    test('is all that an issuer needs: its endpoints are not known before', () => {
+      expect(resolve(oidc, { issuer: 'https://i.test' })).toMatchObject({
+        issuer: 'https://i.test',
+        tokenEndpoint: null,
+      });
     });
   });
 });
 
 test('an extra provider may name an issuer on this machine', () => {
   const local: Provider = parse({ variables: { issuer: { is_issuer: true } }, issuer: '{issuer}' }, 'local');
-  expect(withVariables(local, { issuer: 'http://127.0.0.1:3000' }).issuer).toBe('http://127.0.0.1:3000');
+  expect(resolve(local, { issuer: 'http://127.0.0.1:3000' }).issuer).toBe('http://127.0.0.1:3000');
 });

@@ -1,7 +1,7 @@
 /** A provider becomes concrete for one app: its variables filled in, and what it leaves to discovery added. */
 import { EvergrantError } from '../core/errors.ts';
 import { problemOfUrl } from './addresses.ts';
-import type { ClientAuthentication, Provider, ProviderVariable, ResolvedProvider } from './provider.ts';
+import type { ClientAuthentication, Provider, ProviderVariable } from './provider.ts';
 import { fill } from './templates.ts';
 
 /** RFC 1123 section 2.1: letters, digits, hyphens inside, at most 63. */
@@ -20,29 +20,10 @@ export interface DiscoveredMetadata {
 }
 
 /**
- * The provider for an app with these variables. Throws `invalid_request` that names the variable and its possible
- * values, or `setting` where endpoints are missing that only discovery could tell: give `metadata` then.
+ * The provider for an app with these variables. Endpoints that only its issuer can tell stay null; then `withMetadata`
+ * adds them. Throws `invalid_request` that names the variable and its possible values.
  */
-export function resolve(
-  provider: Provider,
-  variables: Readonly<Record<string, string>>,
-  metadata: DiscoveredMetadata | null = null,
-): ResolvedProvider {
-  const filled = withVariables(provider, variables);
-  const complete = metadata === null ? filled : withMetadata(filled, metadata);
-  if (isResolved(complete)) return complete;
-  throw new EvergrantError('setting', `The endpoints of ${provider.name} are not known.`, {
-    remedy: 'Check that its issuer answers under /.well-known/openid-configuration, or name the endpoints in its file.',
-  });
-}
-
-/** Whether nothing is left to discovery. */
-function isResolved(provider: Provider): provider is ResolvedProvider {
-  return provider.authorizationEndpoint !== null && provider.tokenEndpoint !== null;
-}
-
-/** The provider with every variable filled in. Throws `invalid_request` that names the variable and its possible values. */
-export function withVariables(provider: Provider, variables: Readonly<Record<string, string>>): Provider {
+export function resolve(provider: Provider, variables: Readonly<Record<string, string>>): Provider {
   const surplus = Object.keys(variables).find((name) => !Object.hasOwn(provider.variables, name));
   if (surplus !== undefined) throw unknownVariable(provider, surplus);
   const values = Object.fromEntries(
@@ -52,7 +33,7 @@ export function withVariables(provider: Provider, variables: Readonly<Record<str
     ]),
   );
   const filled = <T extends string | null>(address: T) => (address === null ? address : fill(address, values));
-  const resolved: Provider = {
+  return {
     ...provider,
     issuer: filled(provider.issuer),
     authorizationEndpoint: filled(provider.authorizationEndpoint),
@@ -63,7 +44,6 @@ export function withVariables(provider: Provider, variables: Readonly<Record<str
     apiBaseUrls: provider.apiBaseUrls.map((address) => fill(address, values)),
     identity: provider.identity && { ...provider.identity, endpoint: fill(provider.identity.endpoint, values) },
   };
-  return resolved;
 }
 
 function chosenValue(provider: Provider, name: string, variable: ProviderVariable, given: string | undefined): string {

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { catalogue } from '../../src/catalogue/catalogue.ts';
 import type { Provider } from '../../src/catalogue/provider.ts';
-import { resolve, withVariables } from '../../src/catalogue/resolve.ts';
+import { resolve } from '../../src/catalogue/resolve.ts';
 import { jsonSchema } from '../../src/catalogue/schema.ts';
 import type { Instant } from '../../src/core/instant.ts';
 import { classOf } from '../../src/core/rotation-policy.ts';
@@ -108,7 +108,7 @@ test('a company of one label is enough for Auth0, and any issuer for OpenID Conn
   expect(resolve(provider('auth0'), { tenant: 'acme', region: 'eu' }).tokenEndpoint).toBe(
     'https://acme.eu.auth0.com/oauth/token',
   );
-  expect(withVariables(provider('oidc'), { issuer: 'https://id.acme.test' }).issuer).toBe('https://id.acme.test');
+  expect(resolve(provider('oidc'), { issuer: 'https://id.acme.test' }).issuer).toBe('https://id.acme.test');
 });
 
 describe('what real answers mean', () => {

@@ -85,7 +85,13 @@ export type LossReason = 'no_answer' | 'unreadable_answer' | 'server_error' | 'c
 
 /** Why nothing is sent for a while although the chain is intact. */
 export interface Deferral {
-  readonly why: 'too_early' | 'throttled' | 'upstream_unavailable' | 'client_rejected' | 'upstream_fault';
+  readonly why:
+    | 'too_early'
+    | 'throttled'
+    | 'upstream_unavailable'
+    | 'client_rejected'
+    | 'upstream_fault'
+    | 'storage_fault';
   readonly since: Moment;
   readonly forMs: number;
   /** How often in a row. */

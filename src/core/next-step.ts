@@ -231,6 +231,7 @@ export function deferralMs(
     case 'throttled':
     case 'upstream_unavailable':
     case 'upstream_fault':
+    case 'storage_fault':
       return Math.max(retryAfterMs ?? 0, backoffMs(count));
   }
 }

@@ -53,6 +53,9 @@ async function fresh(
   await assertPossible(upstreams, minder, wish.minTtlMs);
   const patienceEnds = parts.clock.now() + Math.min(wish.waitMs, MOST_WAIT_MS);
   for (let round = 0; round < MOST_ROUNDS; round++) {
+    // While this caller waited, another one, or the chain's own alarm, may have done what is needed.
+    const ready = round === 0 ? null : minder.peek(wish.minTtlMs);
+    if (ready) return ready;
     const isOver = await advanceWithin(parts, minder, patienceEnds - parts.clock.now());
     await minder.load();
     const live = minder.peek(wish.minTtlMs);
@@ -203,6 +206,6 @@ function refusalCode(chain: Chain): RefusalCode {
 function deferralDiagnosis(chain: Chain, now: Instant) {
   if (!chain.deferral) return null;
   const { why, said } = chain.deferral;
-  const code = why === 'too_early' || why === 'client_rejected' ? why : 'upstream_fault';
+  const code = why === 'throttled' || why === 'upstream_unavailable' ? 'upstream_fault' : why;
   return { code, since: now, said, evidence: `Put off ${chain.deferral.count} times in a row.` } as const;
 }

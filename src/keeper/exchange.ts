@@ -53,7 +53,8 @@ async function exchangeOver(
 ): Promise<StoredChain> {
   const token = await refreshTokenOf(parts, grant, present, upstream);
   const intended = await intend(parts, grant, stored, present);
-  if (!intended) return parts.store.chains.read(grant);
+  if (intended === 'conflict') return parts.store.chains.read(grant);
+  if (intended === 'unconfirmed') return defer(parts, grant, stored, upstream, 'storage_fault', null, null);
   const { id, at: requestedAt, sequence } = intended;
   await reach(parts, 'intended', grant);
   if (elapsed(requestedAt, parts.clock.moment()).atMostMs > SEND_WITHIN_MS) {
@@ -86,7 +87,7 @@ async function refreshTokenOf(
 }
 
 /**
- * Records that the token is about to be presented; null when somebody else was first. When the store does not confirm,
+ * Records that the token is about to be presented, unless somebody else was first. When the store does not confirm,
  * nothing is sent, and the record, should it be there after all, is taken back as soon as the store answers.
  */
 async function intend(
@@ -94,17 +95,17 @@ async function intend(
   grant: GrantId,
   stored: StoredChain,
   presented: LinkId,
-): Promise<{ readonly id: LinkId; readonly at: Moment; readonly sequence: number } | null> {
+): Promise<{ readonly id: LinkId; readonly at: Moment; readonly sequence: number } | 'conflict' | 'unconfirmed'> {
   const id = freshId(parts, 'lnk');
   const at = parts.clock.moment();
   const event: ChainEvent = { type: 'started', at, id, presented, node: parts.node, run: parts.run };
   try {
     const { outcome } = await parts.store.chains.append(grant, stored.version, event);
-    return outcome === 'appended' ? { id, at, sequence: stored.chain.nextSequence } : null;
+    return outcome === 'appended' ? { id, at, sequence: stored.chain.nextSequence } : 'conflict';
   } catch (cause) {
     parts.log.error('The store did not confirm an exchange; nothing is sent.', { grant }, cause);
     await append(parts, grant, { type: 'not_sent', at, id, reason: 'the store did not confirm the intent' });
-    return null;
+    return 'unconfirmed';
   }
 }
 

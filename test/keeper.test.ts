@@ -1,0 +1,390 @@
+import { createHash } from 'node:crypto';
+import { describe, expect, test } from 'vitest';
+import { EvergrantError } from '../src/core/errors.ts';
+import { POLICIES } from '../src/core/policies.fixture.ts';
+import { EXCHANGE_STEPS } from '../src/keeper/parts.ts';
+import { bench } from './support/keeper-bench.ts';
+import { answer, json, LOST } from './support/scripted-upstream.ts';
+
+const WISH = { minTtlMs: 5_000, waitMs: 30_000 };
+const codeOf = (error: unknown): string => (error instanceof EvergrantError ? error.code : String(error));
+const refusal = (promise: Promise<unknown>): Promise<EvergrantError> =>
+  promise.then(
+    () => Promise.reject(new Error('a token was given')),
+    (error: unknown) => (error instanceof EvergrantError ? error : Promise.reject(error as Error)),
+  );
+
+describe('a live access token', () => {
+  test('is served from memory: no exchange, however many ask [S46]', async () => {
+    const { keeper, upstream, imported } = await bench();
+    await imported();
+    for (let i = 0; i < 1_000; i++) {
+      const live = keeper.tokens.peek('eol', 5_000) ?? (await keeper.tokens.get('eol', WISH));
+      expect(live.accessToken.reveal()).toBe('at-0-eol');
+    }
+    expect(upstream.presented).toEqual([]);
+  });
+
+  test('is served with the life that is truly left [S8]', async () => {
+    const { keeper, clock, imported } = await bench();
+    await imported();
+    await clock.advance(200_000);
+    expect((await keeper.tokens.get('eol', WISH)).leftMs).toBe(400_000);
+  });
+
+  test('is served while the provider is away, and its absence is no error before it ends [S47]', async () => {
+    const { keeper, clock, upstream, imported } = await bench();
+    await imported();
+    upstream.isReachable = false;
+    await clock.advance(594_000);
+    expect((await keeper.tokens.get('eol', WISH)).accessToken.reveal()).toBe('at-0-eol');
+    await clock.advance(2_000);
+    const error = await refusal(clock.until(keeper.tokens.get('eol', { ...WISH, waitMs: 0 })));
+    expect(error.code).toBe('upstream_unavailable');
+    expect(error.details.retryAfterMs).toBeGreaterThan(0);
+    expect((await keeper.grants.get('eol')).state).toBe('waiting');
+    upstream.isReachable = true;
+    expect((await clock.until(keeper.tokens.get('eol', WISH))).accessToken.reveal()).toBe('at-1');
+  });
+
+  test('is served although the chain is broken', async () => {
+    const { keeper, clock, upstream, imported } = await bench();
+    await imported();
+    await clock.advance(573_000);
+    upstream.script.push(() => json(400, { error: 'invalid_grant' }));
+    await refusal(clock.until(keeper.tokens.refresh('eol')));
+    expect((await keeper.grants.get('eol')).state).toBe('broken');
+    expect((await keeper.tokens.get('eol', WISH)).accessToken.reveal()).toBe('at-0-eol');
+  });
+});
+
+describe('an expired access token', () => {
+  test('is exchanged once for 300 callers at once, who all get the same one [S46]', async () => {
+    const { keeper, clock, upstream, imported } = await bench();
+    await imported();
+    await clock.advance(600_000);
+    const callers = Array.from({ length: 300 }, () => keeper.tokens.get('eol', WISH));
+    const answers = await clock.until(Promise.all(callers));
+    expect(new Set(answers.map((live) => live.accessToken.reveal()))).toEqual(new Set(['at-1']));
+    expect(upstream.presented).toEqual(['rt-0-eol']);
+  });
+
+  test('is exchanged although the caller gave up waiting [S48]', async () => {
+    const { keeper, clock, upstream, imported } = await bench();
+    await imported();
+    await clock.advance(600_000);
+    let open = () => undefined as void;
+    upstream.gate = () => new Promise((done) => (open = done));
+    await refusal(clock.until(keeper.tokens.get('eol', { ...WISH, waitMs: 50 })));
+    open();
+    await clock.advance(0);
+    expect(keeper.tokens.peek('eol', 5_000)?.accessToken.reveal()).toBe('at-1');
+    expect(upstream.presented).toHaveLength(1);
+  });
+});
+
+describe('the spacing of Exact Online', () => {
+  test('is kept by a manual refresh, which says when it may be asked again [S25] [S50]', async () => {
+    const { keeper, clock, upstream, imported } = await bench();
+    await imported();
+    await clock.advance(100_000);
+    const error = await refusal(clock.until(keeper.tokens.refresh('eol')));
+    expect(error.code).toBe('too_early');
+    expect(error.details.retryAfterMs).toBe(472_000);
+    expect(upstream.presented).toEqual([]);
+    await clock.advance(472_000);
+    expect((await clock.until(keeper.tokens.refresh('eol'))).accessToken.reveal()).toBe('at-1');
+  });
+
+  test('is kept across a restart [S25]', async () => {
+    const world = await bench();
+    await world.imported();
+    await world.clock.advance(573_000);
+    await world.clock.until(world.keeper.tokens.refresh('eol'));
+    await world.restart();
+    const error = await refusal(world.clock.until(world.keeper.tokens.refresh('eol')));
+    expect(error.code).toBe('too_early');
+    expect(world.upstream.presented).toHaveLength(1);
+  });
+
+  test('"too early" from the provider leaves the chain whole and serves what lives [S55]', async () => {
+    const { keeper, clock, upstream, imported } = await bench({
+      provider: { errors: [{ status: 400, error: 'access_denied', description: 'Rate limit', means: 'too_early' }] },
+    });
+    await imported();
+    await clock.advance(573_000);
+    upstream.script.push(() => json(400, { error: 'access_denied', error_description: 'Rate limit exceeded' }));
+    const error = await refusal(clock.until(keeper.tokens.refresh('eol')));
+    expect(error.code).toBe('too_early');
+    expect((await keeper.tokens.get('eol', WISH)).accessToken.reveal()).toBe('at-0-eol');
+    await clock.advance(120_000);
+    expect((await clock.until(keeper.tokens.get('eol', WISH))).accessToken.reveal()).toBe('at-1');
+  });
+});
+
+describe('a caller whose wish cannot be met', () => {
+  test('is told so when no token of the provider lives that long', async () => {
+    const { keeper, imported } = await bench();
+    await imported();
+    const error = await refusal(keeper.tokens.get('eol', { minTtlMs: 601_000, waitMs: 0 }));
+    expect(error.code).toBe('min_ttl_impossible');
+  });
+
+  test('waits for a token that is due within its patience, and not longer', async () => {
+    const { keeper, clock, imported } = await bench();
+    await imported();
+    await clock.advance(560_000);
+    const error = await refusal(clock.until(keeper.tokens.get('eol', { minTtlMs: 60_000, waitMs: 5_000 })));
+    expect(error.code).toBe('too_early');
+    const live = await clock.until(keeper.tokens.get('eol', { minTtlMs: 60_000, waitMs: 30_000 }));
+    expect(live.accessToken.reveal()).toBe('at-1');
+  });
+});
+
+describe('a token that the provider refused', () => {
+  const digest = (text: string) => createHash('sha256').update(text).digest('base64url');
+
+  test('that is not the present one is answered with the present one', async () => {
+    const { keeper, clock, upstream, imported } = await bench();
+    await imported();
+    await clock.advance(0);
+    upstream.probed.length = 0;
+    const live = await keeper.tokens.get('eol', { ...WISH, rejected: digest('some older token') });
+    expect(live.accessToken.reveal()).toBe('at-0-eol');
+    expect(upstream.probed).toEqual([]);
+  });
+
+  test('that still works at the account address stays', async () => {
+    const { keeper, upstream, imported } = await bench();
+    await imported();
+    const live = await keeper.tokens.get('eol', { ...WISH, rejected: digest('at-0-eol') });
+    expect(live.accessToken.reveal()).toBe('at-0-eol');
+    expect(upstream.presented).toEqual([]);
+  });
+
+  test('that works nowhere is exchanged once, for all who saw it refused, within the spacing', async () => {
+    const { keeper, clock, upstream, imported } = await bench();
+    await imported();
+    upstream.account = { status: 401, body: { sub: '', name: '' } };
+    const rejected = digest('at-0-eol');
+    const early = await refusal(clock.until(keeper.tokens.get('eol', { ...WISH, waitMs: 0, rejected })));
+    expect(early.code).toBe('too_early');
+    await clock.advance(572_000);
+    const all = Promise.all(Array.from({ length: 20 }, () => keeper.tokens.get('eol', { ...WISH, rejected })));
+    expect(new Set((await clock.until(all)).map((live) => live.accessToken.reveal()))).toEqual(new Set(['at-1']));
+    expect(upstream.presented).toHaveLength(1);
+  });
+});
+
+describe('an answer', () => {
+  test.each([
+    ['without a token_type', (tokens: Record<string, unknown>) => json(200, { ...tokens, token_type: undefined })],
+    ['with expires_in as text [S24]', (tokens: Record<string, unknown>) => json(200, { ...tokens, expires_in: '600' })],
+    ['with status 201', (tokens: Record<string, unknown>) => json(201, tokens)],
+    ['with status 500', (tokens: Record<string, unknown>) => json(500, tokens)],
+    [
+      'as a form',
+      (tokens: Record<string, unknown>) => answer(200, String(new URLSearchParams(tokens as Record<string, string>))),
+    ],
+    [
+      'cut off after the refresh token',
+      (tokens: Record<string, unknown>) =>
+        answer(200, JSON.stringify({ ...tokens, more: 'x' }).slice(0, -8), {}, false),
+    ],
+  ])('%s keeps the chain', async (_name, reply) => {
+    const { keeper, clock, upstream, imported } = await bench();
+    await imported();
+    await clock.advance(600_000);
+    upstream.script.push(() =>
+      reply({ access_token: 'at-x', token_type: 'bearer', expires_in: 600, refresh_token: 'rt-x' }),
+    );
+    expect((await clock.until(keeper.tokens.get('eol', WISH))).accessToken.reveal()).toBe('at-x');
+    await clock.advance(600_000);
+    await clock.until(keeper.tokens.get('eol', WISH));
+    expect(upstream.presented).toEqual(['rt-0-eol', 'rt-x']);
+  });
+
+  test.each([
+    ['lost', () => LOST],
+    ['an HTML page with status 502', () => answer(502, '<html><title>Bad Gateway</title></html>')],
+    ['cut off inside the refresh token', () => answer(200, '{"access_token":"at-x","refresh_token":"rt-', {}, false)],
+  ])('that is %s leads to the same token again, when Exact Online allows it [S104] [S111]', async (_name, reply) => {
+    const { keeper, clock, upstream, imported } = await bench();
+    await imported();
+    await clock.advance(600_000);
+    upstream.script.push(reply);
+    const error = await refusal(clock.until(keeper.tokens.get('eol', { ...WISH, waitMs: 0 })));
+    expect(error.code).toBe('in_doubt');
+    await clock.advance(569_000);
+    expect(upstream.presented).toHaveLength(1);
+    await clock.advance(4_000);
+    expect(upstream.presented).toEqual(['rt-0-eol', 'rt-0-eol']);
+    expect(keeper.tokens.peek('eol', 5_000)?.accessToken.reveal()).toBe('at-1');
+  });
+
+  test('that never comes and then a refusal is told as a lost successor, with what happened [S38]', async () => {
+    const { keeper, clock, upstream, imported } = await bench();
+    await imported();
+    await clock.advance(600_000);
+    upstream.script.push(() => LOST);
+    upstream.script.push(() => json(400, { error: 'invalid_grant', error_description: 'Token is dead.' }));
+    await refusal(clock.until(keeper.tokens.get('eol', { ...WISH, waitMs: 0 })));
+    await clock.advance(600_000);
+    const { state, diagnosis } = await keeper.grants.get('eol');
+    expect(state).toBe('broken');
+    expect(diagnosis).toMatchObject({ code: 'successor_lost', said: { description: 'Token is dead.' } });
+    expect(diagnosis?.evidence).toContain('without an answer');
+  });
+});
+
+describe('nothing is published before it is durable and read back', () => {
+  test('the order is: journal, store, read back, publish, and only then the account is asked [S85] [S112]', async () => {
+    const world = await bench();
+    await world.imported();
+    await world.clock.advance(600_000);
+    const seen: string[] = [];
+    world.upstream.probed.length = 0;
+    world.atStep((step) => {
+      const isServed = world.keeper.tokens.peek('eol', 0)?.accessToken.reveal() === 'at-1';
+      seen.push(`${step}${isServed ? ' served' : ''}${world.upstream.probed.includes('at-1') ? ' probed' : ''}`);
+    });
+    await world.clock.until(world.keeper.tokens.get('eol', WISH));
+    await world.clock.advance(0);
+    expect(seen).toEqual([...EXCHANGE_STEPS.slice(0, -2), 'published served', 'proven served probed']);
+  });
+
+  test('a store that returns other bytes is written again until it returns the right ones [S105] [S112]', async () => {
+    const world = await bench();
+    await world.imported();
+    await world.clock.advance(600_000);
+    const { chains } = world.store;
+    const honest = chains.answer.bind(chains);
+    let lies = 3;
+    chains.answer = async (grant, link) => {
+      const sealed = await honest(grant, link);
+      // The link that was just received is the newest; older ones are needed to present them.
+      const newest = (await chains.read(grant)).chain.links.at(-1)?.id;
+      const isNew = newest === link && (await chains.read(grant)).chain.links.length > 1;
+      return isNew && lies-- > 0 ? (`${sealed?.slice(0, -4)}AAAA` as typeof sealed) : sealed;
+    };
+    const live = await world.clock.until(world.keeper.tokens.get('eol', WISH));
+    expect(live.accessToken.reveal()).toBe('at-1');
+    expect(lies).toBeLessThanOrEqual(0);
+  });
+
+  test('a store that is down when the answer comes is waited for; the token is not lost [S105]', async () => {
+    const world = await bench();
+    await world.imported();
+    await world.clock.advance(600_000);
+    const { chains } = world.store;
+    const honest = chains.append.bind(chains);
+    let failures = 0;
+    chains.append = async (grant, expected, event) => {
+      if (event.type === 'received' && failures++ < 20) throw new Error('disk full');
+      return honest(grant, expected, event);
+    };
+    const live = await world.clock.until(world.keeper.tokens.get('eol', { ...WISH, waitMs: 120_000 }));
+    expect(live.accessToken.reveal()).toBe('at-1');
+    expect(world.upstream.presented).toHaveLength(1);
+  });
+
+  test('a journal that cannot be written does not stop an answer from being kept', async () => {
+    const world = await bench();
+    await world.imported();
+    await world.clock.advance(600_000);
+    world.journal.isBroken = true;
+    expect((await world.clock.until(world.keeper.tokens.get('eol', WISH))).accessToken.reveal()).toBe('at-1');
+  });
+
+  test('an intent that the store does not confirm is not sent [S110]', async () => {
+    const world = await bench();
+    await world.imported();
+    await world.clock.advance(600_000);
+    const { chains } = world.store;
+    const honest = chains.append.bind(chains);
+    let isDown = true;
+    chains.append = async (grant, expected, event) => {
+      const result = await honest(grant, expected, event);
+      if (event.type === 'started' && isDown) throw new Error('the acknowledgement was lost');
+      return result;
+    };
+    const asked = world.keeper.tokens.get('eol', { ...WISH, waitMs: 1_000 });
+    asked.catch(() => undefined);
+    await world.clock.advance(1_000);
+    expect(world.upstream.presented).toEqual([]);
+    isDown = false;
+    expect((await world.clock.until(world.keeper.tokens.get('eol', WISH))).accessToken.reveal()).toBe('at-1');
+  });
+
+  test('no connection, no intent: the token stays unspent [S110]', async () => {
+    const world = await bench();
+    const grant = await world.imported();
+    await world.clock.advance(600_000);
+    world.upstream.isReachable = false;
+    await refusal(world.clock.until(world.keeper.tokens.get('eol', { ...WISH, waitMs: 0 })));
+    const { items } = await world.keeper.grants.history(grant.id, { limit: 100, after: null });
+    expect(items.some(({ event }) => event.type === 'started')).toBe(false);
+  });
+});
+
+describe('after a crash', () => {
+  const CRASHES = EXCHANGE_STEPS.filter((step) => step !== 'proven');
+
+  test.each(CRASHES)('at "%s" the chain goes on after a restart within a minute [S15] [S39]', async (crashAt) => {
+    const world = await bench();
+    await world.imported();
+    await world.clock.advance(600_000);
+    // The process stops here for good: what it was doing never goes on.
+    world.atStep((step) => (step === crashAt ? new Promise(() => undefined) : undefined));
+    world.keeper.tokens.get('eol', WISH).catch(() => undefined);
+    await world.clock.advance(10_000);
+    await world.clock.advance(50_000);
+    await world.restart();
+    const asked = world.keeper.tokens.get('eol', { ...WISH, waitMs: 0 }).catch(codeOf);
+    await world.clock.advance(600_000);
+    await asked;
+    const live = await world.clock.until(world.keeper.tokens.get('eol', WISH), 700_000);
+    expect(live.leftMs).toBeGreaterThan(5_000);
+    expect((await world.keeper.grants.get('eol')).state).toBe('active');
+    const { presented } = world.upstream;
+    expect(presented[0]).toBe('rt-0-eol');
+  });
+
+  test('an answer that was journaled is taken from there: the token is not presented again [S105]', async () => {
+    const world = await bench({ policy: POLICIES.oneTimeRevoking });
+    await world.imported();
+    await world.clock.advance(600_000);
+    world.atStep((step) => (step === 'journaled' ? new Promise(() => undefined) : undefined));
+    world.keeper.tokens.get('eol', WISH).catch(() => undefined);
+    await world.clock.advance(1_000);
+    await world.restart();
+    expect((await world.clock.until(world.keeper.tokens.get('eol', WISH))).accessToken.reveal()).toBe('at-1');
+    expect(world.upstream.presented).toEqual(['rt-0-eol']);
+  });
+
+  test('before anything was sent nothing is waited for longer than the rules ask', async () => {
+    const world = await bench({ policy: POLICIES.oneTime });
+    await world.imported();
+    await world.clock.advance(600_000);
+    world.atStep((step) => (step === 'sending' ? new Promise(() => undefined) : undefined));
+    world.keeper.tokens.get('eol', WISH).catch(() => undefined);
+    await world.clock.advance(1_000);
+    await world.restart();
+    expect((await world.clock.until(world.keeper.tokens.get('eol', WISH), 30_000)).accessToken.reveal()).toBe('at-1');
+  });
+});
+
+describe('an app whose secret is wrong', () => {
+  test('leaves the chain whole, says so, and goes on at once with the right one', async () => {
+    const { keeper, clock, upstream, imported, app } = await bench();
+    await imported();
+    await clock.advance(600_000);
+    upstream.script.push(() => json(401, { error: 'invalid_client' }));
+    const error = await refusal(clock.until(keeper.tokens.get('eol', { ...WISH, waitMs: 0 })));
+    expect(error.code).toBe('upstream_unavailable');
+    expect(error.details.diagnosis?.code).toBe('client_rejected');
+    const { Secret } = await import('../src/core/secret.ts');
+    await keeper.apps.update(app.id, { clientSecret: new Secret('client secret', 'the right one') });
+    expect((await clock.until(keeper.tokens.get('eol', WISH), 5_000)).accessToken.reveal()).toBe('at-1');
+  });
+});

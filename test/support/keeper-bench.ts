@@ -1,0 +1,150 @@
+/**
+ * A keeper on a bench: real keeper and real sealer, memory store, a journal in memory, a clock that stands still.
+ * `restart` throws the process away and starts another one on what it left.
+ */
+import type { Provider } from '../../src/catalogue/provider.ts';
+import { Secret } from '../../src/core/secret.ts';
+import { POLICIES } from '../../src/core/policies.fixture.ts';
+import type { RotationPolicy } from '../../src/core/rotation-policy.ts';
+import { createKeeper } from '../../src/keeper/create-keeper.ts';
+import type { Keeper } from '../../src/keeper/keeper.ts';
+import type { ExchangeStep, KeeperParts } from '../../src/keeper/parts.ts';
+import type { Journal, JournalRecord } from '../../src/ports/journal.ts';
+import type { Log } from '../../src/ports/log.ts';
+import type { Network } from '../../src/ports/network.ts';
+import type { Store } from '../../src/ports/store.ts';
+import { createMemoryStore } from '../../src/storage/memory/store.ts';
+import { createAesSealer } from '../../src/world/aes-sealer.ts';
+import { RootKey } from '../../src/world/root-key.ts';
+import { systemRandom } from '../../src/world/system-random.ts';
+import { ScriptedUpstream } from './scripted-upstream.ts';
+import { VirtualClock } from './virtual-clock.ts';
+
+const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
+
+export class MemoryJournal implements Journal {
+  readonly records: JournalRecord[] = [];
+  readonly done = new Set<string>();
+  isBroken = false;
+
+  async append(record: JournalRecord): Promise<void> {
+    if (this.isBroken) throw new Error('no space left on device');
+    this.records.push(record);
+  }
+  settled(link: string): void {
+    this.done.add(link);
+  }
+  unsettled(): readonly JournalRecord[] {
+    return this.records.filter((record) => !this.done.has(record.link));
+  }
+  async close(): Promise<void> {}
+}
+
+export function testProvider(policy: RotationPolicy): Provider {
+  return {
+    id: 'test',
+    name: 'Test Provider',
+    reach: 'local',
+    variables: {},
+    issuer: null,
+    authorizationEndpoint: 'http://127.0.0.1/authorize',
+    tokenEndpoint: 'http://127.0.0.1/token',
+    refreshEndpoint: null,
+    revocationEndpoint: null,
+    deviceAuthorizationEndpoint: null,
+    apiBaseUrls: [],
+    tokenEndpointAuthMethods: ['client_secret_post'],
+    codeChallengeMethods: ['S256'],
+    authorizationResponseIss: false,
+    authorizationParameters: {},
+    scope: { default: ['read'], forRefreshToken: null, separator: ' ' },
+    tokenRequest: { format: 'form', parameters: {}, refreshParameters: {} },
+    tokenResponse: {
+      accessToken: '/access_token',
+      refreshToken: '/refresh_token',
+      expiresIn: '/expires_in',
+      scope: '/scope',
+      error: '/error',
+      errorDescription: '/error_description',
+    },
+    identity: { endpoint: 'http://127.0.0.1/me', subject: '/sub', label: '/name' },
+    policy,
+    errors: [],
+  };
+}
+
+export interface BenchOptions {
+  readonly policy?: RotationPolicy;
+  readonly provider?: Partial<Provider>;
+  readonly store?: Store;
+  readonly network?: Network;
+  readonly onStep?: (step: ExchangeStep) => void | Promise<void>;
+}
+
+export async function bench(options: BenchOptions = {}) {
+  const clock = new VirtualClock();
+  const upstream = new ScriptedUpstream();
+  const journal = new MemoryJournal();
+  const store = options.store ?? createMemoryStore();
+  const sealer = createAesSealer(new RootKey(new Uint8Array(32).fill(7)), systemRandom);
+  const provider = { ...testProvider(options.policy ?? POLICIES.exact), ...options.provider };
+  let run = 0;
+  let onStep = options.onStep;
+
+  const parts = (): KeeperParts => ({
+    store,
+    journal,
+    sealer,
+    clock,
+    random: systemRandom,
+    log: silent,
+    network: options.network ?? upstream,
+    catalogue: { get: (id) => (id === provider.id ? provider : null), list: () => [provider] },
+    node: 'node-1',
+    run: `run-${++run}`,
+    publicUrl: 'http://127.0.0.1:8787',
+    onStep: (step) => onStep?.(step),
+  });
+
+  let keeper: Keeper = await createKeeper(parts());
+  const app = await keeper.apps.create({
+    provider: provider.id,
+    clientId: 'client',
+    clientSecret: new Secret('client secret', 'client-secret'),
+  });
+
+  return {
+    clock,
+    upstream,
+    journal,
+    store,
+    sealer,
+    app,
+    get keeper() {
+      return keeper;
+    },
+    /** What the rest of the exchange meets at each step from now on. */
+    atStep(hook: ((step: ExchangeStep) => void | Promise<void>) | undefined) {
+      onStep = hook;
+    },
+    async restart(): Promise<void> {
+      onStep = undefined;
+      keeper = await createKeeper(parts());
+      await clock.advance(0);
+    },
+    /** A grant that holds `rt-0` and a live `at-0`, obtained just now. */
+    async imported(alias = 'eol') {
+      return keeper.grants.import({
+        app: app.id,
+        alias,
+        refreshToken: new Secret('refresh token', `rt-0-${alias}`),
+        accessToken: new Secret('access token', `at-0-${alias}`),
+        expiresInMs: 600_000,
+        obtainedAt: clock.now(),
+        takeover: false,
+      });
+    },
+  };
+}
+
+export type Bench = Awaited<ReturnType<typeof bench>>;

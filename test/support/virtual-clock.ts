@@ -1,0 +1,75 @@
+/**
+ * A clock that stands still until it is told to go on. Sleepers wake in the order of their time, and everything that
+ * one of them causes is done before the next one wakes.
+ */
+import type { Instant, Moment } from '../../src/core/instant.ts';
+import type { Clock } from '../../src/ports/clock.ts';
+
+interface Sleeper {
+  readonly at: number;
+  readonly wake: () => void;
+}
+
+const START = Date.parse('2026-01-01T00:00:00Z');
+
+export class VirtualClock implements Clock {
+  #nowMs = START;
+  #sleepers: Sleeper[] = [];
+
+  now(): Instant {
+    return this.#nowMs as Instant;
+  }
+
+  moment(): Moment {
+    return { at: this.now(), boot: 'virtual', uptimeMs: this.#nowMs - START };
+  }
+
+  sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted) return Promise.resolve();
+    return new Promise((wake) => {
+      const sleeper = { at: this.#nowMs + Math.max(0, ms), wake };
+      this.#sleepers.push(sleeper);
+      signal?.addEventListener('abort', () => {
+        this.#sleepers = this.#sleepers.filter((one) => one !== sleeper);
+        wake();
+      });
+    });
+  }
+
+  /** Lets so much time pass, with everything that falls into it. */
+  async advance(ms: number): Promise<void> {
+    const end = this.#nowMs + ms;
+    await settled();
+    for (;;) {
+      const next = this.#sleepers.filter((one) => one.at <= end).toSorted((a, b) => a.at - b.at)[0];
+      if (!next) break;
+      this.#sleepers = this.#sleepers.filter((one) => one !== next);
+      this.#nowMs = Math.max(this.#nowMs, next.at);
+      next.wake();
+      await settled();
+    }
+    this.#nowMs = end;
+    await settled();
+  }
+
+  /** Lets time pass until the promise is settled. */
+  async until<T>(promise: Promise<T>, mostMs = 3_600_000, stepMs = 100): Promise<T> {
+    let isSettled = false;
+    const watched = promise.finally(() => {
+      isSettled = true;
+    });
+    watched.catch(() => undefined);
+    await settled();
+    for (let passed = 0; !isSettled && passed < mostMs; passed += stepMs) await this.advance(stepMs);
+    return watched;
+  }
+}
+
+/** Whatever is due without time passing: promises, and callbacks of the event loop. */
+async function settled(): Promise<void> {
+  for (let i = 0; i < 20; i++) {
+    await new Promise((done) => {
+      setImmediate(done);
+    });
+  }
+}

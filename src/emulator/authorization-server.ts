@@ -10,7 +10,7 @@ import type { Instant } from '../core/instant.ts';
 import { fromBase32, totp, USUAL_TOTP } from '../core/totp.ts';
 import { fingerprint } from './chance.ts';
 import type { Context } from './context.ts';
-import type { FaultSpec } from './faults.ts';
+import { type FaultSpec, spoil, strikesBefore } from './faults.ts';
 import {
   type ConsentOptions,
   captchaPage,
@@ -46,16 +46,21 @@ export async function authorizeEndpoint(context: Context, request: EmulatorReque
   const visit = url.pathname.slice(paths.authorize.length + 1);
   if (visit !== '') return continueVisit(context, request, visit);
   if (request.method !== 'GET') return answer(405, { allow: 'GET' });
-  return begin(context, url);
+  const fault = context.faults.take({ endpoint: 'authorize', user: null, app: url.searchParams.get('client_id') });
+  const given = fault && strikesBefore(fault) ? answer(200, {}) : begin(context, url, fault);
+  if (fault?.fault === 'delay') await context.sleep(fault.ms ?? 1000);
+  return fault ? spoil(given, fault, null) : given;
 }
 
-function begin(context: Context, url: URL): EmulatorAnswer {
+function begin(context: Context, url: URL, fault: FaultSpec | null): EmulatorAnswer {
   const checked = check(context, url.searchParams);
   if (!('request' in checked)) {
     record(context, 'authorize', {
       app: url.searchParams.get('client_id'),
       decision: 'refused',
       reason: checked.reason,
+      fault,
+      status: checked.answer.status,
     });
     return checked.answer;
   }
@@ -64,8 +69,9 @@ function begin(context: Context, url: URL): EmulatorAnswer {
   const id = context.upstream.chance.text('visit', 32);
   const visit: LoginVisit = { ...checked.request, at: 'sign-in' };
   context.visits.set(id, visit);
-  record(context, 'authorize', { app: visit.app.clientId, decision: 'sign-in' });
-  return show(context, id, visit, takeLoginFault(context, visit), null);
+  const loginFault = takeLoginFault(context, visit);
+  record(context, 'authorize', { app: visit.app.clientId, decision: 'sign-in', fault: fault ?? loginFault });
+  return show(context, id, visit, loginFault, null);
 }
 
 type Checked =
@@ -82,7 +88,8 @@ function check({ upstream }: Context, query: URLSearchParams): Checked {
   const app = upstream.apps.get(query.get('client_id') ?? '');
   if (!app) return wrong('client-unknown', 'No app is registered under this client_id.');
   const redirectUri = query.get('redirect_uri') ?? '';
-  if (!app.redirectUris.includes(redirectUri) && !LOOPBACK_CALLBACK.test(redirectUri)) {
+  const isRegistered = app.redirectUris.includes(redirectUri) || LOOPBACK_CALLBACK.test(redirectUri);
+  if (!isRegistered || !URL.canParse(redirectUri)) {
     return wrong('redirect-uri-mismatch', 'The redirect_uri is not one that was registered for this app.');
   }
   const state = query.get('state');
@@ -128,7 +135,8 @@ function signIn(context: Context, id: string, visit: LoginVisit, fields: Readonl
   const user = context.upstream.users.get(username.toLowerCase());
   const fault = takeLoginFault(context, visit, user);
   const isRight = user !== undefined && user.password === password;
-  record(context, 'login', { app: visit.app.clientId, user, decision: isRight ? 'password right' : 'password wrong' });
+  const decision = isRight ? 'password right' : 'password wrong';
+  record(context, 'login', { app: visit.app.clientId, user, decision, fault });
   if (!isRight) {
     const problem = 'This user name and password do not belong together. Check both and try again.';
     return show(context, id, visit, fault, problem, username);
@@ -147,7 +155,7 @@ function verify(
   const step = stepOf(code, visit.user, context.now());
   const isFresh = step !== null && step > visit.user.lastTotpStep;
   const decision = isFresh ? 'code right' : step === null ? 'code wrong' : 'code used before';
-  record(context, 'login', { app: visit.app.clientId, user: visit.user, decision });
+  record(context, 'login', { app: visit.app.clientId, user: visit.user, decision, fault });
   if (!isFresh) {
     const problem = step === null ? 'This code is not right. Wait for the next one and try again.' : USED;
     return show(context, id, visit, fault, problem);
@@ -188,6 +196,11 @@ function show(
     problem,
     isChanged: fault?.fault === 'login-page-changed',
   };
+  const page = pageOf(visit, options, fault, username);
+  return fault ? spoil(page, fault, null) : page;
+}
+
+function pageOf(visit: LoginVisit, options: PageOptions, fault: FaultSpec | null, username: string): EmulatorAnswer {
   if (fault?.fault === 'captcha-on-login') return captchaPage(options);
   if (visit.at === 'sign-in') return loginPage(options, username);
   return visit.at === 'verification' ? totpPage(options) : consentPage(consentOptions(options, visit, visit.user));
@@ -237,7 +250,15 @@ function back(redirectUri: string, parameters: Record<string, string | null>): E
 function record(
   context: Context,
   endpoint: 'authorize' | 'login',
-  what: { app: string | null; user?: User | undefined; decision: string; reason?: string; issued?: readonly string[] },
+  what: {
+    readonly app: string | null;
+    readonly user?: User | undefined;
+    readonly decision: string;
+    readonly reason?: string;
+    readonly issued?: readonly string[];
+    readonly fault?: FaultSpec | null;
+    readonly status?: number;
+  },
 ): void {
   context.ledger.add(context.now(), {
     endpoint,
@@ -249,7 +270,7 @@ function record(
     issued: what.issued ?? [],
     decision: what.decision,
     reason: what.reason ?? null,
-    fault: null,
-    status: what.decision === 'approved' || what.decision === 'denied' ? 302 : 200,
+    fault: what.fault?.fault ?? null,
+    status: what.status ?? (what.decision === 'approved' || what.decision === 'denied' ? 302 : 200),
   });
 }

@@ -156,10 +156,15 @@ export function spoil(good: EmulatorAnswer, spec: FaultSpec, presented: string |
     case 'status':
       return errorPage(good, spec);
     case 'answer':
-      return good.status === 200 ? spoilAnswer(good, spec, presented) : good;
+      return isTokenAnswer(good) ? spoilAnswer(good, spec, presented) : good;
     default:
       return good;
   }
+}
+
+/** Other answers have no such fields to spoil. */
+function isTokenAnswer({ status, headers }: EmulatorAnswer): boolean {
+  return status === 200 && (headers['content-type'] ?? '').startsWith('application/json');
 }
 
 function delivery(good: EmulatorAnswer, spec: FaultSpec): Delivery {

@@ -129,6 +129,17 @@ describe('signing in', () => {
   });
 });
 
+test('faults strike the pages too, and the ledger names them', async () => {
+  const person = new Person();
+  const { server } = person.client;
+  server.addFaults([{ fault: 'http-503', match: { endpoint: 'authorize' } }]);
+  expect((await person.visit()).status).toBe(503);
+  await person.visit();
+  server.addFaults([{ fault: 'drop-after-commit', match: { endpoint: 'login' } }]);
+  expect((await person.signIn()).delivery).toBe('none');
+  expect(server.ledger().at(-1)).toMatchObject({ decision: 'password right', fault: 'drop-after-commit' });
+});
+
 describe('what the app asks for', () => {
   test('an unknown app or address gets a page, never a redirect', async () => {
     const person = new Person();
@@ -137,6 +148,7 @@ describe('what the app asks for', () => {
       { redirect_uri: 'https://attacker.example/callback' },
       { redirect_uri: 'http://127.0.0.1.attacker.example/callback' },
       { redirect_uri: 'http://127.0.0.1:8787/callback/../elsewhere' },
+      { redirect_uri: 'http://127.0.0.1:99999/callback' },
     ]) {
       const said = await person.visit(query);
       expect([said.status, said.headers.location]).toEqual([400, undefined]);

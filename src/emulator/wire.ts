@@ -65,9 +65,11 @@ export function formOf(request: EmulatorRequest): ReadonlyMap<string, string> | 
   return new Set(fields.keys()).size === fields.size ? new Map(fields) : null;
 }
 
-/** The path and query of a request, whether or not it names a host. */
+const NOWHERE = 'http://localhost/';
+
+/** The path and query of a request, whether or not it names a host. What is no address is taken for the root. */
 export function urlOf(request: EmulatorRequest): URL {
-  return new URL(request.url, 'http://localhost');
+  return new URL(URL.canParse(request.url, NOWHERE) ? request.url : NOWHERE, NOWHERE);
 }
 
 /** The token of `Authorization: Bearer …` (RFC 6750 section 2.1). */

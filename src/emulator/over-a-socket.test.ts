@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
-import { type Emulator, emulator, emulatorWithoutSocket } from './emulator.ts';
+import { type Emulator, emulator, emulatorWithoutSocket } from '../emulator.ts';
 
 const CALLBACK = 'http://127.0.0.1:8787/callback';
 

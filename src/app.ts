@@ -12,6 +12,7 @@ import { buildServer } from './http/server.ts';
 import { createKeeper } from './keeper/create-keeper.ts';
 import type { Keeper } from './keeper/keeper.ts';
 import type { KeeperParts } from './keeper/parts.ts';
+import type { Clock } from './ports/clock.ts';
 import type { Log } from './ports/log.ts';
 import { compareKeyCheck, peekKeyCheck, verifyKeyCheck } from './storage/sqlite/key-check.ts';
 import { openSqliteStore, type SqliteStore } from './storage/sqlite/store.ts';
@@ -79,6 +80,7 @@ export interface RunningApp {
 /** What tests may put in the place of the real thing. */
 export interface Overrides {
   readonly onStep?: NonNullable<KeeperParts['onStep']>;
+  readonly clock?: Clock;
 }
 
 /**
@@ -91,22 +93,21 @@ export async function startApp(
   overrides: Overrides = {},
 ): Promise<RunningApp> {
   await using opened = new AsyncDisposableStack();
+  const clock = overrides.clock ?? systemClock;
   const log = createLog({ level: settings.log });
   const address = listen === 'none' ? settings.listen : await freeAddress(settings.listen);
   const publicUrl = settings.publicUrl.replace(/:0$/, `:${address.port}`);
   const folder = opened.adopt(openDataFolder(settings.dataFolder), (one) => one.close());
   const { store, sealer } = openStore(settings, folder.path);
   opened.defer(() => store.close());
-  const journal = opened.adopt(await openFileJournal({ dataFolder: folder.path, clock: systemClock, log }), (one) =>
-    one.close(),
-  );
-  const providers = providerCatalogue(settings);
+  const journal = opened.adopt(await openFileJournal({ dataFolder: folder.path, clock, log }), (one) => one.close());
+  const providers = providerCatalogue(settings, clock);
   const keeper = await createKeeper({
     store,
     journal,
     sealer,
     network: network({ allowPrivate: settings.allowPrivateUpstream }),
-    clock: systemClock,
+    clock,
     random: systemRandom,
     log,
     catalogue: providers,
@@ -120,10 +121,10 @@ export async function startApp(
   const server = await buildServer({
     keeper,
     catalogue: providers,
-    apiKeys: apiKeys({ records: store.records, random: systemRandom, clock: systemClock, adminKey: adminKey.key }),
+    apiKeys: apiKeys({ records: store.records, random: systemRandom, clock, adminKey: adminKey.key }),
     records: store.records,
     sealer,
-    clock: systemClock,
+    clock,
     random: systemRandom,
     log,
     settings: {
@@ -168,11 +169,11 @@ function openStore(settings: Settings, folder: string): { readonly store: Sqlite
   return { store, sealer };
 }
 
-function providerCatalogue(settings: Settings) {
+function providerCatalogue(settings: Settings, clock: Clock) {
   return catalogue({
     builtIn: readProviderFiles(BUILT_IN_PROVIDERS),
     extra: settings.providersFolder === null ? [] : readProviderFiles(settings.providersFolder),
-    now: () => systemClock.now(),
+    now: () => clock.now(),
   });
 }
 

@@ -93,7 +93,7 @@ export function grantRegistry(parts: KeeperParts, minders: Minders, upstreams: U
     },
 
     async view(record) {
-      const stored = await (minders.known(record.id)?.stored() ?? store.chains.read(record.id));
+      const stored = await store.chains.read(record.id);
       return viewOf(parts, record, stored, await upstreams.of(record.app));
     },
 

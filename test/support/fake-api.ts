@@ -87,20 +87,49 @@ export function scratch(): { readonly path: string; [Symbol.dispose](): void } {
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 }
 
-/** Runs `evergrant …` in a process of its own, in an empty folder, with no variable of this one. */
-export async function evergrant(words: readonly string[], options: RunOptions = {}): Promise<Ran> {
-  using folder = scratch();
+/** A process of the real command, with no variable of this one. */
+function start(words: readonly string[], cwd: string, env: Readonly<Record<string, string>> = {}) {
   const bin = join(import.meta.dirname, '../../bin/evergrant.js');
-  const child = spawn(process.execPath, [bin, ...words], {
-    cwd: options.cwd ?? folder.path,
-    env: { PATH: process.env.PATH ?? '', ...options.env },
+  const child = spawn(process.execPath, [bin, ...words], { cwd, env: { PATH: process.env.PATH ?? '', ...env } });
+  const said = { out: '', err: '' };
+  child.stdout.on('data', (chunk: Buffer) => {
+    said.out += chunk.toString();
   });
-  const [out, err]: [Buffer[], Buffer[]] = [[], []];
-  child.stdout.on('data', (chunk: Buffer) => out.push(chunk));
-  child.stderr.on('data', (chunk: Buffer) => err.push(chunk));
-  child.stdin.end(options.stdin ?? '');
-  const exit = await new Promise<number | null>((resolve) => {
+  child.stderr.on('data', (chunk: Buffer) => {
+    said.err += chunk.toString();
+  });
+  const exited = new Promise<number | null>((resolve) => {
     child.on('close', resolve);
   });
-  return { exit, out: Buffer.concat(out).toString(), err: Buffer.concat(err).toString() };
+  return { child, said, exited };
+}
+
+/** Runs `evergrant …` to its end, in an empty folder where none is given. */
+export async function evergrant(words: readonly string[], options: RunOptions = {}): Promise<Ran> {
+  using folder = scratch();
+  const { child, said, exited } = start(words, options.cwd ?? folder.path, options.env);
+  child.stdin.end(options.stdin ?? '');
+  return { exit: await exited, ...said };
+}
+
+export interface Serving {
+  readonly url: string;
+  readonly said: { readonly out: string; readonly err: string };
+  /** Sends the signal; gives the exit code. */
+  stop(signal: NodeJS.Signals): Promise<number | null>;
+}
+
+/** Runs `evergrant serve` in this folder until it is ready. */
+export async function serving(cwd: string): Promise<Serving> {
+  const { child, said, exited } = start(['serve', '--listen', '127.0.0.1:0', '--json'], cwd);
+  await new Promise<void>((resolve, reject) => {
+    child.stdout.once('data', () => resolve());
+    child.once('close', () => reject(new Error(`serve ended: ${said.err}`)));
+  });
+  const ready: unknown = JSON.parse(said.out);
+  const stop = (signal: NodeJS.Signals): Promise<number | null> => {
+    child.kill(signal);
+    return exited;
+  };
+  return { url: String(Reflect.get(Object(ready), 'url')), said, stop };
 }

@@ -1,8 +1,8 @@
 /** The commands as a script sees them: the real binary against an API on loopback. */
-import { writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
-import { evergrant, fakeApi, problem, scratch } from '../../test/support/fake-api.ts';
+import { evergrant, fakeApi, problem, scratch, serving } from '../../test/support/fake-api.ts';
 
 // Every test starts processes, and a busy machine takes its time.
 vi.setConfig({ testTimeout: 60_000 });
@@ -279,6 +279,42 @@ describe.concurrent('evergrant import', () => {
     await using api = await fakeApi({ 'GET /v1/apps': page([]), 'POST /v1/grants': { status: 409, json } });
     const ran = await evergrant(['import', '-'], { env: env(api.origin), stdin: JSON.stringify(good) });
     expect(ran).toMatchObject({ exit: 0 });
+  });
+});
+
+describe.concurrent('evergrant serve', () => {
+  test.each(['SIGTERM', 'SIGINT'] as const)(
+    'says where it is, shows no key in a log, and ends with 0 on %s',
+    async (signal) => {
+      using folder = scratch();
+      const server = await serving(folder.path);
+      const keyFile = join(folder.path, 'data/admin.key');
+      expect(JSON.parse(server.said.out)).toMatchObject({ url: server.url, admin_key_file: keyFile });
+      const listed = await evergrant(['grants', 'list', '--server', server.url], { cwd: folder.path });
+      expect(listed).toMatchObject({ exit: 0, out: '' });
+      expect(await server.stop(signal)).toBe(0);
+      expect(server.said.err).toContain(`Evergrant is ready: ${server.url}`);
+      expect(server.said.err).not.toContain(readFileSync(keyFile, 'utf8').trim());
+      expect(statSync(keyFile).mode & 0o777).toBe(0o600);
+    },
+  );
+
+  test('on a port that is taken ends with 78, naming the port and a remedy', async () => {
+    await using api = await fakeApi({});
+    const address = new URL(api.origin).host;
+    const ran = await evergrant(['serve', '--listen', address]);
+    expect(ran).toMatchObject({ exit: 78, out: '' });
+    expect(ran.err).toContain(address);
+    expect(ran.err).toContain('Remedy:');
+  });
+
+  test('is not needed: where nothing listens, a command is its own server and leaves what it did', async () => {
+    using folder = scratch();
+    const run = (...words: string[]) =>
+      evergrant([...words, '--listen', '127.0.0.1:0'], { cwd: folder.path, stdin: 'secret\n' });
+    const added = await run('apps', 'add', 'exact-online', '--client-id', 'cid', '--json');
+    expect(added).toMatchObject({ exit: 0, err: '' });
+    expect((await run('apps', 'list', '--json')).out).toBe(added.out);
   });
 });
 

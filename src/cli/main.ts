@@ -11,10 +11,12 @@ import { describe, exitCodeOf, problemOf, usageError } from './problem.ts';
 interface Entry {
   readonly about: string;
   readonly load: () => Promise<Command>;
+  /** Goes on after its action has returned, until a signal stops it. */
+  readonly stays?: true;
 }
 
 const COMMANDS: Readonly<Record<string, Entry>> = {
-  serve: { about: 'Run the server', load: async () => (await import('./serve.ts')).command() },
+  serve: { stays: true, about: 'Run the server', load: async () => (await import('./serve.ts')).command() },
   connect: { about: 'Authorize in a browser', load: async () => (await import('./connect.ts')).command() },
   token: { about: 'Print a fresh access token', load: async () => (await import('./token.ts')).command() },
   grants: { about: 'Look after grants', load: async () => (await import('./grants.ts')).command() },
@@ -22,7 +24,11 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   apps: { about: 'Look after apps', load: async () => (await import('./apps.ts')).command() },
   'api-keys': { about: 'Look after API keys', load: async () => (await import('./api-keys.ts')).command() },
   providers: { about: 'Look at the catalogue', load: async () => (await import('./providers.ts')).command() },
-  emulate: { about: 'Run an emulated provider', load: async () => (await import('./emulate.ts')).emulateCommand() },
+  emulate: {
+    stays: true,
+    about: 'Run an emulated provider',
+    load: async () => (await import('./emulate.ts')).emulateCommand(),
+  },
   config: { about: 'Check or print the settings', load: async () => (await import('./config.ts')).command() },
 };
 
@@ -91,4 +97,10 @@ function asProblemError(error: unknown, words: readonly string[]): unknown {
   return new EvergrantError('setting', sentence, { remedy: `${remedy}, or docs/settings.md` });
 }
 
+/** Whatever a command opened is closed by now: what still ticks must not keep the shell waiting. */
+function leave(): void {
+  process.stdout.write('', () => process.stderr.write('', () => process.exit()));
+}
+
 await main(process.argv.slice(2));
+if (process.exitCode !== undefined || !COMMANDS[process.argv[2] ?? '']?.stays) leave();

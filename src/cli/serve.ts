@@ -24,7 +24,7 @@ async function run(flags: Flags): Promise<void> {
 
 function announce(app: RunningApp, settings: Settings, asJson: boolean): void {
   const keyFile = settings.adminKey === null ? join(settings.dataFolder, 'admin.key') : null;
-  const url = settings.listen.port === 0 && app.origin !== null ? app.origin : settings.publicUrl;
+  const url = app.publicUrl;
   if (asJson) printJson({ url, listening: app.origin, data: settings.dataFolder, admin_key_file: keyFile });
   say(`Evergrant is ready: ${url}`);
   say(`Data: ${settings.dataFolder}`);

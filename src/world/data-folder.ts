@@ -32,6 +32,8 @@ export interface DataFolder {
 /** Makes the folder where it is not there, and locks it. Throws `setting` when it cannot be used. */
 export function openDataFolder(folder: string): DataFolder {
   const path = resolve(folder);
+  // Whatever this process makes is its owner's alone, also what SQLite makes.
+  process.umask(0o077);
   makeFolder(path);
   const lock = takeLock(path);
   const close = (): void => {

@@ -118,18 +118,33 @@ test('a person connects an account in a browser, and the page names it', async (
   await page.goto(link);
   await page.screenshot({ path: '/tmp/shot-1.png' });
   await page.getByRole('button', { name: /Continue to/ }).click();
-  await page.screenshot({ path: '/tmp/shot-2.png' });
   await signIn(page, ADA);
-  await page.screenshot({ path: '/tmp/shot-3.png' });
   await page.getByRole('button', { name: 'Allow' }).click();
   await page.waitForURL(`${evergrant.url}/callback?**`);
+  await page.getByRole('heading', { level: 1 }).waitFor();
+  await pause(300);
   await page.screenshot({ path: '/tmp/shot-4.png' });
   console.log(await page.content());
   const got = await evergrant.call('GET', `/v1/grants/${id}`);
   console.log(got, upstream.seen, evergrant.log);
-  console.log(await evergrant.call('POST', `/v1/grants/${id}/token`, { min_ttl: 1 }), await evergrant.call('GET', `/v1/providers/certified`));
+  console.log(
+    await evergrant.call('POST', `/v1/grants/${id}/token`, { min_ttl: 1 }),
+    await evergrant.call('GET', `/v1/providers/certified`),
+  );
 });
 test('refusal', async () => {
-  console.log(await evergrant.call('POST', '/v1/apps', { provider: 'oidc', client_id: 'x', client_secret: 'y', variables: { issuer: upstream.issuer } }));
+  console.log(
+    await evergrant.call('POST', '/v1/apps', {
+      provider: 'oidc',
+      client_id: 'x',
+      client_secret: 'y',
+      variables: { issuer: upstream.issuer },
+    }),
+  );
 });
-void connected; void pause; void until; void BOB; void STOCK; void newApp;
+void connected;
+void pause;
+void until;
+void BOB;
+void STOCK;
+void newApp;

@@ -101,14 +101,19 @@ export class World {
     await Promise.allSettled(heard);
   }
 
-  async api(method: string, path: string, body?: unknown): Promise<Answer> {
+  api(method: string, path: string, body?: unknown): Promise<Answer> {
+    return this.raw(method, path, body === undefined ? undefined : JSON.stringify(body));
+  }
+
+  /** With a body as it is, JSON or not. */
+  async raw(method: string, path: string, body?: string): Promise<Answer> {
     const answer = await fetch(`${this.#origin}${path}`, {
       method,
       headers: {
         authorization: `Bearer ${this.#adminKey}`,
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(body === undefined ? {} : { body }),
     });
     const text = await answer.text();
     return { status: answer.status, headers: answer.headers, body: text === '' ? null : parse(text) };

@@ -107,14 +107,17 @@ function configuration(
     interactions: { url: (_, { uid }) => `/interaction/${uid}` },
     findAccount: (_, id) => {
       const person = people.find(({ login }) => `account-of-${login}` === id);
-      return person && { accountId: id, claims: () => ({ sub: id, preferred_username: person.login, name: person.name }) };
+      return (
+        person && { accountId: id, claims: () => ({ sub: id, preferred_username: person.login, name: person.name }) }
+      );
     },
   };
 }
 
 function keepLedger(provider: Provider, seen: TokenRequestSeen[], revokedGrants: string[]): void {
   const note = (ctx: Parameters<Parameters<Provider['on']>[1]>[0], refusedBecause: string | null): void => {
-    const { params, client } = (ctx as { oidc: { params?: Record<string, unknown>; client?: { clientId: string } } }).oidc;
+    const { params, client } = (ctx as { oidc: { params?: Record<string, unknown>; client?: { clientId: string } } })
+      .oidc;
     const presented = params?.refresh_token;
     seen.push({
       client: client?.clientId ?? '',
@@ -157,11 +160,16 @@ async function interact(
 ): Promise<void> {
   const { prompt, params, session, grantId } = await provider.interactionDetails(request, response);
   if (request.method !== 'POST') {
-    return page(response, prompt.name === 'login' ? LOGIN : consent(session?.accountId ?? '', String(params.client_id)));
+    return page(
+      response,
+      prompt.name === 'login' ? LOGIN : consent(session?.accountId ?? '', String(params.client_id)),
+    );
   }
   const form = new URLSearchParams(await text(request));
   if (prompt.name === 'login') {
-    const person = people.find(({ login, password }) => login === form.get('login') && password === form.get('password'));
+    const person = people.find(
+      ({ login, password }) => login === form.get('login') && password === form.get('password'),
+    );
     if (!person) return page(response, LOGIN);
     const result = { login: { accountId: `account-of-${person.login}` } };
     return provider.interactionFinished(request, response, result, { mergeWithLastSubmission: false });

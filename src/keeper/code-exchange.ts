@@ -215,7 +215,9 @@ class CodeFlow {
     idToken: string | null,
   ): Promise<Account | null> {
     const named = accountOfIdToken(idToken);
-    if (named || !accessToken) return named;
+    // Many an id_token holds no name but the subject (OpenID Connect Core 5.4); a person knows the account by its name.
+    if (named?.label || !accessToken) return named;
+    if (named) return this.#withLabel(named, upstream, accessToken);
     for (let tries = 0; tries < PROBE_TRIES && upstream.provider.identity; tries++) {
       if (tries > 0) await this.#parts.clock.sleep(PROBE_PAUSE_MS);
       const probe = await probeAccount(this.#parts, upstream, accessToken);
@@ -225,6 +227,13 @@ class CodeFlow {
       });
     }
     return null;
+  }
+
+  /** An answer about another subject says nothing about this one (OpenID Connect Core 5.3.2). */
+  async #withLabel(named: Account, upstream: Upstream, accessToken: AccessToken): Promise<Account> {
+    const probe = await probeAccount(this.#parts, upstream, accessToken);
+    const isSame = probe.kind === 'accepted' && probe.account?.subject === named.subject;
+    return isSame ? probe.account : named;
   }
 
   /**

@@ -39,8 +39,13 @@ function readProbe(answer: HttpAnswer, identity: NonNullable<Upstream['provider'
   if (answer.status !== 200) return { kind: 'unknown', reason: `the account address answered ${answer.status}` };
   const json = parseJson(answer.body);
   const subject = text(readPointer(json, identity.subject));
-  const label = identity.label === null ? null : text(readPointer(json, identity.label));
+  const label = text(identity.label === null ? null : readPointer(json, identity.label)) ?? usualLabel(json);
   return { kind: 'accepted', account: subject === null ? null : { subject, label } };
+}
+
+/** How a userinfo answer calls the person where it has no name of the provider's own (OpenID Connect Core 5.1). */
+function usualLabel(json: unknown): string | null {
+  return ['/preferred_username', '/email', '/name'].map((claim) => text(readPointer(json, claim))).find(Boolean) ?? null;
 }
 
 /** The account named by an id_token that came from the token endpoint itself (OpenID Connect Core 3.1.3.7). */

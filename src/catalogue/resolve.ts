@@ -66,7 +66,7 @@ function isIssuer(value: string, provider: Provider): boolean {
 
 function wrongVariable(provider: Provider, name: string, variable: ProviderVariable, problem: string): EvergrantError {
   return new EvergrantError('invalid_request', `The variable "${name}" of ${provider.name} ${problem}.`, {
-    remedy: `It must be ${possibleValues(variable)}.`,
+    remedy: `It must be ${possibleValues(variable)}.${ownFile(provider, variable)}`,
   });
 }
 
@@ -74,6 +74,12 @@ function possibleValues(variable: ProviderVariable): string {
   if (variable.choices) return `one of: ${Object.keys(variable.choices).join(', ')}`;
   if (variable.isIssuer) return 'the whole https address of the issuer, without ? and #';
   return 'one label of a host name: letters, digits and hyphens';
+}
+
+/** What somebody needs whose issuer is a test server, or one inside the house without https. */
+function ownFile(provider: Provider, variable: ProviderVariable): string {
+  if (!variable.isIssuer || provider.reach === 'local') return '';
+  return ' For http or this machine, put a provider file of your own into the folder of --providers.';
 }
 
 function unknownVariable(provider: Provider, name: string): EvergrantError {

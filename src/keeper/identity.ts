@@ -45,7 +45,9 @@ function readProbe(answer: HttpAnswer, identity: NonNullable<Upstream['provider'
 
 /** How a userinfo answer calls the person where it has no name of the provider's own (OpenID Connect Core 5.1). */
 function usualLabel(json: unknown): string | null {
-  return ['/preferred_username', '/email', '/name'].map((claim) => text(readPointer(json, claim))).find(Boolean) ?? null;
+  return (
+    ['/preferred_username', '/email', '/name'].map((claim) => text(readPointer(json, claim))).find(Boolean) ?? null
+  );
 }
 
 /** The account named by an id_token that came from the token endpoint itself (OpenID Connect Core 3.1.3.7). */

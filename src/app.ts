@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { apiKeys } from './access/api-keys.ts';
 import { catalogue } from './catalogue/catalogue.ts';
 import { EvergrantError } from './core/errors.ts';
+import type { HttpParts } from './http/parts.ts';
 import { buildServer } from './http/server.ts';
 import { createKeeper } from './keeper/create-keeper.ts';
 import type { Keeper } from './keeper/keeper.ts';
@@ -118,7 +119,7 @@ export async function startApp(
   });
   opened.defer(() => drain(keeper, settings.drainMs, log));
   const adminKey = loadAdminKey({ text: settings.adminKey, dataFolder: folder.path, random: systemRandom });
-  const server = await buildServer({
+  const http: Omit<HttpParts, 'surface'> = {
     keeper,
     catalogue: providers,
     apiKeys: apiKeys({ records: store.records, random: systemRandom, clock, adminKey: adminKey.key }),
@@ -133,10 +134,14 @@ export async function startApp(
       trustedProxies: settings.trustedProxies,
       version: VERSION,
     },
-    surface: listen === 'callback' ? 'callback' : 'all',
-  });
-  opened.defer(() => server.close());
-  if (listen !== 'none') await server.listen(address);
+  };
+  // Calls within this process reach everything; what the socket offers may be less.
+  const server = opened.adopt(await buildServer({ ...http, surface: 'all' }), (one) => one.close());
+  if (listen === 'all') await server.listen(address);
+  if (listen === 'callback') {
+    const browser = opened.adopt(await buildServer({ ...http, surface: 'callback' }), (one) => one.close());
+    await browser.listen(address);
+  }
   const closing = opened.move();
   let closed: Promise<void> | null = null;
   return {
@@ -144,7 +149,10 @@ export async function startApp(
     publicUrl,
     adminKey: { text: adminKey.key.reveal(), isNew: adminKey.isNew },
     request: (request) => inProcess(server, request),
-    close: () => (closed ??= closing.disposeAsync()),
+    close() {
+      closed ??= closing.disposeAsync();
+      return closed;
+    },
   };
 }
 
@@ -226,7 +234,7 @@ async function inProcess(server: Awaited<ReturnType<typeof buildServer>>, reques
 }
 
 function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127\./.test(host);
+  return host === 'localhost' || host === '::1' || host.startsWith('127.');
 }
 
 function originOf({ host, port }: Settings['listen']): string {

@@ -73,7 +73,7 @@ describe('an expired access token', () => {
     const { keeper, clock, upstream, imported } = await bench();
     await imported();
     await clock.advance(600_000);
-    let open = () => undefined as void;
+    let open: () => void = () => undefined;
     upstream.gate = () => new Promise((done) => (open = done));
     await refusal(clock.until(keeper.tokens.get('eol', { ...WISH, waitMs: 50 })));
     open();

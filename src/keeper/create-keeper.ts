@@ -94,8 +94,10 @@ export async function createKeeper(parts: KeeperParts): Promise<Keeper> {
     countStates: () => parts.store.chains.count(),
     async drain(drainMs) {
       stop.abort();
+      const over = new AbortController();
       const idle = Promise.all([...minders.all()].map((minder) => minder.idle()));
-      await Promise.race([idle, parts.clock.sleep(drainMs)]);
+      await Promise.race([idle, parts.clock.sleep(drainMs, over.signal)]);
+      over.abort();
     },
   };
 }

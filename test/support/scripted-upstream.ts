@@ -39,9 +39,9 @@ export class ScriptedUpstream implements Network {
     const form = new URLSearchParams(request.body);
     this.presented.push(form.get('refresh_token') ?? form.get('code') ?? '');
     const reply = this.script.shift();
-    const answer = reply ? await reply(form) : this.tokens();
+    const given = reply ? await reply(form) : this.tokens();
     await this.gate();
-    return answer;
+    return given;
   }
 
   async #me(request: HttpRequest): Promise<Reply> {

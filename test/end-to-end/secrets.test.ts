@@ -73,7 +73,7 @@ async function importsAndErrors(): Promise<void> {
   await seen(world.api('GET', `/v1/grants/${PLANTED.inPath}`));
   await seen(world.raw('POST', '/v1/grants', `{"refresh_token": "${PLANTED.inBrokenJson}" oops`));
   const key = await world.api('POST', '/v1/api-keys', { name: 'reader', scopes: ['token'] });
-  secrets.push(String(key.body.key));
+  secrets.push(key.body.key);
   for (const path of [
     '/v1/apps',
     '/v1/grants',

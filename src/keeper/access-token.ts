@@ -89,6 +89,8 @@ function waitOf(step: Step): number | null {
 /** `min_ttl` above the whole life of this provider's tokens can never be met. */
 async function assertPossible(upstreams: Upstreams, minder: ChainMinder, minTtlMs: number): Promise<void> {
   const { chain } = await minder.stored();
+  // Without a living chain there is none of any life, and what has to be said is why.
+  if (chain.end || chain.generation === 0) return;
   const { provider } = await upstreams.of(minder.app);
   const lifeMs = chain.links.at(-1)?.accessTokenLifeMs ?? provider.policy.life.accessTokenMs;
   if (lifeMs === null || minTtlMs <= lifeMs) return;

@@ -247,7 +247,9 @@ class CodeFlow {
       return { kind: 'failed', reason: 'The grant was ended meanwhile.', remedy: TRY_AGAIN };
     if (!account) return grant.account && record.isRenewal ? { kind: 'unsure' } : { kind: 'grant', grant };
     if (grant.account && grant.account.subject !== account.subject) {
-      const { cause, remedy } = DIAGNOSES.wrong_account;
+      const { cause } = DIAGNOSES.wrong_account;
+      const [came, wanted] = [account, grant.account].map(({ label, subject }) => label ?? subject);
+      const remedy = `You came as ${came}. Ask for a new link, and sign in as ${wanted}.`;
       return { kind: 'failed', reason: cause, remedy };
     }
     return {

@@ -103,6 +103,7 @@ export function otherBrowserPage(): Page {
   return resultPage(403, 'neutral', 'Finish in the browser where you began', [
     html`<p>An authorization can only be finished by the browser that opened its link. This is another one, or too much time has passed. Nothing was connected or changed.</p>`,
     remedyBox('Open the authorization link in this browser and go through to the end, or ask for a new link.'),
+    html`<p class="aside">If a terminal asked you for the address at which the browser ends: this is the page. Copy its whole address there.</p>`,
   ]);
 }
 

@@ -6,14 +6,19 @@ import { generateKeyPairSync } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { type Adapter, type AdapterPayload, type Configuration, Provider } from 'oidc-provider';
+import {
+  type Adapter,
+  type AdapterPayload,
+  type Configuration,
+  type KoaContextWithOIDC,
+  Provider,
+} from 'oidc-provider';
 
 export const ACCESS_TOKEN_LIFE_S = 3;
 
-export interface Person {
-  readonly login: string;
-  readonly password: string;
-  readonly name: string;
+/** Everybody has an account there, and this password. */
+export function passwordOf(login: string): string {
+  return `the password of ${login}`;
 }
 
 /** What the server did at its token endpoint, in order. */
@@ -34,6 +39,8 @@ export interface CertifiedServer {
   readonly revokedGrants: readonly string[];
   /** Status of the userinfo endpoint for this access token. */
   userinfo(accessToken: string): Promise<number>;
+  /** Presents a refresh token as somebody who got hold of it would; gives status and error. */
+  presentByHand(refreshToken: string, registration: Registration): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -45,19 +52,18 @@ export interface Registration {
 export async function certifiedServer(
   redirectUri: string,
   registrations: readonly Registration[],
-  people: readonly Person[],
 ): Promise<CertifiedServer> {
   const listener = createServer();
   await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
   const issuer = `http://localhost:${(listener.address() as AddressInfo).port}`;
-  const provider = new Provider(issuer, configuration(redirectUri, registrations, people));
+  const provider = new Provider(issuer, configuration(redirectUri, registrations));
   const seen: TokenRequestSeen[] = [];
   const revokedGrants: string[] = [];
   keepLedger(provider, seen, revokedGrants);
-  const answer = provider.callback();
+  const serve = provider.callback();
   listener.on('request', (request: IncomingMessage, response: ServerResponse) => {
-    if (!request.url?.startsWith('/interaction/')) return void answer(request, response);
-    interact(provider, people, request, response).catch((error: unknown) => {
+    if (!request.url?.startsWith('/interaction/')) return void serve(request, response);
+    interact(provider, request, response).catch((error: unknown) => {
       response.writeHead(500).end(String(error));
     });
   });
@@ -70,6 +76,16 @@ export async function certifiedServer(
       await asked.arrayBuffer();
       return asked.status;
     },
+    async presentByHand(refreshToken, { clientId, clientSecret }) {
+      const [id, secret] = [encodeURIComponent(clientId), encodeURIComponent(clientSecret)];
+      const answer = await fetch(`${issuer}/token`, {
+        method: 'POST',
+        headers: { authorization: `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}` },
+        body: new URLSearchParams({ grant_type: 'refresh_token', refresh_token: refreshToken }),
+      });
+      const { error } = (await answer.json()) as { readonly error?: string };
+      return `${answer.status} ${error}`;
+    },
     close: () => closed(listener),
   };
 }
@@ -81,11 +97,7 @@ function closed(listener: Server): Promise<void> {
   });
 }
 
-function configuration(
-  redirectUri: string,
-  registrations: readonly Registration[],
-  people: readonly Person[],
-): Configuration {
+function configuration(redirectUri: string, registrations: readonly Registration[]): Configuration {
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   return {
     adapter: memory(),
@@ -98,26 +110,30 @@ function configuration(
     })),
     jwks: { keys: [privateKey.export({ format: 'jwk' })] },
     cookies: { keys: ['a key for the cookies of this test'] },
-    claims: { openid: ['sub'], profile: ['preferred_username', 'name'] },
+    claims: { openid: ['sub'], profile: ['preferred_username'] },
     scopes: ['openid', 'offline_access'],
     pkce: { required: () => true },
     rotateRefreshToken: true,
-    ttl: { AccessToken: ACCESS_TOKEN_LIFE_S, AuthorizationCode: 60, RefreshToken: 3600 },
+    ttl: {
+      AccessToken: ACCESS_TOKEN_LIFE_S,
+      AuthorizationCode: 60,
+      Grant: 3600,
+      IdToken: 60,
+      Interaction: 600,
+      RefreshToken: 3600,
+      Session: 3600,
+    },
     features: { devInteractions: { enabled: false } },
     interactions: { url: (_, { uid }) => `/interaction/${uid}` },
-    findAccount: (_, id) => {
-      const person = people.find(({ login }) => `account-of-${login}` === id);
-      return (
-        person && { accountId: id, claims: () => ({ sub: id, preferred_username: person.login, name: person.name }) }
-      );
-    },
+    findAccount: (_, accountId) => ({
+      accountId,
+      claims: () => ({ sub: accountId, preferred_username: accountId.slice(ACCOUNT.length) }),
+    }),
   };
 }
 
 function keepLedger(provider: Provider, seen: TokenRequestSeen[], revokedGrants: string[]): void {
-  const note = (ctx: Parameters<Parameters<Provider['on']>[1]>[0], refusedBecause: string | null): void => {
-    const { params, client } = (ctx as { oidc: { params?: Record<string, unknown>; client?: { clientId: string } } })
-      .oidc;
+  const note = ({ oidc: { params, client } }: KoaContextWithOIDC, refusedBecause: string | null): void => {
     const presented = params?.refresh_token;
     seen.push({
       client: client?.clientId ?? '',
@@ -152,12 +168,7 @@ function memory(): (name: string) => Adapter {
 }
 
 /** The server's own pages: one to sign in, one to consent. */
-async function interact(
-  provider: Provider,
-  people: readonly Person[],
-  request: IncomingMessage,
-  response: ServerResponse,
-): Promise<void> {
+async function interact(provider: Provider, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const { prompt, params, session, grantId } = await provider.interactionDetails(request, response);
   if (request.method !== 'POST') {
     return page(
@@ -167,11 +178,9 @@ async function interact(
   }
   const form = new URLSearchParams(await text(request));
   if (prompt.name === 'login') {
-    const person = people.find(
-      ({ login, password }) => login === form.get('login') && password === form.get('password'),
-    );
-    if (!person) return page(response, LOGIN);
-    const result = { login: { accountId: `account-of-${person.login}` } };
+    const login = form.get('login') ?? '';
+    if (form.get('password') !== passwordOf(login)) return page(response, LOGIN);
+    const result = { login: { accountId: `${ACCOUNT}${login}` } };
     return provider.interactionFinished(request, response, result, { mergeWithLastSubmission: false });
   }
   if (form.get('answer') === 'deny') {
@@ -185,6 +194,8 @@ async function interact(
   const result = { consent: { grantId: await grant.save() } };
   return provider.interactionFinished(request, response, result, { mergeWithLastSubmission: true });
 }
+
+const ACCOUNT = 'account-';
 
 const LOGIN = `<h1>Sign in</h1><form method="post">
 <label>Login <input name="login"></label> <label>Password <input name="password" type="password"></label>

@@ -23,6 +23,7 @@ const LABELS_SHOWN = 6;
 
 export function authorizeRoutes(routes: Routes, parts: HttpParts): void {
   routes.get<TicketRoute>('/authorize/:ticket', { schema: { hide: true } }, async (request, reply) => {
+    if (isOtherLoopbackName(parts, request)) return reply.redirect(`${parts.settings.publicUrl}${request.url}`, 302);
     const view = await parts.keeper.authorizations.view(request.params.ticket);
     const secret = pageSecret(parts, request, reply);
     const provider = parts.catalogue.get(view.grant.provider);
@@ -37,6 +38,19 @@ export function authorizeRoutes(routes: Routes, parts: HttpParts): void {
     reply.setCookie(browserCookieName(state), browserCookie, cookieOptions(parts, '/callback', maxAge));
     return reply.header('cache-control', 'no-store').redirect(location, 303);
   });
+}
+
+const LOOPBACK_NAMES = ['localhost', '127.0.0.1', '[::1]'];
+
+/**
+ * Whether the browser came by another name of this machine than the public URL has. The provider sends it back to the
+ * public URL, where a cookie of the other name would be missing. Beyond loopback a proxy may rewrite the name, and it is
+ * not looked at.
+ */
+function isOtherLoopbackName({ settings }: HttpParts, request: FastifyRequest): boolean {
+  const { hostname, port } = new URL(settings.publicUrl);
+  if (!LOOPBACK_NAMES.includes(hostname)) return false;
+  return LOOPBACK_NAMES.some((name) => name !== hostname && request.headers.host === `${name}:${port}`);
 }
 
 function pageSecret(parts: HttpParts, request: FastifyRequest, reply: FastifyReply): string {

@@ -99,7 +99,7 @@ describe('wrong requests', () => {
   test('an unknown path is 404, another method 405 with those that work', async () => {
     const { send } = await serve();
     expect((await send('GET', '/v1/nothing')).json()).toMatchObject({ code: 'not_found' });
-    expect((await send('GET', '/')).statusCode).toBe(404);
+    expect((await send('GET', '/nothing')).statusCode).toBe(404);
     const answer = await send('PUT', '/v1/grants/eol');
     expect(answer.json()).toMatchObject({ code: 'method_not_allowed', status: 405 });
     expect(answer.headers.allow).toBe('DELETE, GET, HEAD, PATCH');
@@ -130,7 +130,9 @@ describe('wrong requests', () => {
       ]) {
         expect((await send('GET', url)).json(), url).toMatchObject({ status: 404, code: 'not_found' });
       }
-      expect((await send('GET', `/authorize/${trick}`)).statusCode, trick).toBe(404);
+      // Every URL parser resolves two dots, which leads to the start page.
+      const leadsHome = trick === '..' || trick === '%2e%2e';
+      expect((await send('GET', `/authorize/${trick}`)).statusCode, trick).toBe(leadsHome ? 200 : 404);
     }
     expect((await send('GET', '/v1/grants/%ff')).statusCode).toBe(400);
   });

@@ -17,6 +17,7 @@ import { docsRoutes } from './docs-page.ts';
 import { grantRoutes } from './grants.ts';
 import { healthRoutes } from './health.ts';
 import { historyRoutes } from './history.ts';
+import { homeRoutes } from './home-page.ts';
 import { guardPosts } from './idempotency.ts';
 import { readJson } from './json-body.ts';
 import { type Metrics, metrics, metricsRoutes } from './metrics.ts';
@@ -125,6 +126,7 @@ async function browserGroup(routes: Routes, parts: HttpParts, all: Metrics): Pro
   routes.setErrorHandler((error, request, reply) =>
     sendPage(reply, browserErrorPage(request, asEvergrantError(parts, request, error))),
   );
+  homeRoutes(routes, parts);
   authorizeRoutes(routes, parts);
   callbackRoutes(routes, parts);
 }

@@ -222,6 +222,18 @@ describe('an answer', () => {
     expect(keeper.tokens.peek('eol', 5_000)?.accessToken.reveal()).toBe('at-1');
   });
 
+  test('that is still awaited is told as in doubt, not as too early', async () => {
+    const { keeper, clock, upstream, imported } = await bench();
+    await imported();
+    await clock.advance(600_000);
+    const held = Promise.withResolvers<void>();
+    upstream.gate = () => held.promise;
+    const error = await refusal(clock.until(keeper.tokens.get('eol', { ...WISH, waitMs: 0 })));
+    expect(error.code).toBe('in_doubt');
+    held.resolve();
+    expect((await clock.until(keeper.tokens.get('eol', WISH))).accessToken.reveal()).toBe('at-1');
+  });
+
   test('that never comes and then a refusal is told as a lost successor, with what happened [S38]', async () => {
     const { keeper, clock, upstream, imported } = await bench();
     await imported();

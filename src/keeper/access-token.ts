@@ -126,7 +126,8 @@ function digest(live: LiveAccessToken): string {
 
 /** Why there is no token, as the contract's table has it. */
 async function refusal(parts: KeeperParts, minder: ChainMinder): Promise<EvergrantError> {
-  const { chain } = await minder.stored();
+  // Read anew: what the minder saw last lies before the exchange that may be under way.
+  const { chain } = await parts.store.chains.read(minder.grant);
   const waitMs = waitOf(await minder.step());
   const code = refusalCode(chain);
   const diagnosis = chain.end?.kind === 'broken' ? chain.end.diagnosis : deferralDiagnosis(chain, parts.clock.now());

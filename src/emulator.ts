@@ -13,6 +13,7 @@ import { listen } from './emulator/socket-server.ts';
 import type { Handler } from './emulator/wire.ts';
 import { systemClock } from './world/system-clock.ts';
 
+export { fingerprint } from './emulator/chance.ts';
 export { faultName } from './emulator/control.ts';
 export { FAULTS, type FaultName, type FaultSpec } from './emulator/faults.ts';
 export type { Switches } from './emulator/form.ts';
@@ -64,6 +65,10 @@ export interface EmulatorWithoutSocket {
 }
 
 export interface Emulator extends EmulatorWithoutSocket, AsyncDisposable, Disposable {
+  /** Out of reach: connections are cut and refused, and nothing is forgotten. */
+  goAway(): Promise<void>;
+  /** In reach again, at the same address. */
+  comeBack(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -71,12 +76,17 @@ export interface Emulator extends EmulatorWithoutSocket, AsyncDisposable, Dispos
 export async function emulator(provider: string, options: EmulatorOptions = {}): Promise<Emulator> {
   const { server, key, sleep } = build(provider, options);
   const handle = withControl(server, key);
-  const listening = await listen(handle, options.port ?? 0, sleep);
-  const names = ['127.0.0.1', 'localhost'].map((host) => `${host}:${listening.port}`);
+  let listening = await listen(handle, options.port ?? 0, sleep);
+  const { port } = listening;
+  const names = ['127.0.0.1', 'localhost'].map((host) => `${host}:${port}`);
   server.onlyFor(names);
   const close = () => listening.close();
   return {
-    ...describe(server, key, handle, `http://127.0.0.1:${listening.port}`),
+    ...describe(server, key, handle, `http://127.0.0.1:${port}`),
+    goAway: close,
+    async comeBack() {
+      listening = await listen(handle, port, sleep);
+    },
     close,
     [Symbol.asyncDispose]: close,
     [Symbol.dispose]: () => void close(),

@@ -102,3 +102,13 @@ test('an unknown provider and an impossible speed are refused', async () => {
   await expect(emulator('made-up')).rejects.toThrow('there is: exact-online');
   await expect(emulator('exact-online', { speed: 1000 })).rejects.toThrow('1 to 180');
 });
+
+test('a provider that went away refuses connections, and comes back at its address with all it knew', async () => {
+  await using server = await emulator('exact-online');
+  await codeByForms(server);
+  await server.goAway();
+  await expect(fetch(server.baseUrl)).rejects.toThrow('fetch failed');
+  await server.comeBack();
+  expect((await fetch(server.baseUrl)).status).toBe(404);
+  expect(server.control.ledger()).not.toEqual([]);
+});

@@ -29,6 +29,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     about: 'Run an emulated provider',
     load: async () => (await import('./emulate.ts')).emulateCommand(),
   },
+  demo: {
+    about: 'Watch it at work, with faults, in a minute',
+    load: async () => (await import('./demo.ts')).command(),
+  },
   config: { about: 'Check or print the settings', load: async () => (await import('./config.ts')).command() },
 };
 

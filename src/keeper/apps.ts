@@ -1,11 +1,13 @@
 /**
  * Apps: registrations at providers, and what follows from one for every request to it. Endpoints that a provider does
- * not name are discovered when the app is first used, and again after a restart.
+ * not name are discovered when the app is first used, and again after a restart; what was discovered is remembered, so
+ * that an issuer that does not answer keeps nobody from a token that lives, nor the keeper from starting.
  */
 import { resolve, withMetadata } from '../catalogue/resolve.ts';
 import type { Provider, ResolvedProvider } from '../catalogue/provider.ts';
 import { EvergrantError } from '../core/errors.ts';
 import { type AppId, isId } from '../core/id.ts';
+import { after, type Instant } from '../core/instant.ts';
 import type { ClientSecret } from '../core/secret.ts';
 import type { Sealed } from '../core/secret.ts';
 import { type Metadata, metadataUrls, readMetadata } from '../oauth/metadata.ts';
@@ -23,9 +25,12 @@ export interface AppRegistry extends Apps {
 export function appRegistry(parts: KeeperParts, onChanged: (app: AppId) => Promise<void>): AppRegistry {
   const { records } = parts.store;
   const known = new Map<AppId, Promise<Upstream>>();
+  /** Until when an upstream from remembered metadata is used before its issuer is asked again. */
+  const askAgainAt = new Map<AppId, Instant>();
 
   const upstreams: Upstreams = {
     of(app) {
+      if ((askAgainAt.get(app) ?? Number.POSITIVE_INFINITY) <= parts.clock.now()) known.delete(app);
       const upstream = known.get(app) ?? load(app);
       known.set(app, upstream);
       // A failed discovery is tried again by the next who asks.
@@ -35,7 +40,20 @@ export function appRegistry(parts: KeeperParts, onChanged: (app: AppId) => Promi
   };
 
   async function load(app: AppId): Promise<Upstream> {
-    return upstreamOf(parts, (await read(app)).value);
+    askAgainAt.delete(app);
+    const { value, version } = await read(app);
+    const provider = providerOf(parts, value);
+    const metadata = await discovered(parts, provider, value.metadata ?? null);
+    const isNew = JSON.stringify(metadata.said) !== JSON.stringify(value.metadata ?? null);
+    if (metadata.isRemembered) askAgainAt.set(app, after(parts.clock.now(), ASK_AGAIN_MS));
+    else if (metadata.said && isNew) await remember(value, version, metadata.said);
+    return upstreamOf(parts, value, provider, metadata.said);
+  }
+
+  /** Whoever changed the app meanwhile goes first: it is discovered anew for them. */
+  async function remember(app: AppRecord, version: number, metadata: Metadata): Promise<void> {
+    const next: AppRecord = { ...app, metadata };
+    await records.update('app', app.id, version, JSON.stringify(next), appTerms(next));
   }
 
   async function read(id: string): Promise<Versioned<AppRecord>> {
@@ -50,9 +68,12 @@ export function appRegistry(parts: KeeperParts, onChanged: (app: AppId) => Promi
     upstreams,
 
     async create(wish) {
-      const record = newRecord(parts, wish);
+      const wished = newRecord(parts, wish);
       // Finds out now whether variables and issuer are right, rather than at the first authorization.
-      await upstreamOf(parts, record);
+      const provider = providerOf(parts, wished);
+      const { said } = await discovered(parts, provider, null);
+      upstreamOf(parts, wished, provider, said);
+      const record: AppRecord = said ? { ...wished, metadata: said } : wished;
       await records.insert('app', record.id, JSON.stringify(record), appTerms(record));
       return viewOf(record);
     },
@@ -118,15 +139,20 @@ function viewOf(record: AppRecord): App {
   return { id, provider, clientId, name, variables, createdAt, hasSecret: record.clientSecret !== null };
 }
 
-async function upstreamOf(parts: KeeperParts, record: AppRecord): Promise<Upstream> {
+/** The provider of an app with its variables filled in. */
+function providerOf(parts: KeeperParts, record: AppRecord): Provider {
   const provider = parts.catalogue.get(record.provider);
   if (!provider) throw unknownProvider(parts, record.provider);
+  return resolve(provider, record.variables);
+}
+
+function upstreamOf(parts: KeeperParts, record: AppRecord, provider: Provider, metadata: Metadata | null): Upstream {
   const place = { table: 'apps', row: record.id, field: 'client_secret' } as const;
   const variables = Object.entries(record.variables).toSorted(([a], [b]) => (a < b ? -1 : 1));
   return {
     app: record.id,
     appName: record.name,
-    provider: await resolvedProvider(parts, provider, record.variables),
+    provider: completed(provider, metadata),
     clientId: record.clientId,
     clientSecret: record.clientSecret && parts.sealer.open(record.clientSecret, 'client secret', place),
     redirectUri: `${parts.publicUrl}/callback`,
@@ -134,14 +160,8 @@ async function upstreamOf(parts: KeeperParts, record: AppRecord): Promise<Upstre
   };
 }
 
-async function resolvedProvider(
-  parts: KeeperParts,
-  provider: Provider,
-  variables: Readonly<Record<string, string>>,
-): Promise<ResolvedProvider> {
-  const resolved = resolve(provider, variables);
-  const complete =
-    resolved.issuer && !resolved.tokenEndpoint ? withMetadata(resolved, await discover(parts, resolved)) : resolved;
+function completed(provider: Provider, metadata: Metadata | null): ResolvedProvider {
+  const complete = metadata ? withMetadata(provider, metadata) : provider;
   const { authorizationEndpoint, tokenEndpoint } = complete;
   if (authorizationEndpoint && tokenEndpoint) return { ...complete, authorizationEndpoint, tokenEndpoint };
   throw new EvergrantError(
@@ -154,21 +174,40 @@ async function resolvedProvider(
 }
 
 const DISCOVERY_TIMEOUT_MS = 10_000;
+/** Where an earlier answer of the issuer can stand in. */
+const REDISCOVERY_TIMEOUT_MS = 3_000;
+const ASK_AGAIN_MS = 60_000;
+
+/** What the issuer says of itself, or said last; null where the provider's file says all. */
+async function discovered(
+  parts: KeeperParts,
+  provider: Provider,
+  remembered: Metadata | null,
+): Promise<{ readonly said: Metadata | null; readonly isRemembered: boolean }> {
+  if (!provider.issuer || provider.tokenEndpoint) return { said: null, isRemembered: false };
+  if (remembered?.issuer !== provider.issuer) {
+    return { said: await discover(parts, provider, DISCOVERY_TIMEOUT_MS), isRemembered: false };
+  }
+  try {
+    return { said: await discover(parts, provider, REDISCOVERY_TIMEOUT_MS), isRemembered: false };
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : 'unknown';
+    parts.log.warn('The issuer does not answer; what it said last goes on to be used.', { reason });
+    return { said: remembered, isRemembered: true };
+  }
+}
 
 /** The issuer's own document, from the first place that has one (RFC 8414, OpenID Connect Discovery). */
-async function discover(parts: KeeperParts, provider: Provider): Promise<Metadata> {
+async function discover(parts: KeeperParts, provider: Provider, timeoutMs: number): Promise<Metadata> {
   const issuer = provider.issuer ?? '';
   const reasons: string[] = [];
   for (const url of metadataUrls(issuer)) {
-    const connection = await parts.network.open(url, provider.reach, DISCOVERY_TIMEOUT_MS);
+    const connection = await parts.network.open(url, provider.reach, timeoutMs);
     if (connection.kind === 'not_sent') {
       reasons.push(connection.reason);
       continue;
     }
-    const answer = await connection.send(
-      { method: 'GET', url, headers: { accept: 'application/json' } },
-      DISCOVERY_TIMEOUT_MS,
-    );
+    const answer = await connection.send({ method: 'GET', url, headers: { accept: 'application/json' } }, timeoutMs);
     connection.close();
     if (answer.kind === 'answer' && answer.status === 200 && answer.complete) return readMetadata(answer.body, issuer);
     reasons.push(answer.kind === 'answer' ? `${url} answered ${answer.status}` : answer.reason);

@@ -2,6 +2,7 @@
 import type { AppId, AuthorizationId, GrantId, LinkId } from '../core/id.ts';
 import type { Instant, Moment } from '../core/instant.ts';
 import type { Sealed } from '../core/secret.ts';
+import type { Metadata } from '../oauth/metadata.ts';
 import type { StoredRecord, Term } from '../ports/store.ts';
 import type { Account } from './keeper.ts';
 
@@ -12,6 +13,8 @@ export interface AppRecord {
   readonly clientSecret: Sealed | null;
   readonly name: string;
   readonly variables: Readonly<Record<string, string>>;
+  /** What the issuer last said of itself, for times in which it does not answer; absent where nothing is discovered. */
+  readonly metadata?: Metadata;
   readonly createdAt: Instant;
 }
 

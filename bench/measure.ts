@@ -1,0 +1,122 @@
+/** The three measurements. Each gives figures and no judgement. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import autocannon from 'autocannon';
+import { type Evergrant, startBaseline, startEvergrant } from './servers.ts';
+
+const PROGRAM = join(import.meta.dirname, '../bin/evergrant.js');
+const CONNECTIONS = 32;
+const ROUNDS = 5;
+const ROUND_S = 4;
+const WARM_UP_S = 3;
+const MANY = 1_000;
+const REST_MS = 5_000;
+const STARTS = 10;
+
+export interface Speed {
+  readonly connections: number;
+  readonly rounds: number;
+  readonly roundSeconds: number;
+  /** Medians over the rounds. */
+  readonly evergrant: Side;
+  readonly baseline: Side;
+  readonly ratio: number;
+}
+
+interface Side {
+  readonly perSecond: number;
+  /** Milliseconds. */
+  readonly p99: number;
+}
+
+/** `POST /v1/grants/{g}/token` with a live token, beside a bare server with the same answer; rounds interleaved. */
+export async function tokenSpeed(): Promise<Speed> {
+  await using evergrant = await startEvergrant();
+  await evergrant.addGrants(0, 1);
+  const headers = { authorization: `Bearer ${evergrant.key}` };
+  const path = '/v1/grants/grant-0/token';
+  await using baseline = await startBaseline(evergrant.origin + path, headers);
+  const [ours, theirs] = [evergrant.origin, baseline.origin].map((origin) => (seconds: number) => {
+    return shoot(origin + path, headers, seconds);
+  });
+  if (!ours || !theirs) throw new Error('two servers are compared');
+  await ours(WARM_UP_S);
+  await theirs(WARM_UP_S);
+  const rounds: { readonly ours: Side; readonly theirs: Side }[] = [];
+  for (let i = 0; i < ROUNDS; i++) rounds.push({ theirs: await theirs(ROUND_S), ours: await ours(ROUND_S) });
+  const sides = {
+    evergrant: medians(rounds.map((one) => one.ours)),
+    baseline: medians(rounds.map((one) => one.theirs)),
+  };
+  const ratio = sides.evergrant.perSecond / sides.baseline.perSecond;
+  return { connections: CONNECTIONS, rounds: ROUNDS, roundSeconds: ROUND_S, ...sides, ratio };
+}
+
+async function shoot(url: string, headers: Readonly<Record<string, string>>, seconds: number): Promise<Side> {
+  const result = await autocannon({ url, method: 'POST', headers, connections: CONNECTIONS, duration: seconds });
+  const wrong = result.errors + result.timeouts + result.non2xx;
+  if (wrong > 0) throw new Error(`${wrong} requests to ${url} were not answered with success`);
+  return { perSecond: result.requests.total / result.duration, p99: result.latency.p99 };
+}
+
+function medians(sides: readonly Side[]): Side {
+  return { perSecond: median(sides.map(({ perSecond }) => perSecond)), p99: median(sides.map(({ p99 }) => p99)) };
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length / 2;
+  return ((sorted[Math.ceil(middle) - 1] ?? Number.NaN) + (sorted[Math.floor(middle)] ?? Number.NaN)) / 2;
+}
+
+/** Megabytes (10^6) resident, after a rest. */
+export interface Memory {
+  readonly afterStart: number;
+  readonly oneGrant: number;
+  readonly manyGrants: number;
+  readonly many: number;
+}
+
+export async function memoryAtRest(): Promise<Memory> {
+  await using evergrant = await startEvergrant();
+  const afterStart = await resident(evergrant);
+  await evergrant.addGrants(0, 1);
+  const oneGrant = await resident(evergrant);
+  await evergrant.addGrants(1, MANY - 1);
+  return { afterStart, oneGrant, manyGrants: await resident(evergrant), many: MANY };
+}
+
+async function resident({ pid }: Evergrant): Promise<number> {
+  await pause(REST_MS);
+  return (Number(execFileSync('ps', ['-o', 'rss=', '-p', String(pid)], { encoding: 'utf8' })) * 1024) / 1e6;
+}
+
+/** Milliseconds from start to end of a process; medians. */
+export interface ColdStart {
+  readonly starts: number;
+  readonly token: number;
+  readonly emptyNode: number;
+}
+
+/** `evergrant token` against a running server, beside Node that does nothing. */
+export async function coldStart(): Promise<ColdStart> {
+  await using evergrant = await startEvergrant();
+  await evergrant.addGrants(0, 1);
+  const { origin, key, folder } = evergrant;
+  const env = { ...process.env, EVERGRANT_SERVER: origin, EVERGRANT_API_KEY: key };
+  const tokens: number[] = [];
+  const empties: number[] = [];
+  for (let i = 0; i < STARTS; i++) {
+    empties.push(timed(['-e', '0'], folder, env));
+    tokens.push(timed([PROGRAM, 'token', 'grant-0'], folder, env));
+  }
+  return { starts: STARTS, token: median(tokens), emptyNode: median(empties) };
+}
+
+function timed(words: readonly string[], cwd: string, env: NodeJS.ProcessEnv): number {
+  const startedAt = performance.now();
+  const { status, stderr } = spawnSync(process.execPath, words, { cwd, env, encoding: 'utf8' });
+  if (status !== 0) throw new Error(`node ${words.join(' ')} ended with ${status}: ${stderr}`);
+  return performance.now() - startedAt;
+}

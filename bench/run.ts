@@ -1,0 +1,101 @@
+/**
+ * `npm run bench`: how fast, how large, how soon. Speed is told as a ratio to a bare server in the same run, for the
+ * machine is never the same. Nothing fails because it is slow. `--json` prints one object; `--write` makes
+ * docs/bench.md of this run.
+ */
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { cpus, platform, release, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { type ColdStart, coldStart, type Memory, memoryAtRest, type Speed, tokenSpeed } from './measure.ts';
+
+const ROOT = join(import.meta.dirname, '..');
+
+interface Report {
+  readonly date: string;
+  readonly command: string;
+  readonly commit: string;
+  readonly machine: string;
+  readonly node: string;
+  readonly speed: Speed;
+  readonly memory: Memory;
+  readonly coldStart: ColdStart;
+}
+
+async function main(words: readonly string[]): Promise<void> {
+  const report = await measure(words);
+  console.log(words.includes('--json') ? JSON.stringify(report) : tableOf(report));
+  if (words.includes('--write')) writeFileSync(join(ROOT, 'docs/bench.md'), pageOf(report));
+}
+
+async function measure(words: readonly string[]): Promise<Report> {
+  const say = (what: string): void => console.error(`… ${what}`);
+  say('token reads, about a minute');
+  const speed = await tokenSpeed();
+  say('memory at rest, half a minute');
+  const memory = await memoryAtRest();
+  say('cold starts');
+  return {
+    date: new Date().toISOString(),
+    command: ['npm run bench', ...(words.length > 0 ? ['--', ...words] : [])].join(' '),
+    commit: execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: ROOT, encoding: 'utf8' }).trim(),
+    machine: machine(),
+    node: process.version,
+    speed,
+    memory,
+    coldStart: await coldStart(),
+  };
+}
+
+function machine(): string {
+  const [first] = cpus();
+  const gigabytes = Math.round(totalmem() / 1e9);
+  return `${cpus().length} × ${first?.model.trim() ?? 'unknown CPU'}, ${gigabytes} GB, ${platform()} ${release()}`;
+}
+
+/** Name and figure of every line, for both forms. */
+function rowsOf({ speed, memory, coldStart: cold }: Report): readonly (readonly [string, string])[] {
+  const { evergrant, baseline, ratio, connections, rounds, roundSeconds } = speed;
+  const how = `${connections} keep-alive connections, median of ${rounds} interleaved rounds of ${roundSeconds} s`;
+  return [
+    ['Token read, living token: requests a second', `${Math.round(evergrant.perSecond)} (${how})`],
+    ['Bare node:http with the same bytes', `${Math.round(baseline.perSecond)}`],
+    ['Ratio', `${ratio.toFixed(2)} (aim: 0.60 or more)`],
+    ['p99 of both', `${evergrant.p99} ms, bare ${baseline.p99} ms`],
+    ['Memory at rest, after start', `${memory.afterStart.toFixed(0)} MB (aim: below 120)`],
+    ['Memory at rest, 1 grant', `${memory.oneGrant.toFixed(0)} MB`],
+    [`Memory at rest, ${memory.many} grants, just imported`, `${memory.manyGrants.toFixed(0)} MB`],
+    ['`evergrant token`, start to end', `${cold.token.toFixed(0)} ms (median of ${cold.starts})`],
+    ['`node -e 0`, start to end', `${cold.emptyNode.toFixed(0)} ms`],
+  ];
+}
+
+function tableOf(report: Report): string {
+  const rows = rowsOf(report);
+  const width = Math.max(...rows.map(([name]) => name.length));
+  const lines = rows.map(([name, figure]) => `${name.padEnd(width)}  ${figure}`);
+  return [...lines, '', `${report.machine}; Node ${report.node}`].join('\n');
+}
+
+function pageOf(report: Report): string {
+  const { machine: where, node, date, commit, command } = report;
+  const rows = rowsOf(report).map(([name, figure]) => `| ${name} | ${figure} |`);
+  return `<!-- Made by \`npm run bench -- --write\`: no figure in here was typed. -->
+
+# Speed and size
+
+Compare the ratio, not the requests a second: both servers ran in turns on the same machine, with the load generator
+beside them. Memory is that of every start but the first, which compiles the code and keeps it. The bare server is \`node:http\` that answers every request with the very bytes of Evergrant's answer.
+
+| what | figure |
+|---|---|
+${rows.join('\n')}
+
+- Machine: ${where}
+- Node: ${node}
+- Date: ${date}, commit ${commit}
+- Command: \`${command}\`
+`;
+}
+
+await main(process.argv.slice(2));

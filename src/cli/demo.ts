@@ -54,8 +54,12 @@ async function run({ seed, json }: Flags): Promise<void> {
   try {
     const screen = json ? jsonScreen() : terminalScreen();
     const isWhole = await play(screen, seed, stop.signal);
-    process.exitCode = stop.signal.aborted ? INTERRUPTED : isWhole ? 0 : 1;
+    process.exitCode = isWhole ? 0 : 1;
+  } catch (error) {
+    // Ctrl-C reaches the server as well: what ends badly then is no news.
+    if (!stop.signal.aborted) throw error;
   } finally {
+    if (stop.signal.aborted) process.exitCode = INTERRUPTED;
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
   }
 }

@@ -206,7 +206,7 @@ export class Accounts {
   #saySince(account: Tracked): void {
     const { open } = account;
     if (!open || open.served === 0) return;
-    this.#say(account, 'served', `${open.served} requests served from memory meanwhile`);
+    this.#say(account, 'served', `${open.served} request${open.served === 1 ? '' : 's'} served from memory meanwhile`);
     open.served = 0;
   }
 

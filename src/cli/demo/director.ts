@@ -51,7 +51,7 @@ export class Director {
       await pause(AWAY_MS);
       await provider.comeBack();
       const served = this.#accounts.servedInAll - before;
-      this.#accounts.note('back', `the provider is back; ${served} served from memory meanwhile`);
+      this.#accounts.note('back', `the provider is back; ${served} served meanwhile`);
     });
   }
 

@@ -99,8 +99,8 @@ function end({ accounts, verdict, isBroken, seed, speed, seconds: took }: End): 
   print(`Errors were ${errorKinds(accounts)}.`);
   print('A lost answer costs access: the next try is allowed only once the spacing of');
   print('Exact Online has passed, and the token in hand ends before. No keeper can');
-  print(`shorten that: up to 9 minutes there, ${Math.floor(540 / speed)} s here. The nightly script also asks for`);
-  print('tokens that live longer than the one in hand, and is then told when to ask again.\n');
+  print(`shorten that: up to 9 minutes there, ${Math.floor(540 / speed)} s here. The nightly script also asks`);
+  print('for tokens that live longer than the one in hand, and is told when to ask again.\n');
   closing(verdict, isBroken, took, seed);
 }
 

@@ -67,7 +67,9 @@ async function run(provider: string, flags: Flags): Promise<void> {
   const server = await start(provider, flags);
   const file = await writeProviderFile(server, flags.providerFolder);
   process.stdout.write(flags.json ? `${JSON.stringify(ready(server, file))}\n` : readable(provider, server, file));
+  if (!flags.json) giveCodesOnEnter(server);
   await untilStopped();
+  process.stdin.pause();
   await server.close();
 }
 
@@ -127,10 +129,15 @@ Next, in two other terminals:
   npx evergrant serve --providers ${folder}
   npx evergrant connect ${id} --client-id ${server.clientId} --alias eol
   npx evergrant token eol
-The second asks for the client secret and opens the sign-in page; a code for it:
-  any authenticator app with the TOTP secret, or oathtool --totp -b ${totpSecret}
-Stop with Ctrl-C.
+The second asks for the client secret and prints a link to sign in. Press Enter here for a verification code
+(or use any authenticator app with the TOTP secret). Stop with Ctrl-C.
 `;
+}
+
+/** A code works once, so each sign-in needs a new one. */
+function giveCodesOnEnter(server: Emulator): void {
+  if (!process.stdin.isTTY) return;
+  process.stdin.on('data', () => process.stdout.write(`Verification code: ${server.control.totpCode()}\n`));
 }
 
 function untilStopped(): Promise<void> {

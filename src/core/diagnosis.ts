@@ -25,8 +25,9 @@ export const DIAGNOSES = {
     retry: false,
   },
   used_elsewhere: {
-    cause: 'The refresh token was used by someone else: no exchange of this keeper accounts for it.',
-    remedy: 'Stop the other program that holds this refresh token, then renew the grant.',
+    cause:
+      'Another program used a refresh token of this chain, or the authorization was revoked at the provider: no exchange of this keeper accounts for it.',
+    remedy: 'Stop any other program that holds a refresh token of this grant, then renew the grant.',
     retry: false,
   },
   expired_idle: {

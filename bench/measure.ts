@@ -1,5 +1,6 @@
 /** The three measurements. Each gives figures and no judgement. */
 import { execFileSync, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import autocannon from 'autocannon';
@@ -22,10 +23,16 @@ export interface Speed {
   readonly evergrant: Side;
   readonly baseline: Side;
   readonly ratio: number;
+  /** The ratio of each round, lowest first. */
+  readonly ratios: readonly number[];
+  /** Bare processor time by ours. */
+  readonly cpuRatio: number;
 }
 
 interface Side {
   readonly perSecond: number;
+  /** Processor time of the server for one request, in microseconds: the figure that other load moves least. */
+  readonly cpu: number;
   /** Milliseconds. */
   readonly p99: number;
 }
@@ -37,8 +44,8 @@ export async function tokenSpeed(): Promise<Speed> {
   const headers = { authorization: `Bearer ${evergrant.key}` };
   const path = '/v1/grants/grant-0/token';
   await using baseline = await startBaseline(evergrant.origin + path, headers);
-  const [ours, theirs] = [evergrant.origin, baseline.origin].map((origin) => (seconds: number) => {
-    return shoot(origin + path, headers, seconds);
+  const [ours, theirs] = [evergrant, baseline].map(({ origin, pid }) => (seconds: number) => {
+    return shoot(origin + path, pid, headers, seconds);
   });
   if (!ours || !theirs) throw new Error('two servers are compared');
   await ours(WARM_UP_S);
@@ -49,19 +56,43 @@ export async function tokenSpeed(): Promise<Speed> {
     evergrant: medians(rounds.map((one) => one.ours)),
     baseline: medians(rounds.map((one) => one.theirs)),
   };
-  const ratio = sides.evergrant.perSecond / sides.baseline.perSecond;
-  return { connections: CONNECTIONS, rounds: ROUNDS, roundSeconds: ROUND_S, ...sides, ratio };
+  const frame = { connections: CONNECTIONS, rounds: ROUNDS, roundSeconds: ROUND_S };
+  return {
+    ...frame,
+    ...sides,
+    ratio: sides.evergrant.perSecond / sides.baseline.perSecond,
+    ratios: rounds.map((one) => one.ours.perSecond / one.theirs.perSecond).toSorted((a, b) => a - b),
+    cpuRatio: sides.baseline.cpu / sides.evergrant.cpu,
+  };
 }
 
-async function shoot(url: string, headers: Readonly<Record<string, string>>, seconds: number): Promise<Side> {
+async function shoot(
+  url: string,
+  pid: number,
+  headers: Readonly<Record<string, string>>,
+  seconds: number,
+): Promise<Side> {
+  const before = cpuSeconds(pid);
   const result = await autocannon({ url, method: 'POST', headers, connections: CONNECTIONS, duration: seconds });
   const wrong = result.errors + result.timeouts + result.non2xx;
   if (wrong > 0) throw new Error(`${wrong} requests to ${url} were not answered with success`);
-  return { perSecond: result.requests.total / result.duration, p99: result.latency.p99 };
+  const cpu = ((cpuSeconds(pid) - before) * 1e6) / result.requests.total;
+  return { perSecond: result.requests.total / result.duration, cpu, p99: result.latency.p99 };
+}
+
+/** User and system time of a process so far: fields 14 and 15 of proc(5), in ticks of 10 ms. NaN elsewhere than Linux. */
+function cpuSeconds(pid: number): number {
+  try {
+    const afterName = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+    return (Number(afterName[11]) + Number(afterName[12])) / 100;
+  } catch {
+    return Number.NaN;
+  }
 }
 
 function medians(sides: readonly Side[]): Side {
-  return { perSecond: median(sides.map(({ perSecond }) => perSecond)), p99: median(sides.map(({ p99 }) => p99)) };
+  const of = (name: keyof Side) => median(sides.map((side) => side[name]));
+  return { perSecond: of('perSecond'), cpu: of('cpu'), p99: of('p99') };
 }
 
 export function median(values: readonly number[]): number {

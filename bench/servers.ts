@@ -86,6 +86,7 @@ async function post(origin: string, key: string, path: string, body: unknown): P
 
 export interface Baseline extends AsyncDisposable {
   readonly origin: string;
+  readonly pid: number;
 }
 
 /** A bare server that answers with the same bytes as this address does. */
@@ -93,7 +94,7 @@ export async function startBaseline(url: string, headers: Readonly<Record<string
   const child = fork(join(import.meta.dirname, 'baseline.ts'));
   child.send(await sameBytes(url, headers));
   const [port] = (await once(child, 'message')) as [number];
-  return { origin: `http://127.0.0.1:${port}`, [Symbol.asyncDispose]: () => end(child) };
+  return { origin: `http://127.0.0.1:${port}`, pid: child.pid ?? 0, [Symbol.asyncDispose]: () => end(child) };
 }
 
 /** Node adds these three itself. */

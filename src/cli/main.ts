@@ -106,5 +106,12 @@ function leave(): void {
   process.stdout.write('', () => process.stderr.write('', () => process.exit()));
 }
 
+/** Whoever reads may stop reading (`| head`): no reason to fail, or to leave work undone. */
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+}
+
 await main(process.argv.slice(2));
 if (process.exitCode !== undefined || !COMMANDS[process.argv[2] ?? '']?.stays) leave();

@@ -130,6 +130,18 @@ describe('a caller whose wish cannot be met', () => {
     expect(error.code).toBe('min_ttl_impossible');
   });
 
+  test('or wishes nothing gets tokens that live four seconds, like any other', async () => {
+    const { keeper, clock, upstream, imported } = await bench({ policy: POLICIES.oneTime });
+    await imported();
+    await clock.advance(600_000);
+    for (let i = 1; i <= 5; i++) {
+      upstream.script.push(() => upstream.tokens({ expires_in: 4 }));
+      const live = await clock.until(keeper.tokens.get('eol', { minTtlMs: null, waitMs: 30_000 }));
+      expect([live.accessToken.reveal(), live.leftMs]).toEqual([`at-${i}`, 4_000]);
+      await clock.advance(3_000);
+    }
+  });
+
   test('waits for a token that is due within its patience, and not longer', async () => {
     const { keeper, clock, imported } = await bench();
     await imported();
@@ -160,6 +172,29 @@ describe('a token that the provider refused', () => {
     const live = await keeper.tokens.get('eol', { ...WISH, rejected: digest('at-0-eol') });
     expect(live.accessToken.reveal()).toBe('at-0-eol');
     expect(upstream.presented).toEqual([]);
+  });
+
+  test('while the account address cannot be asked stays, for who refused it may be wrong', async () => {
+    const { keeper, upstream, imported } = await bench();
+    await imported();
+    upstream.isReachable = false;
+    const live = await keeper.tokens.get('eol', { ...WISH, rejected: digest('at-0-eol') });
+    expect(live.accessToken.reveal()).toBe('at-0-eol');
+  });
+
+  test('where there is no account to ask leads to one exchange, and serves on when that fails', async () => {
+    const { keeper, clock, upstream, imported } = await bench({
+      policy: POLICIES.oneTime,
+      provider: { identity: null },
+    });
+    await imported();
+    upstream.script.push(() => json(503, { error: 'temporarily_unavailable' }));
+    const rejected = digest('at-0-eol');
+    for (let i = 0; i < 5; i++) {
+      const live = await clock.until(keeper.tokens.get('eol', { ...WISH, rejected }));
+      expect(live.accessToken.reveal()).toBe('at-0-eol');
+    }
+    expect(upstream.presented).toEqual(['rt-0-eol']);
   });
 
   test('that works nowhere is exchanged once, for all who saw it refused, within the spacing', async () => {

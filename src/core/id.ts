@@ -3,7 +3,6 @@ import type { Instant } from './instant.ts';
 
 export type GrantId = `grt_${string}`;
 export type AppId = `app_${string}`;
-export type ApiKeyId = `key_${string}`;
 /** Names a link of a chain, and the exchange or authorization that made it. */
 export type LinkId = `lnk_${string}`;
 export type AuthorizationId = `aut_${string}`;

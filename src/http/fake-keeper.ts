@@ -277,6 +277,7 @@ export const FAKE_PROVIDER: Provider = {
 };
 
 const catalogue: Catalogue = {
+  ids: () => [FAKE_PROVIDER.id],
   get: (id) => (id === FAKE_PROVIDER.id ? FAKE_PROVIDER : null),
   list: () => [FAKE_PROVIDER],
 };
@@ -395,6 +396,3 @@ export function fakeParts(
     },
   };
 }
-
-/** A grant id that is well-formed and names nothing. */
-export const NO_GRANT: GrantId = 'grt_00000000000000000000000000';

@@ -100,7 +100,10 @@ function answerToken(
   // Either scope there is may read tokens; a later one that may not is sorted out by `authenticate`.
   if (text === null || !parts.apiKeys.recall(text)) return slowToken(parts, metrics, request, reply, null);
   const wish = readWish(request);
-  const live = wish.rejected === undefined ? parts.keeper.tokens.peek(request.params.grant, wish.minTtlMs) : null;
+  const live =
+    wish.rejected === undefined
+      ? parts.keeper.tokens.peek(request.params.grant, wish.minTtlMs ?? DEFAULT_MIN_TTL * 1000)
+      : null;
   if (!live) return slowToken(parts, metrics, request, reply, wish);
   metrics.servedFromMemory();
   writeToken(reply, live);
@@ -181,7 +184,7 @@ function tokenBody({ accessToken, expiresAt, leftMs, scope }: LiveAccessToken): 
 }
 
 const WISH_FIELDS = ['min_ttl', 'wait', 'rejected'];
-const DEFAULT_WISH: TokenWish = { minTtlMs: DEFAULT_MIN_TTL * 1000, waitMs: DEFAULT_WAIT * 1000 };
+const DEFAULT_WISH: TokenWish = { minTtlMs: null, waitMs: DEFAULT_WAIT * 1000 };
 
 /** Body or query of a token read. */
 function readWish(request: FastifyRequest): TokenWish {
@@ -206,8 +209,9 @@ function wishOfBody(body: unknown): TokenWish {
   }
   const unknown = Object.keys(body).filter((key) => !WISH_FIELDS.includes(key));
   if (unknown.length > 0) throw unknownField('', unknown);
-  const { min_ttl: minTtl = DEFAULT_MIN_TTL, wait = DEFAULT_WAIT, rejected } = body as Record<string, unknown>;
-  const wish = { minTtlMs: secondsAsMs(minTtl, 'min_ttl', MOST_MIN_TTL), waitMs: secondsAsMs(wait, 'wait', MOST_WAIT) };
+  const { min_ttl: minTtl, wait = DEFAULT_WAIT, rejected } = body as Record<string, unknown>;
+  const minTtlMs = minTtl === undefined ? null : secondsAsMs(minTtl, 'min_ttl', MOST_MIN_TTL);
+  const wish = { minTtlMs, waitMs: secondsAsMs(wait, 'wait', MOST_WAIT) };
   if (rejected === undefined) return wish;
   if (typeof rejected !== 'string' || !DIGEST.test(rejected)) {
     throw invalidRequest('rejected: must be the SHA-256 of the refused access token, as 43 characters of base64url.');

@@ -17,6 +17,7 @@ import { probeAccount } from './identity.ts';
 import type { Upstreams } from './upstream.ts';
 
 const MOST_WAIT_MS = 120_000;
+const USUAL_MIN_TTL_MS = 5_000;
 /** How often one request goes round: take steps, look, wait. Bounds what a strange provider can make us do. */
 const MOST_ROUNDS = 50;
 
@@ -28,7 +29,7 @@ export function tokens(parts: KeeperParts, minders: Minders, upstreams: Upstream
       const minder = await minders.of(name);
       await minder.load();
       if (wish.rejected !== undefined) return afterRejection(parts, upstreams, minder, wish, wish.rejected);
-      return minder.peek(wish.minTtlMs) ?? fresh(parts, upstreams, minder, wish);
+      return (await held(upstreams, minder, wish)) ?? fresh(parts, upstreams, minder, wish);
     },
 
     async refresh(name) {
@@ -50,15 +51,15 @@ async function fresh(
   minder: ChainMinder,
   wish: TokenWish,
 ): Promise<LiveAccessToken> {
-  await assertPossible(upstreams, minder, wish.minTtlMs);
+  if (wish.minTtlMs !== null) await assertPossible(upstreams, minder, wish.minTtlMs);
   const patienceEnds = parts.clock.now() + Math.min(wish.waitMs, MOST_WAIT_MS);
   for (let round = 0; round < MOST_ROUNDS; round++) {
     // While this caller waited, another one, or the chain's own alarm, may have done what is needed.
-    const ready = round === 0 ? null : minder.peek(wish.minTtlMs);
+    const ready = round === 0 ? null : await held(upstreams, minder, wish);
     if (ready) return ready;
     const isOver = await advanceWithin(parts, minder, patienceEnds - parts.clock.now());
     await minder.load();
-    const live = minder.peek(wish.minTtlMs);
+    const live = await held(upstreams, minder, wish);
     if (live) return live;
     const waitMs = waitOf(await minder.step());
     const left = patienceEnds - parts.clock.now();
@@ -86,24 +87,41 @@ function waitOf(step: Step): number | null {
   return step.step === 'exchange' ? step.waitMs : null;
 }
 
+/** Life of the access tokens of this chain, as its newest answer or else the provider says; null: not known yet. */
+async function lifeMs(upstreams: Upstreams, minder: ChainMinder): Promise<number | null> {
+  const { chain } = await minder.stored();
+  const { provider } = await upstreams.of(minder.app);
+  return chain.links.at(-1)?.accessTokenLifeMs ?? provider.policy.life.accessTokenMs;
+}
+
+/** The token in memory, if it lives as long as wished. */
+async function held(upstreams: Upstreams, minder: ChainMinder, wish: TokenWish): Promise<LiveAccessToken | null> {
+  return minder.peek(wish.minTtlMs ?? usualMinTtlMs(await lifeMs(upstreams, minder)));
+}
+
+function usualMinTtlMs(life: number | null): number {
+  return Math.min(USUAL_MIN_TTL_MS, (life ?? Number.POSITIVE_INFINITY) / 2);
+}
+
 /** `min_ttl` above the whole life of this provider's tokens can never be met. */
 async function assertPossible(upstreams: Upstreams, minder: ChainMinder, minTtlMs: number): Promise<void> {
   const { chain } = await minder.stored();
   // Without a living chain there is none of any life, and what has to be said is why.
   if (chain.end || chain.generation === 0) return;
-  const { provider } = await upstreams.of(minder.app);
-  const lifeMs = chain.links.at(-1)?.accessTokenLifeMs ?? provider.policy.life.accessTokenMs;
-  if (lifeMs === null || minTtlMs <= lifeMs) return;
+  const life = await lifeMs(upstreams, minder);
+  if (life === null || minTtlMs <= life) return;
+  const { name } = (await upstreams.of(minder.app)).provider;
   throw new EvergrantError(
     'min_ttl_impossible',
-    `An access token of ${provider.name} lives ${Math.floor(lifeMs / 1000)} s; none can have ${Math.ceil(minTtlMs / 1000)} s left.`,
-    { remedy: `Ask for a min_ttl below ${Math.floor(lifeMs / 1000)} seconds.`, grant: minder.grant },
+    `An access token of ${name} lives ${Math.floor(life / 1000)} s; none can have ${Math.ceil(minTtlMs / 1000)} s left.`,
+    { remedy: `Ask for a min_ttl below ${Math.floor(life / 1000)} seconds.`, grant: minder.grant },
   );
 }
 
 /**
  * The provider refused a token. If it is not the one that is served now, that one is the answer. If it is, the account
- * is asked: a token that works there stays; one that does not is exchanged for a new one, once.
+ * is asked: a token that works there stays, one that does not is served to nobody any more. Where nobody can be asked,
+ * one exchange follows, and the token goes on serving others until it has succeeded.
  */
 async function afterRejection(
   parts: KeeperParts,
@@ -113,11 +131,20 @@ async function afterRejection(
   rejected: string,
 ): Promise<LiveAccessToken> {
   const live = minder.peek(0);
-  if (!live || digest(live) !== rejected) return minder.peek(wish.minTtlMs) ?? fresh(parts, upstreams, minder, wish);
-  const probe = await probeAccount(parts, await upstreams.of(minder.app), live.accessToken);
-  if (probe.kind === 'accepted' && live.leftMs >= wish.minTtlMs) return live;
-  minder.reject(live.accessToken);
-  return minder.peek(wish.minTtlMs) ?? fresh(parts, upstreams, minder, wish);
+  if (live && digest(live) === rejected) await judge(parts, upstreams, minder, live);
+  return (await held(upstreams, minder, wish)) ?? fresh(parts, upstreams, minder, wish);
+}
+
+async function judge(
+  parts: KeeperParts,
+  upstreams: Upstreams,
+  minder: ChainMinder,
+  live: LiveAccessToken,
+): Promise<void> {
+  const upstream = await upstreams.of(minder.app);
+  if (!upstream.provider.identity) return minder.exchangeOnceFor(live.accessToken);
+  const probe = await probeAccount(parts, upstream, live.accessToken);
+  if (probe.kind === 'rejected') minder.reject(live.accessToken);
 }
 
 function digest(live: LiveAccessToken): string {

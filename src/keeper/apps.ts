@@ -223,9 +223,10 @@ async function discover(parts: KeeperParts, provider: Provider, timeoutMs: numbe
 }
 
 function unknownProvider(parts: KeeperParts, id: string): EvergrantError {
-  const known = parts.catalogue.list().map((provider) => provider.id);
+  const alike = parts.catalogue.ids().filter((known) => id.length > 1 && (known.includes(id) || id.includes(known)));
+  const meant = alike.length > 0 ? `Perhaps you mean ${alike.slice(0, 5).join(', ')}. ` : '';
   return new EvergrantError('unknown_provider', `There is no provider "${id.slice(0, 64)}".`, {
-    remedy: `Known are: ${known.join(', ')}. Add your own with --providers FOLDER.`,
+    remedy: `${meant}See which there are: evergrant providers list. Add your own with --providers FOLDER.`,
   });
 }
 

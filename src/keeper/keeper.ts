@@ -147,8 +147,11 @@ export interface LiveAccessToken {
 }
 
 export interface TokenWish {
-  /** It must live at least this long. */
-  readonly minTtlMs: number;
+  /**
+   * It must live at least this long. Null: five seconds, or half the life of a token where that is less, so that asking
+   * for nothing special never asks for the impossible.
+   */
+  readonly minTtlMs: number | null;
   /** How long to wait for one, at most. */
   readonly waitMs: number;
   /** base64url of the SHA-256 of an access token that the provider refused. */

@@ -43,6 +43,8 @@ export class ChainMinder {
   #held: Held | null = null;
   /** The link whose access token the provider was found to refuse; not served again. */
   #rejected: LinkId | null = null;
+  /** The link whose access token somebody doubted, and for which an exchange was tried. */
+  #doubted: LinkId | null = null;
   #working: Promise<void> | null = null;
   #alarmSet = false;
   #notBeforeAhead = 0;
@@ -137,6 +139,14 @@ export class ChainMinder {
     if (this.#held?.accessToken !== accessToken) return;
     this.#rejected = this.#held.link.id;
     this.#held = null;
+  }
+
+  /** Takes steps because of a doubt about this access token, once for each. */
+  async exchangeOnceFor(accessToken: AccessToken): Promise<void> {
+    const link = this.#held?.link.id;
+    if (!link || this.#held?.accessToken !== accessToken || this.#doubted === link) return;
+    this.#doubted = link;
+    await this.advance();
   }
 
   /** Stops serving what it holds. */

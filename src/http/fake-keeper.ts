@@ -7,7 +7,7 @@ import { apiKeys } from '../access/api-keys.ts';
 import type { Catalogue, Provider } from '../catalogue/provider.ts';
 import type { RecordedEvent } from '../core/chain.ts';
 import { type ErrorCode, EvergrantError } from '../core/errors.ts';
-import { type AuthorizationId, type GrantId, newId } from '../core/id.ts';
+import { type AuthorizationId, newId } from '../core/id.ts';
 import { after, type Instant } from '../core/instant.ts';
 import { UNKNOWN_POLICY } from '../core/rotation-policy.ts';
 import { type Sealed, Secret } from '../core/secret.ts';

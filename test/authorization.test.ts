@@ -162,11 +162,23 @@ describe('an authorization', () => {
     const world = await bench();
     const grant = await world.keeper.grants.create({ app: world.app.id, alias: 'eol' });
     const { ticket } = await world.keeper.authorizations.begin(grant.id, {});
-    const { location } = await world.keeper.authorizations.openWithoutBrowser(ticket);
+    const { location } = await world.keeper.authorizations.openWithoutBrowser('eol', ticket);
     const state = new URL(location).searchParams.get('state');
-    expect((await refusal(world.keeper.authorizations.finishPasted(ticket, callback('other')))).code).toBe('not_found');
-    const outcome = await world.clock.until(world.keeper.authorizations.finishPasted(ticket, callback(state)));
+    expect((await refusal(world.keeper.authorizations.finishPasted('eol', ticket, callback('other')))).code).toBe(
+      'not_found',
+    );
+    const outcome = await world.clock.until(world.keeper.authorizations.finishPasted('eol', ticket, callback(state)));
     expect(outcome).toMatchObject({ outcome: 'done' });
+  });
+});
+
+describe('a pasted return address', () => {
+  test('is taken only for the grant that the link is of', async () => {
+    const world = await bench();
+    const { ticket } = await opened(world, 'eol');
+    await world.keeper.grants.create({ app: world.app.id, alias: 'other' });
+    const error = await refusal(world.keeper.authorizations.finishPasted('other', ticket, callback('state')));
+    expect(error.code).toBe('not_found');
   });
 });
 

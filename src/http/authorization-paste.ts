@@ -32,7 +32,7 @@ export function authorizationPasteRoutes(routes: Routes, { keeper }: HttpParts):
   routes.post(
     '/v1/grants/:grant/authorization/open',
     { schema: { summary: openSummary, params: Params, body: openBody, response: { 200: Opened, ...problems } } },
-    async ({ body }) => keeper.authorizations.openWithoutBrowser(ticketOf(body.ticket)),
+    async ({ params, body }) => keeper.authorizations.openWithoutBrowser(params.grant, ticketOf(body.ticket)),
   );
 
   const body = z.strictObject({ ticket: Ticket, url: printable(16_384).describe('The whole return URL.') });
@@ -46,8 +46,8 @@ export function authorizationPasteRoutes(routes: Routes, { keeper }: HttpParts):
         response: { 200: Outcome, ...problems },
       },
     },
-    async ({ body: { ticket, url } }) => {
-      const result = await keeper.authorizations.finishPasted(ticketOf(ticket), parametersOf(url));
+    async ({ params, body: { ticket, url } }) => {
+      const result = await keeper.authorizations.finishPasted(params.grant, ticketOf(ticket), parametersOf(url));
       if (result.outcome === 'done')
         return { outcome: result.outcome, grant: grantJson(result.grant), joined: result.joined };
       return { outcome: result.outcome, reason: result.reason, remedy: result.remedy };

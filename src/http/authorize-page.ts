@@ -78,7 +78,7 @@ function isFromOwnPage({ settings }: HttpParts, request: FastifyRequest): boolea
 function askPage(view: AuthorizationView, secret: string, provider: Provider | null, now: Instant): Page {
   const { grant, providerName, appName, isRenewal } = view;
   const title = isRenewal ? `Renew access to ${providerName}` : `Connect ${providerName}`;
-  const who = grant.owner ?? grant.alias;
+  const who = grant.owner ?? 'The operator of this server';
   const lead = isRenewal
     ? html`The connection <strong>${grant.alias}</strong> to ${providerName} needs your consent once more.`
     : html`<strong>${who}</strong> asks for lasting access to an account at ${providerName}.`;
@@ -91,20 +91,18 @@ ${rows(view, now)}
 <input type="hidden" name="page" value="${secret}">
 <button type="submit">Continue to ${providerName}</button>
 </form>
-<p class="aside">You sign in at ${providerName} itself, and can say no there. Go on only if you expected this request from ${who}, through the app ${appName}.</p>`;
+<p class="aside">You sign in at ${providerName} itself, and can say no there. Go on only if you expected this request, through the app ${appName}.</p>`;
   return { status: 200, title, mood: 'ask', body, formAction: formAction(provider) };
 }
 
 function rows(view: AuthorizationView, now: Instant): Html[] {
-  const { grant, providerName, appName, scope, expiresAt } = view;
+  const { grant, appName, scope, expiresAt } = view;
   const labels = Object.entries(grant.labels).slice(0, LABELS_SHOWN);
   const account = grant.account && (grant.account.label ?? grant.account.subject);
   return [
-    row('Asked by', html`${grant.owner ?? 'the operator of this server'}`),
     row('Connection', html`${grant.alias}`),
     ...(labels.length > 0 ? [row('Labels', chips(labels.map(([key, value]) => `${key}=${value}`)))] : []),
     ...(account ? [row('Account', html`${account}<small>Please sign in with this one.</small>`)] : []),
-    row('Provider', html`${providerName}`),
     row('App', html`${appName}`),
     row('Access', scope.length > 0 ? chips(scope) : html`what the app is registered for`),
     row('This link', html`works once, ${untilWhen(expiresAt, now)}`),

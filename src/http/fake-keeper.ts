@@ -223,8 +223,8 @@ export function fakeKeeper(): FakeKeeper {
         note('authorizations.finish', { callback, cookie });
         return keeper.onFinish(callback, cookie);
       },
-      openWithoutBrowser: async (ticket) => ({ location: `https://start.exactonline.nl/?state=state-of-${ticket}` }),
-      async finishPasted(ticket, callback) {
+      openWithoutBrowser: async (_, ticket) => ({ location: `https://start.exactonline.nl/?state=state-of-${ticket}` }),
+      async finishPasted(_, ticket, callback) {
         note('authorizations.finishPasted', { ticket, callback });
         return keeper.onFinish(callback, null);
       },

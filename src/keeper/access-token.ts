@@ -6,8 +6,8 @@ import { createHash } from 'node:crypto';
 import { type Chain, stateOf } from '../core/chain.ts';
 import { DIAGNOSES } from '../core/diagnosis.ts';
 import { type ErrorCode, EvergrantError } from '../core/errors.ts';
+import { explainDeferral } from '../core/explain.ts';
 import type { GrantId } from '../core/id.ts';
-import type { Instant } from '../core/instant.ts';
 import type { Step } from '../core/next-step.ts';
 import type { LiveAccessToken, Tokens, TokenWish } from './keeper.ts';
 import type { ChainMinder } from './minder.ts';
@@ -157,7 +157,7 @@ async function refusal(parts: KeeperParts, minder: ChainMinder): Promise<Evergra
   const { chain } = await parts.store.chains.read(minder.grant);
   const waitMs = waitOf(await minder.step());
   const code = refusalCode(chain);
-  const diagnosis = chain.end?.kind === 'broken' ? chain.end.diagnosis : deferralDiagnosis(chain, parts.clock.now());
+  const diagnosis = chain.end?.kind === 'broken' ? chain.end.diagnosis : explainDeferral(chain, await minder.policy());
   const texts = TEXTS[code];
   return new EvergrantError(code, texts.detail, {
     remedy: diagnosis ? DIAGNOSES[diagnosis.code].remedy : texts.remedy,
@@ -231,11 +231,4 @@ function refusalCode(chain: Chain): RefusalCode {
     case 'held':
       return state;
   }
-}
-
-function deferralDiagnosis(chain: Chain, now: Instant) {
-  if (!chain.deferral) return null;
-  const { why, said } = chain.deferral;
-  const code = why === 'throttled' || why === 'upstream_unavailable' ? 'upstream_fault' : why;
-  return { code, since: now, said, evidence: `Put off ${chain.deferral.count} times in a row.` } as const;
 }

@@ -63,7 +63,7 @@ export function authorizationRecords(parts: KeeperParts): AuthorizationRecords {
   };
 }
 
-function linkUnknown(): EvergrantError {
+export function linkUnknown(): EvergrantError {
   return new EvergrantError('not_found', 'There is no such authorization link.', {
     remedy: 'Check that the link was copied whole, or ask for a new one.',
   });

@@ -12,7 +12,13 @@ import { EvergrantError } from '../core/errors.ts';
 import { after } from '../core/instant.ts';
 import { authorizationUrl } from '../oauth/authorization-request.ts';
 import { createVerifier, challengeOf } from '../oauth/pkce.ts';
-import { anotherLink, type AuthorizationRecords, authorizationRecords, placeOf } from './authorization-records.ts';
+import {
+  anotherLink,
+  linkUnknown,
+  type AuthorizationRecords,
+  authorizationRecords,
+  placeOf,
+} from './authorization-records.ts';
 import { codeUse } from './code-exchange.ts';
 import { digest, freshText } from './digests.ts';
 import type { GrantRegistry } from './grants.ts';
@@ -82,7 +88,8 @@ export function authorizationFlow(
       return { location, browserCookie, maxAgeMs: LOGIN_LIFE_MS };
     },
 
-    async openWithoutBrowser(ticket) {
+    async openWithoutBrowser(idOrAlias, ticket) {
+      await assertOf(registry, records, idOrAlias, ticket);
       return { location: await openLink(parts, records, registry, upstreams, ticket, null) };
     },
 
@@ -93,7 +100,8 @@ export function authorizationFlow(
       return finishWith(parts, records, registry, upstreams, use, found, callback);
     },
 
-    async finishPasted(ticket, callback) {
+    async finishPasted(idOrAlias, ticket, callback) {
+      await assertOf(registry, records, idOrAlias, ticket);
       const found = await records.byTicket(ticket);
       if (found.value.stateHash === null || found.value.stateHash !== digest(callback.state ?? '')) throw anotherLink();
       return finishWith(parts, records, registry, upstreams, use, found, callback);
@@ -195,6 +203,17 @@ async function viewOf(
     isRenewal: record.isRenewal,
     expiresAt: record.expiresAt,
   };
+}
+
+/** A ticket of another grant is as unknown as one that never was. */
+async function assertOf(
+  registry: GrantRegistry,
+  records: AuthorizationRecords,
+  idOrAlias: string,
+  ticket: string,
+): Promise<void> {
+  const [{ value: grant }, { value }] = await Promise.all([registry.record(idOrAlias), records.byTicket(ticket)]);
+  if (value.grant !== grant.id) throw linkUnknown();
 }
 
 function assertUnused(parts: KeeperParts, record: AuthorizationRecord): void {

@@ -210,7 +210,7 @@ export interface Authorizations {
    * API key of the caller stands in for it and `ticket` names the authorization.
    */
   finish(callback: CallbackParameters, browserCookie: string | null): Promise<AuthorizationOutcome>;
-  /** Without a browser: the provider's address, and later the whole return URL. */
-  openWithoutBrowser(ticket: string): Promise<{ readonly location: string }>;
-  finishPasted(ticket: string, callback: CallbackParameters): Promise<AuthorizationOutcome>;
+  /** Without a browser: the provider's address, and later the whole return URL. The ticket must be one of this grant. */
+  openWithoutBrowser(idOrAlias: string, ticket: string): Promise<{ readonly location: string }>;
+  finishPasted(idOrAlias: string, ticket: string, callback: CallbackParameters): Promise<AuthorizationOutcome>;
 }

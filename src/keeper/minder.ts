@@ -4,10 +4,11 @@
  * States: idle (nothing under way) → working (one run of steps, whoever asked) → idle. A chain in doubt sets an alarm
  * for its next step when it becomes idle; everything else happens when somebody asks.
  */
-import { accessTokenLeftMs, type Link, publishedLink } from '../core/chain.ts';
+import { accessTokenLeftMs, type Chain, type Link, publishedLink } from '../core/chain.ts';
 import type { AppId, GrantId, LinkId } from '../core/id.ts';
 import { after } from '../core/instant.ts';
 import { nextStep, type Step } from '../core/next-step.ts';
+import type { RotationPolicy } from '../core/rotation-policy.ts';
 import type { AccessToken } from '../core/secret.ts';
 import type { StoredChain } from '../ports/store.ts';
 import { openAnswer } from './answers.ts';
@@ -28,9 +29,18 @@ export interface MinderHooks {
   onPublished(grant: GrantId, upstream: Upstream, link: Link, accessToken: AccessToken): Promise<void>;
 }
 
+/** Something of it is undecided: an answer did not come, or its newest token was refused and nothing followed yet. */
+function isUrgent(chain: Chain): boolean {
+  if (chain.end) return false;
+  return chain.attempts.length > 0 || chain.links.findLast((link) => link.tokenOf === link.id)?.refusal != null;
+}
+
 /** While somebody asks, a token is exchanged this share of its life before its end, where the provider allows it. */
 const AHEAD_SHARE = 0.05;
 const AHEAD_MOST_MS = 60_000;
+/** Between tries of an alarm that fails. Short: the window of Exact Online is half a minute wide. */
+const ALARM_FIRST_PAUSE_MS = 500;
+const ALARM_LONGEST_PAUSE_MS = 10_000;
 
 export class ChainMinder {
   readonly grant: GrantId;
@@ -95,10 +105,14 @@ export class ChainMinder {
     while (this.#working) await this.#working.catch(() => undefined);
   }
 
+  async policy(): Promise<RotationPolicy> {
+    return (await this.#upstream()).provider.policy;
+  }
+
   /** What the chain would do now. */
   async step(): Promise<Step> {
     const { chain } = await this.stored();
-    return nextStep(chain, (await this.#upstream()).provider.policy, this.#parts.clock.moment());
+    return nextStep(chain, await this.policy(), this.#parts.clock.moment());
   }
 
   /** Brings the token that the store says is published into memory, if it is still alive. */
@@ -239,20 +253,42 @@ export class ChainMinder {
     this.#inBackground(this.advance());
   }
 
-  /** A chain in doubt is not left until somebody asks: its window may close. */
+  /**
+   * A chain in doubt is not left until somebody asks: its window may close. Nor is one of which nothing is known
+   * because its last run failed.
+   */
   #setAlarm(): void {
-    if (this.#alarmSet || this.#stop.aborted || !this.#stored?.chain.attempts.length) return;
+    if (this.#alarmSet || this.#stop.aborted || this.#stored?.chain.attempts.length === 0) return;
     this.#alarmSet = true;
     this.#inBackground(this.#ring());
   }
 
+  /** Takes every step when it is due, as long as the chain is in doubt. A store that fails meanwhile is asked again. */
   async #ring(): Promise<void> {
-    const step = await this.step().catch(() => null);
-    const waitMs = step?.step === 'exchange' ? step.waitMs : step?.step === 'publish' ? 0 : null;
-    if (waitMs !== null) await this.#parts.clock.sleep(waitMs, this.#stop);
-    this.#alarmSet = false;
-    const isInDoubt = (await this.stored()).chain.attempts.length > 0;
-    if (waitMs !== null && isInDoubt && !this.#stop.aborted) await this.advance();
+    for (let pauseMs = ALARM_FIRST_PAUSE_MS; !this.#stop.aborted; ) {
+      try {
+        const waitMs = await this.#dueInMs();
+        if (waitMs === null) {
+          this.#alarmSet = false;
+          return;
+        }
+        if (waitMs > 0) await this.#parts.clock.sleep(waitMs, this.#stop);
+        else await this.advance();
+        pauseMs = ALARM_FIRST_PAUSE_MS;
+      } catch (cause) {
+        this.#parts.log.error('A chain in doubt could not go on; trying again.', { grant: this.grant }, cause);
+        await this.#parts.clock.sleep(pauseMs, this.#stop);
+        pauseMs = Math.min(ALARM_LONGEST_PAUSE_MS, pauseMs * 2);
+      }
+    }
+  }
+
+  /** When the next step of a chain in doubt is due; null where nothing is in doubt, or another run's answer decides. */
+  async #dueInMs(): Promise<number | null> {
+    if ((await this.stored()).chain.attempts.length === 0) return null;
+    const step = await this.step();
+    if (step.step === 'exchange') return step.waitMs;
+    return step.step === 'publish' || step.step === 'give_up' ? 0 : null;
   }
 
   #inBackground(work: Promise<unknown>): void {

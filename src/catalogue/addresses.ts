@@ -1,4 +1,7 @@
-/** Which addresses a provider may name: https and public ones, unless an operator added its file. */
+/**
+ * Which addresses a provider may name: https and public ones, unless an operator added its file. And which variables may
+ * stand in them, and in the parameters of requests.
+ */
 import type { Reach } from '../ports/network.ts';
 import type { ProviderFile } from './schema.ts';
 import { fill, variablesIn } from './templates.ts';
@@ -23,10 +26,38 @@ function addressesOf(file: ProviderFile): readonly (readonly [at: string, addres
 export function addressFaults(file: ProviderFile, reach: Reach): readonly Fault[] {
   const addresses = addressesOf(file);
   const faults = addresses.flatMap(([at, address]) => faultsOfAddress(at, address, file, reach));
-  if (!file.issuer && !(file.authorization_endpoint && file.token_endpoint)) {
-    faults.push({ at: '', reason: 'names neither an issuer nor both authorization_endpoint and token_endpoint' });
-  }
-  return [...faults, ...variableFaults(file, addresses)];
+  return [...faults, ...endpointFaults(file), ...parameterFaults(file), ...variableFaults(file, addresses)];
+}
+
+/** Where no one can authorize, there is no page for it either. */
+function endpointFaults(file: ProviderFile): readonly Fault[] {
+  const hasCodes = file.grant_types_supported?.includes('authorization_code') ?? true;
+  if (file.issuer || (file.token_endpoint && (file.authorization_endpoint || !hasCodes))) return [];
+  return [{ at: '', reason: 'names neither an issuer nor both authorization_endpoint and token_endpoint' }];
+}
+
+/** Every parameter of a request that may hold variables, with its place. */
+function parametersOf(file: ProviderFile): readonly (readonly [at: string, value: string])[] {
+  const groups = {
+    '/authorization_parameters': file.authorization_parameters,
+    '/token_request/parameters': file.token_request?.parameters,
+    '/token_request/refresh_parameters': file.token_request?.refresh_parameters,
+  };
+  return Object.entries(groups).flatMap(([at, parameters]) =>
+    Object.entries(parameters ?? {}).map(([name, value]) => [`${at}/${name}`, value] as const),
+  );
+}
+
+const VARIABLE_NAME = /^[a-z][a-z0-9_]*$/;
+
+/** What else stands between braces is the provider's own, as in the JSON of a `claims` parameter. */
+function parameterFaults(file: ProviderFile): readonly Fault[] {
+  return parametersOf(file).flatMap(([at, value]) => {
+    const known = at.startsWith('/token_request/refresh_parameters') ? ['redirect_uri'] : [];
+    const names = variablesIn(value).filter((name) => VARIABLE_NAME.test(name) && !known.includes(name));
+    const unknown = names.filter((name) => !Object.hasOwn(file.variables ?? {}, name));
+    return unknown.map((name) => ({ at, reason: `the variable {${name}} is not in /variables` }));
+  });
 }
 
 function faultsOfAddress(at: string, address: string, file: ProviderFile, reach: Reach): Fault[] {
@@ -62,13 +93,17 @@ function isLoopback(host: string): boolean {
 }
 
 function variableFaults(file: ProviderFile, addresses: readonly (readonly [string, string])[]): readonly Fault[] {
-  const used = new Set(addresses.flatMap(([, address]) => variablesIn(address)));
+  const inAddresses = new Set(addresses.flatMap(([, address]) => variablesIn(address)));
+  const inParameters = new Set(parametersOf(file).flatMap(([, value]) => variablesIn(value)));
   return Object.entries(file.variables ?? {}).flatMap(([name, variable]) => {
     const at = `/variables/${name}`;
     const chosen = variable.default ?? null;
     const isChoice = chosen === null || !variable.choices || Object.hasOwn(variable.choices, chosen);
     return [
-      ...(used.has(name) ? [] : [{ at, reason: 'is used in no address' }]),
+      ...(inAddresses.has(name) || inParameters.has(name) ? [] : [{ at, reason: 'is used in no address' }]),
+      ...(inAddresses.has(name) && variable.is_text
+        ? [{ at: `${at}/is_text`, reason: 'any text could lead an address anywhere; it may stand in parameters alone' }]
+        : []),
       ...(isChoice ? [] : [{ at: `${at}/default`, reason: 'is not one of the choices' }]),
     ];
   });

@@ -68,6 +68,26 @@ describe('units', () => {
   });
 });
 
+test('braces that are no variable stay in a parameter, as in the JSON of a claims parameter', () => {
+  const claims = '{"userinfo":{"email":null}}';
+  const provider = parse({ authorization_parameters: { claims } });
+  expect(resolve(provider, {}).authorizationParameters).toEqual({ claims });
+});
+
+test('a text variable fills parameters, and only printable text is taken', () => {
+  const provider = parse({ variables: { app: { is_text: true } }, authorization_parameters: { app: 'id-{app}' } });
+  expect(resolve(provider, { app: 'amzn1.sp.x/1' }).authorizationParameters).toEqual({ app: 'id-amzn1.sp.x/1' });
+  expect(messageOf(() => resolve(provider, { app: 'a\n' }))).toContain('at most 500 printable ASCII characters');
+});
+
+test('nobody can authorize at a provider without codes, so it needs no page for that', () => {
+  const more = { authorization_endpoint: null, grant_types_supported: ['client_credentials', 'refresh_token'] };
+  expect(parse(more)).toMatchObject({
+    authorizationEndpoint: null,
+    grantTypes: ['client_credentials', 'refresh_token'],
+  });
+});
+
 describe('a wrong file is refused with file, place and reason', () => {
   test.each<[string, object, string]>([
     [
@@ -124,19 +144,68 @@ describe('a wrong file is refused with file, place and reason', () => {
       'at /facts/0/source: ',
     ],
     [
+      'a successor rule that no window allows',
+      { policy: { overlap: { window: 0, successor_unused: true } } },
+      'at /policy/overlap/successor_unused: a window of 0 leaves nothing',
+    ],
+    [
+      'an overlap beyond the life',
+      { policy: { overlap: { window: 700 }, life: { idle: 600 } } },
+      'at /policy/overlap/window: is longer than the refresh token lives',
+    ],
+    [
+      'rules for refresh tokens that are never given',
+      { grant_types_supported: ['authorization_code'], policy: { rotate: { mode: 'always' } } },
+      'at /policy/rotate: is about refresh tokens, and /grant_types_supported names none',
+    ],
+    ['an error that fits every answer', { errors: [{ means: 'invalid_grant' }] }, 'at /errors/0: fits every answer'],
+    [
+      'an error that another one hides',
+      {
+        errors: [
+          { error: 'invalid_grant', means: 'invalid_grant' },
+          { status: 400, error: 'invalid_grant', description: 'Too early', means: 'too_early' },
+        ],
+      },
+      'at /errors/1: is never reached: /errors/0 fits all of it',
+    ],
+    [
+      'a text variable in an address',
+      { variables: { path: { is_text: true } }, token_endpoint: 'https://acme.test/{path}' },
+      'at /variables/path/is_text: any text could lead an address anywhere',
+    ],
+    [
+      'an undeclared variable in a parameter',
+      { authorization_parameters: { audience: '{who}' } },
+      'at /authorization_parameters/audience: the variable {who} is not in /variables',
+    ],
+    [
+      'a redirect URI where none is filled in',
+      { authorization_parameters: { back: '{redirect_uri}' } },
+      'the variable {redirect_uri} is not in /variables',
+    ],
+    ['a table for an address', { token_endpoint: ['https://acme.test/token'] }, 'acme.json at /token_endpoint: '],
+    [
+      'a count of half a token',
+      { policy: { caps: { tokens_per_user_client: 1.5 } } },
+      'at /policy/caps/tokens_per_user_client: ',
+    ],
+    ['no id', { id: undefined }, 'acme.json at /id: '],
+    ['another id than its name', { id: 'other' }, 'acme.json at /id: is other, and the file is called acme'],
+    [
       'a change that breaks the file',
       { changes: [{ from: '2030-01-01', set: { '/policy/life/idle': -1 } }] },
       'acme.json from 2030-01-01 on at /policy/life/idle: ',
     ],
   ])('%s', (_, more, expected) => {
     const text = JSON.stringify({ ...MINIMAL, ...more });
-    const load = () => catalogue({ builtIn: [{ name: 'acme.json', text }], extra: [], now: () => 0 as Instant });
+    const load = () => catalogue({ builtIn: [{ name: 'acme.json', text }], extra: [], now: () => 0 as Instant }).list();
     expect(messageOf(load)).toContain(expected);
   });
 
   test('JSON that is none, with its line', () => {
     const load = () =>
-      catalogue({ builtIn: [{ name: 'acme.json', text: '{\n"id": "a",\n}' }], extra: [], now: () => 0 as Instant });
+      catalogue({ builtIn: [], extra: [{ name: 'acme.json', text: '{\n"id": "a",\n}' }], now: () => 0 as Instant });
     expect(messageOf(load)).toMatch(/^setting: acme\.json line 3 is not JSON: .* \| Correct the file\./);
   });
 
@@ -158,6 +227,17 @@ describe('the catalogue', () => {
     expect(providers.get('acme')).toMatchObject({ name: 'Mine', reach: 'local' });
     expect(providers.list()).toHaveLength(1);
     expect(providers.get('other')).toBeNull();
+  });
+
+  test('a built-in file is read when somebody asks for it, and an extra one at once', () => {
+    const broken = { name: 'broken.json', text: '{' };
+    const lazy = catalogue({ builtIn: [file({}), broken], extra: [], now: () => 0 as Instant });
+    expect(lazy.ids()).toEqual(['acme', 'broken']);
+    expect(lazy.get('acme')?.name).toBe('Acme');
+    expect(messageOf(() => lazy.get('broken'))).toContain('broken.json');
+    expect(messageOf(() => catalogue({ builtIn: [], extra: [broken], now: () => 0 as Instant }))).toContain(
+      'broken.json',
+    );
   });
 
   test('two files with one id in one folder are refused', () => {

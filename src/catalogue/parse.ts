@@ -51,6 +51,7 @@ function toProvider(file: ProviderFile, reach: Reach): Provider {
   return {
     id: file.id,
     name: file.name,
+    category: file.category ?? null,
     reach,
     variables: variablesOf(file),
     issuer: file.issuer ?? null,
@@ -62,6 +63,8 @@ function toProvider(file: ProviderFile, reach: Reach): Provider {
     apiBaseUrls: file.api_base_urls ?? [],
     tokenEndpointAuthMethods: file.token_endpoint_auth_methods ?? [],
     codeChallengeMethods: file.code_challenge_methods ?? [],
+    grantTypes: file.grant_types_supported ?? ['authorization_code', 'refresh_token'],
+    clientIdParameter: file.client_id_parameter ?? 'client_id',
     authorizationResponseIss: file.authorization_response_iss_parameter_supported ?? false,
     authorizationParameters: file.authorization_parameters ?? {},
     ...wireOf(file),
@@ -71,8 +74,10 @@ function toProvider(file: ProviderFile, reach: Reach): Provider {
       status: one.status ?? null,
       error: one.error ?? null,
       description: one.description ?? null,
+      body: one.body ?? {},
       means: one.means,
     })),
+    notes: file.notes ?? [],
     facts: file.facts ?? [],
   };
 }
@@ -95,6 +100,7 @@ function wireOf(file: ProviderFile): Pick<Provider, 'scope' | 'tokenRequest' | '
       accessToken: answer.access_token ?? '/access_token',
       refreshToken: answer.refresh_token ?? '/refresh_token',
       expiresIn: answer.expires_in ?? '/expires_in',
+      expiresAt: answer.expires_at ?? null,
       scope: answer.scope ?? '/scope',
       error: answer.error ?? '/error',
       errorDescription: answer.error_description ?? '/error_description',
@@ -110,6 +116,7 @@ function variablesOf(file: ProviderFile): Provider['variables'] {
         choices: variable.choices ?? null,
         default: variable.default ?? null,
         isIssuer: variable.is_issuer ?? false,
+        isText: variable.is_text ?? false,
       },
     ]),
   );

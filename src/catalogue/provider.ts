@@ -9,11 +9,15 @@ import type { Reach } from '../ports/network.ts';
 /** RFC 6901 pointer into a JSON answer, as in `/d/results/0/UserID`. */
 export type JsonPointer = string;
 
+export type GrantType = 'authorization_code' | 'refresh_token' | 'client_credentials';
+
 export type ClientAuthentication = 'client_secret_post' | 'client_secret_basic' | 'private_key_jwt' | 'none';
 
 export interface Provider {
   readonly id: string;
   readonly name: string;
+  /** What kind of service, as in `accounting`; null where the file does not say. */
+  readonly category?: string | null;
   /** `local` for files that an operator added (`--providers`): only these may use http and loopback. */
   readonly reach: Reach;
   readonly variables: Readonly<Record<string, ProviderVariable>>;
@@ -29,6 +33,10 @@ export interface Provider {
   readonly tokenEndpointAuthMethods: readonly ClientAuthentication[];
   /** Empty: the provider has no PKCE (RFC 7636). */
   readonly codeChallengeMethods: readonly 'S256'[];
+  /** Without `refresh_token`: its access tokens do not expire. Without `authorization_code`: nobody can authorize. */
+  readonly grantTypes?: readonly GrantType[];
+  /** How requests call the client id, where not `client_id`. */
+  readonly clientIdParameter?: string;
   /** Whether the callback carries `iss` (RFC 9207). */
   readonly authorizationResponseIss: boolean;
   readonly authorizationParameters: Readonly<Record<string, string>>;
@@ -47,6 +55,8 @@ export interface Provider {
     readonly accessToken: JsonPointer;
     readonly refreshToken: JsonPointer;
     readonly expiresIn: JsonPointer;
+    /** An instant instead of a life; null where there is none. */
+    readonly expiresAt?: JsonPointer | null;
     readonly scope: JsonPointer;
     readonly error: JsonPointer;
     readonly errorDescription: JsonPointer;
@@ -59,12 +69,14 @@ export interface Provider {
   } | null;
   readonly policy: RotationPolicy;
   readonly errors: readonly ProviderError[];
+  /** What else to know, a sentence each. */
+  readonly notes?: readonly string[];
   /** Where each figure of the file comes from; left out where a provider was not read from a file. */
   readonly facts?: readonly Fact[];
 }
 
 /** Where one figure comes from, and how well it is known. */
-interface Fact {
+export interface Fact {
   /** The place in the file, as in `/policy/pacing/min_spacing`. */
   readonly about: JsonPointer;
   readonly source: string;
@@ -81,13 +93,17 @@ export interface ProviderVariable {
   readonly default: string | null;
   /** A whole issuer URL; only for server admins. */
   readonly isIssuer: boolean;
+  /** Any text, since it stands in parameters alone. */
+  readonly isText?: boolean;
 }
 
-/** An answer that is recognised: every field that is given must match; the description as a prefix. */
+/** An answer that is recognised: every field that is given must match; the description as a prefix, in any case. */
 export interface ProviderError {
   readonly status: number | null;
   readonly error: string | null;
   readonly description: string | null;
+  /** What stands where in the body, for errors without a code of their own. */
+  readonly body?: Readonly<Record<JsonPointer, string | number | boolean>>;
   readonly means: Meaning;
 }
 
@@ -100,5 +116,6 @@ export interface ResolvedProvider extends Provider {
 /** What the rest of the program asks of the catalogue. */
 export interface Catalogue {
   get(id: string): Provider | null;
+  ids(): readonly string[];
   list(): readonly Provider[];
 }

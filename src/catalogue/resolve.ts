@@ -32,6 +32,8 @@ export function resolve(provider: Provider, variables: Readonly<Record<string, s
       chosenValue(provider, name, variable, Object.hasOwn(variables, name) ? variables[name] : undefined),
     ]),
   );
+  const filledAll = (parameters: Readonly<Record<string, string>>) =>
+    Object.fromEntries(Object.entries(parameters).map(([name, value]) => [name, fill(value, values)]));
   const filled = <T extends string | null>(address: T) => (address === null ? address : fill(address, values));
   return {
     ...provider,
@@ -42,6 +44,12 @@ export function resolve(provider: Provider, variables: Readonly<Record<string, s
     revocationEndpoint: filled(provider.revocationEndpoint),
     deviceAuthorizationEndpoint: filled(provider.deviceAuthorizationEndpoint),
     apiBaseUrls: provider.apiBaseUrls.map((address) => fill(address, values)),
+    authorizationParameters: filledAll(provider.authorizationParameters),
+    tokenRequest: {
+      ...provider.tokenRequest,
+      parameters: filledAll(provider.tokenRequest.parameters),
+      refreshParameters: filledAll(provider.tokenRequest.refreshParameters),
+    },
     identity: provider.identity && { ...provider.identity, endpoint: fill(provider.identity.endpoint, values) },
   };
 }
@@ -54,9 +62,15 @@ function chosenValue(provider: Provider, name: string, variable: ProviderVariabl
     if (chosen === undefined) throw wrongVariable(provider, name, variable, `cannot be ${JSON.stringify(value)}`);
     return chosen;
   }
+  if (variable.isText && isText(value)) return value;
   const isRight = variable.isIssuer ? isIssuer(value, provider) : DNS_LABEL.test(value);
   if (!isRight) throw wrongVariable(provider, name, variable, `cannot be ${JSON.stringify(value)}`);
   return value;
+}
+
+/** Printable, and short enough for a parameter of a URL. */
+function isText(value: string): boolean {
+  return /^[\x20-\x7e]{1,500}$/.test(value);
 }
 
 /** RFC 8414 section 2: https, no query and no fragment. */
@@ -73,6 +87,7 @@ function wrongVariable(provider: Provider, name: string, variable: ProviderVaria
 function possibleValues(variable: ProviderVariable): string {
   if (variable.choices) return `one of: ${Object.keys(variable.choices).join(', ')}`;
   if (variable.isIssuer) return 'the whole https address of the issuer, without ? and #';
+  if (variable.isText) return 'a text of at most 500 printable ASCII characters';
   return 'one label of a host name: letters, digits and hyphens';
 }
 

@@ -32,8 +32,9 @@ const variable = z
     choices: z.record(z.string().min(1), z.string().min(1)).nullable().optional(),
     default: z.string().nullable().optional(),
     is_issuer: z.boolean().optional().describe('a whole issuer address; only for server admins'),
+    is_text: z.boolean().optional().describe('any text; may stand in parameters, never in an address'),
   })
-  .describe('one DNS label, one of its choices, or an issuer');
+  .describe('one DNS label, one of its choices, an issuer, or a text for parameters');
 
 const policy = z.strictObject({
   rotate: z
@@ -88,6 +89,7 @@ export const providerFile = z
     $schema: z.string().optional(),
     id: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'must be lower case, as in exact-online'),
     name: z.string().min(1),
+    category: z.string().min(1).optional().describe('what kind of service, as in accounting'),
     variables: z.record(z.string().regex(/^[a-z][a-z0-9_]*$/), variable).optional(),
     issuer: address.nullable().optional(),
     authorization_endpoint: address.nullable().optional(),
@@ -100,6 +102,12 @@ export const providerFile = z
       .array(z.enum(['client_secret_post', 'client_secret_basic', 'private_key_jwt', 'none']))
       .optional(),
     code_challenge_methods: z.array(z.literal('S256')).optional(),
+    grant_types_supported: z
+      .array(z.enum(['authorization_code', 'refresh_token', 'client_credentials']))
+      .min(1)
+      .optional()
+      .describe('left out: authorization_code and refresh_token'),
+    client_id_parameter: z.string().min(1).optional().describe('where it is not called client_id'),
     authorization_response_iss_parameter_supported: z.boolean().optional(),
     authorization_parameters: parameters.optional(),
     scope: z
@@ -113,7 +121,9 @@ export const providerFile = z
       .strictObject({
         format: z.enum(['form', 'json']).optional(),
         parameters: parameters.optional().describe('sent with a code'),
-        refresh_parameters: parameters.optional().describe('sent with a refresh token'),
+        refresh_parameters: parameters
+          .optional()
+          .describe('sent with a refresh token; {redirect_uri} stands for the one of the authorization'),
       })
       .optional(),
     token_response: z
@@ -121,6 +131,7 @@ export const providerFile = z
         access_token: pointer.optional(),
         refresh_token: pointer.optional(),
         expires_in: pointer.optional(),
+        expires_at: pointer.optional().describe('ISO 8601, or seconds since 1970; read where expires_in is missing'),
         scope: pointer.optional(),
         error: pointer.optional(),
         error_description: pointer.optional(),
@@ -142,6 +153,10 @@ export const providerFile = z
           status: z.number().int().min(100).max(599).nullable().optional(),
           error: z.string().nullable().optional(),
           description: z.string().min(1).nullable().optional().describe('how the description begins'),
+          body: z
+            .record(pointer, z.union([z.string(), z.number(), z.boolean()]))
+            .optional()
+            .describe('what stands at these places of the body, where it has no error code of its own'),
           means: z.enum(MEANINGS),
         }),
       )
@@ -150,6 +165,7 @@ export const providerFile = z
       .array(z.strictObject({ from: calendarDate, set: z.record(pointer, z.json()) }))
       .optional()
       .describe('what is different from a date on (00:00 UTC)'),
+    notes: z.array(z.string().min(1)).optional().describe('what else to know, a sentence each'),
     facts: z
       .array(
         z.strictObject({

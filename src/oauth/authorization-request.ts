@@ -4,6 +4,8 @@
 export interface AuthorizationEndpoint {
   readonly authorizationEndpoint: string;
   readonly authorizationParameters: Readonly<Record<string, string>>;
+  /** How the client id is called, where not `client_id`. */
+  readonly clientIdParameter?: string;
   readonly scope: {
     readonly default: readonly string[];
     /** The scope (or several, with spaces) without which no refresh token is given. */
@@ -29,7 +31,7 @@ export function authorizationUrl(endpoint: AuthorizationEndpoint, request: Autho
   const parameters = {
     ...endpoint.authorizationParameters,
     response_type: 'code',
-    client_id: request.clientId,
+    [endpoint.clientIdParameter ?? 'client_id']: request.clientId,
     redirect_uri: request.redirectUri,
     state: request.state,
     ...(scope !== '' && { scope }),

@@ -38,6 +38,19 @@ describe('a refresh', () => {
     expect(request.headers['content-type']).toBe('application/json');
   });
 
+  test('names the redirect URI of the authorization where the provider wants it again', () => {
+    const tokenRequest = { ...ENDPOINT.tokenRequest, refreshParameters: { redirect_uri: '{redirect_uri}' } };
+    const client = { ...CLIENT, redirectUri: 'https://us.test/callback?$&' };
+    const { body } = refreshRequest({ ...ENDPOINT, tokenRequest }, client, REFRESH_TOKEN);
+    expect(new URLSearchParams(body).get('redirect_uri')).toBe('https://us.test/callback?$&');
+  });
+
+  test('calls the client id as the provider does', () => {
+    const { body } = refreshRequest({ ...ENDPOINT, clientIdParameter: 'client_key' }, CLIENT, REFRESH_TOKEN);
+    const sent = new URLSearchParams(body);
+    expect([sent.get('client_key'), sent.has('client_id')]).toEqual(['an id:1', false]);
+  });
+
   test('has no secret in its URL and its headers, whatever the provider', () => {
     const { url, headers } = refreshRequest(ENDPOINT, CLIENT, REFRESH_TOKEN);
     expect(JSON.stringify([url, headers])).not.toMatch(/Ab3|p\+w/);

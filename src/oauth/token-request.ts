@@ -11,11 +11,13 @@ export interface TokenEndpoint {
   /** Where refresh requests go, if not to the token endpoint. */
   readonly refreshEndpoint: string | null;
   readonly tokenEndpointAuthMethods: readonly ClientAuthenticationMethod[];
+  /** How the client id is called, where not `client_id`. */
+  readonly clientIdParameter?: string;
   readonly tokenRequest: {
     readonly format: 'form' | 'json';
     /** Sent with a code. */
     readonly parameters: Readonly<Record<string, string>>;
-    /** Sent with a refresh token. */
+    /** Sent with a refresh token; `{redirect_uri}` stands for the one of the authorization. */
     readonly refreshParameters: Readonly<Record<string, string>>;
   };
 }
@@ -26,6 +28,8 @@ type ClientAuthenticationMethod = 'client_secret_post' | 'client_secret_basic' |
 export interface ClientCredentials {
   readonly clientId: string;
   readonly clientSecret: ClientSecret | null;
+  /** Some providers want it with every refresh, too. */
+  readonly redirectUri?: string;
 }
 
 export interface TokenRequest {
@@ -63,8 +67,12 @@ export function refreshRequest(
   client: ClientCredentials,
   refreshToken: RefreshToken,
 ): TokenRequest {
+  const parameters = Object.entries(endpoint.tokenRequest.refreshParameters).map(([name, value]) => [
+    name,
+    value.replaceAll('{redirect_uri}', () => client.redirectUri ?? ''),
+  ]);
   return tokenRequest(endpoint, client, refreshUrlOf(endpoint), {
-    ...endpoint.tokenRequest.refreshParameters,
+    ...Object.fromEntries(parameters),
     grant_type: 'refresh_token',
     refresh_token: refreshToken.reveal(),
   });
@@ -81,7 +89,7 @@ function tokenRequest(
   url: string,
   parameters: Readonly<Record<string, string>>,
 ): TokenRequest {
-  const authentication = authenticate(endpoint.tokenEndpointAuthMethods, client);
+  const authentication = authenticate(endpoint, client);
   const all = { ...parameters, ...authentication.parameters };
   const isJson = endpoint.tokenRequest.format === 'json';
   return {
@@ -105,17 +113,19 @@ interface Authentication {
  * The first method of the provider that this app can use. Where the provider names none, it is `client_secret_basic`,
  * which is what leaving it out means (RFC 8414 section 2).
  */
-function authenticate(methods: readonly ClientAuthenticationMethod[], client: ClientCredentials): Authentication {
+function authenticate(endpoint: TokenEndpoint, client: ClientCredentials): Authentication {
   const { clientId, clientSecret } = client;
-  if (!clientSecret) return { parameters: { client_id: clientId }, headers: {} };
+  const { tokenEndpointAuthMethods: methods, clientIdParameter = 'client_id' } = endpoint;
+  const identified = { [clientIdParameter]: clientId };
+  if (!clientSecret) return { parameters: identified, headers: {} };
   const offered = methods.length > 0 ? methods : ['client_secret_basic'];
   const method = offered.find((one) => one !== 'private_key_jwt');
-  if (method === 'none') return { parameters: { client_id: clientId }, headers: {} };
+  if (method === 'none') return { parameters: identified, headers: {} };
   if (method === 'client_secret_basic') {
     return { parameters: {}, headers: { authorization: basic(clientId, clientSecret) } };
   }
   if (method === 'client_secret_post') {
-    return { parameters: { client_id: clientId, client_secret: clientSecret.reveal() }, headers: {} };
+    return { parameters: { ...identified, client_secret: clientSecret.reveal() }, headers: {} };
   }
   throw new EvergrantError('setting', 'The provider takes only private_key_jwt, which is not supported.', {
     remedy: 'Allow client_secret_post or client_secret_basic for this app at the provider, and in its file.',

@@ -61,6 +61,17 @@ describe('whatever holds a whole token is an answer with tokens', () => {
     expect(tokens(read(body, answer))).toEqual(BOTH);
   });
 
+  test('tokens are found at the place of the provider, and at the standard place when they have moved there', () => {
+    const nested = {
+      ...STANDARD.tokenResponse,
+      accessToken: '/body/access_token',
+      refreshToken: '/body/refresh_token',
+    };
+    const shape = { ...STANDARD, tokenResponse: nested };
+    expect(tokens(read('{"status":0,"body":{"access_token":"a1","refresh_token":"r2"}}', {}, shape))).toEqual(BOTH);
+    expect(tokens(read(json, {}, shape))).toEqual(BOTH);
+  });
+
   test('a refresh token alone is kept, even beside an error', () => {
     expect(tokens(read('{"error":"access_denied","refresh_token":"r2"}', { status: 400 }))).toEqual({
       access: null,
@@ -333,5 +344,45 @@ describe('whatever the bytes are', () => {
     for (const body of ['['.repeat(1e6), '{"a":'.repeat(2e5), `{"a":"${'\\a'.repeat(5e5)}`, 'a=b&'.repeat(2.5e5)]) {
       expect(read(body).kind).toBe('unreadable');
     }
+  });
+});
+
+describe('an instant instead of a life', () => {
+  const shape = { ...STANDARD, tokenResponse: { ...STANDARD.tokenResponse, expiresAt: '/expires_at' } };
+  const lifeOf = (members: string) => read(`{"access_token":"a1","refresh_token":"r2",${members}}`, {}, shape);
+  test.each<[string, number | null]>([
+    ['"expires_at":"2026-11-22T13:00:00Z"', 3_600_000],
+    ['"expires_at":"2026-11-22T13:00:00+01:00"', null],
+    [`"expires_at":${(NOW + 60_000) / 1000}`, 60_000],
+    [`"expires_at":"${(NOW + 60_000) / 1000}"`, 60_000],
+    ['"expires_at":"soon"', null],
+    ['"expires_at":null', null],
+    ['"expires_at":"2026-11-22T13:00:00Z","expires_in":5', 5_000],
+  ])('%s gives %j ms', (members, expiresInMs) => {
+    expect(lifeOf(members)).toMatchObject({ kind: 'tokens', expiresInMs });
+  });
+});
+
+describe('an error without a code of its own', () => {
+  const shape: AnswerShape = {
+    ...STANDARD,
+    errors: [
+      {
+        status: 400,
+        error: null,
+        description: null,
+        body: { '/errors/0/resource': 'RefreshToken', '/fatal': true },
+        means: 'invalid_grant',
+      },
+    ],
+  };
+  test.each<[string, number, string]>([
+    ['{"errors":[{"resource":"RefreshToken"}],"fatal":true}', 400, 'refused'],
+    ['{"errors":[{"resource":"RefreshToken"}],"fatal":"true"}', 400, 'unreadable'],
+    ['{"errors":[{"resource":"Application"}],"fatal":true}', 400, 'unreadable'],
+    ['{"errors":[{"resource":"RefreshToken"}],"fatal":true}', 401, 'unreadable'],
+    ['{"errors":[{"resource":"RefreshToken"}],"fatal":true', 400, 'unreadable'],
+  ])('is known by what stands where: %s %i is %s', (body, status, kind) => {
+    expect(read(body, { status }, shape).kind).toBe(kind);
   });
 });

@@ -29,6 +29,8 @@ export interface AnswerShape {
     readonly accessToken: string;
     readonly refreshToken: string;
     readonly expiresIn: string;
+    /** An instant, in answers that give no life. */
+    readonly expiresAt?: string | null;
     readonly scope: string;
     readonly error: string;
     readonly errorDescription: string;
@@ -41,6 +43,8 @@ interface KnownError {
   readonly status: number | null;
   readonly error: string | null;
   readonly description: string | null;
+  /** Values at places of the body, for errors without a code of their own. */
+  readonly body?: Readonly<Record<string, string | number | boolean>>;
   readonly means: Meaning;
 }
 
@@ -82,13 +86,13 @@ export type TokenResponse =
 export function readTokenResponse(answer: RawAnswer, shape: AnswerShape, context: ReadingContext): TokenResponse {
   const document = documentOf(answer);
   const raw: RawSaid = { status: answer.status, ...errorOf(document, answer, shape) };
-  const tokens = tokensOf(document, shape);
+  const tokens = tokensOf(document, shape, context.now);
   if (tokens && !isEcho(tokens, context.secrets)) return tokens;
   const about = {
     said: withoutSecrets(raw, context.secrets),
     retryAfterMs: retryAfterMs(answer.headers['retry-after'], context.now),
   };
-  const means = document.whole && !isBrokenToken(document, shape) ? meaningOf(raw, shape.errors) : null;
+  const means = document.whole && !isBrokenToken(document, shape) ? meaningOf(raw, document, shape.errors) : null;
   if (means !== null) return { kind: 'refused', means, ...about };
   const reason = answer.status >= 500 || answer.status === 408 ? 'server_error' : 'unreadable_answer';
   return { kind: 'unreadable', reason, ...about };
@@ -117,11 +121,12 @@ function formOf(text: string, complete: boolean): Readonly<Record<string, string
   return Object.fromEntries(new URLSearchParams(whole));
 }
 
-function tokensOf(document: Document, shape: AnswerShape): (TokenResponse & { kind: 'tokens' }) | null {
+function tokensOf(document: Document, shape: AnswerShape, now: Instant): (TokenResponse & { kind: 'tokens' }) | null {
   const { value, whole } = document;
   const pointers = shape.tokenResponse;
-  const refreshToken = tokenAt(value, pointers.refreshToken);
-  const accessToken = tokenAt(value, pointers.accessToken);
+  // A provider that moves its tokens to the standard place must not cost a chain.
+  const refreshToken = tokenAt(value, pointers.refreshToken) ?? tokenAt(value, '/refresh_token');
+  const accessToken = tokenAt(value, pointers.accessToken) ?? tokenAt(value, '/access_token');
   // Without its end, an answer that shows no refresh token may still have had one.
   if (refreshToken === null && (accessToken === null || !whole || isBrokenToken(document, shape))) return null;
   const idToken = tokenAt(value, '/id_token');
@@ -129,7 +134,7 @@ function tokensOf(document: Document, shape: AnswerShape): (TokenResponse & { ki
     kind: 'tokens',
     accessToken: accessToken === null ? null : new Secret('access token', accessToken),
     refreshToken: refreshToken === null ? null : new Secret('refresh token', refreshToken),
-    expiresInMs: lifeOf(readPointer(value, pointers.expiresIn)),
+    expiresInMs: lifeOf(readPointer(value, pointers.expiresIn)) ?? lifeUntil(value, pointers.expiresAt ?? null, now),
     scope: scopeOf(readPointer(value, pointers.scope)),
     idToken: idToken === null ? null : new Secret('id token', idToken),
   };
@@ -173,18 +178,30 @@ function lifeOf(value: unknown): number | null {
   return Math.min(Math.floor(seconds * 1000), MAX_LIFE_MS);
 }
 
+/** The life up to an instant: ISO 8601, or seconds since 1970. One that has passed says nothing, as above. */
+function lifeUntil(value: unknown, pointer: string | null, now: Instant): number | null {
+  const given = pointer === null ? undefined : readPointer(value, pointer);
+  const isSeconds = typeof given === 'number' || (typeof given === 'string' && /^\d+$/.test(given));
+  const at = isSeconds ? Number(given) * 1000 : typeof given === 'string' ? Date.parse(given) : Number.NaN;
+  return at > now ? Math.min(Math.floor(at - now), MAX_LIFE_MS) : null;
+}
+
 function scopeOf(value: unknown): string | null {
   if (Array.isArray(value)) return value.filter((one) => typeof one === 'string').join(' ') || null;
   return typeof value === 'string' && value.trim() !== '' ? value : null;
 }
 
-/** Error and description in the provider's words. A `reason` header stands in for a body that gives no description. */
+/**
+ * Error and description in the provider's words: where the provider has them, else where RFC 6749 section 5.2 does. A
+ * `reason` header stands in for a body that gives no description.
+ */
 function errorOf(document: Document, answer: RawAnswer, shape: AnswerShape): Omit<RawSaid, 'status'> {
   const { value, text } = document;
-  const error = readPointer(value, shape.tokenResponse.error);
+  const error = readPointer(value, shape.tokenResponse.error) ?? readPointer(value, '/error');
   const inner = typeof error === 'object' ? error : value;
   const description =
     textAt(value, shape.tokenResponse.errorDescription) ??
+    textAt(value, '/error_description') ??
     textAt(inner, '/message') ??
     textAt(inner, '/error_message') ??
     answer.headers.reason ??
@@ -207,8 +224,8 @@ function titleOf(text: string): string | null {
 }
 
 /** What an error says about the token; null where it is no answer of a token endpoint. The provider's own list goes first. */
-function meaningOf(said: RawSaid, known: readonly KnownError[]): Meaning | null {
-  const match = known.find((one) => matches(said, one));
+function meaningOf(said: RawSaid, document: Document, known: readonly KnownError[]): Meaning | null {
+  const match = known.find((one) => matches(said, document, one));
   if (match) return match.means;
   // Servers answer 5xx to a race that they themselves lost, with any body; that decides nothing.
   if (said.status >= 500 || said.status === 408 || (said.status >= 300 && said.status < 400)) return null;
@@ -229,9 +246,11 @@ function meaningOf(said: RawSaid, known: readonly KnownError[]): Meaning | null 
   }
 }
 
-function matches(said: RawSaid, known: KnownError): boolean {
+function matches(said: RawSaid, document: Document, known: KnownError): boolean {
   if (known.status !== null && known.status !== said.status) return false;
   if (known.error !== null && known.error !== said.error) return false;
+  const places = Object.entries(known.body ?? {});
+  if (!places.every(([pointer, value]) => readPointer(document.value, pointer) === value)) return false;
   if (known.description === null) return true;
   return said.description?.toLowerCase().startsWith(known.description.toLowerCase()) ?? false;
 }

@@ -99,7 +99,11 @@ export async function bench(options: BenchOptions = {}) {
     random: systemRandom,
     log: silent,
     network: options.network ?? upstream,
-    catalogue: { get: (id) => (id === provider.id ? provider : null), list: () => [provider] },
+    catalogue: {
+      get: (id) => (id === provider.id ? provider : null),
+      ids: () => [provider.id],
+      list: () => [provider],
+    },
     node: 'node-1',
     run: `run-${++run}`,
     publicUrl: 'http://127.0.0.1:8787',

@@ -18,13 +18,15 @@
  * 3. Older links stay until a newer one is proven, for they may be the only live ones.
  * 4. A refusal is final only while no attempt is unresolved.
  */
-import type { Diagnosis, Meaning, Said } from './diagnosis.ts';
+import type { Diagnosis, DiagnosisCode, Meaning, Said } from './diagnosis.ts';
 import type { LinkId, NodeId } from './id.ts';
 import { elapsed, type Instant, type Moment } from './instant.ts';
 import type { Fingerprint, Sealed } from './secret.ts';
 
 /** How many links a chain remembers; the oldest proven ones leave first, and their answers are wiped. */
 const LINKS_KEPT = 8;
+/** How many refusals of a generation it remembers, each kind in a row being one. */
+const REFUSALS_KEPT = 8;
 
 /** One answer that gave tokens: a link of the chain. */
 export interface Link {
@@ -63,6 +65,18 @@ export interface Refusal {
   readonly means: Meaning;
   readonly said: Said;
   readonly at: Moment;
+  /** How often its token was refused; not there: once. */
+  readonly times?: number;
+}
+
+/** A refusal as the chain remembers it, also of the kinds that leave the token alive. */
+export interface PastRefusal extends Refusal {
+  /** The first of several of one kind in a row; `at` is the last. */
+  readonly since: Moment;
+  /** Of the token that was presented. */
+  readonly counter: number;
+  /** Time between the newest tokens that were received here and `since`, at least. */
+  readonly afterAnswerMs: number;
 }
 
 /** One request to the token endpoint, from before it was sent until its answer is kept. */
@@ -103,6 +117,10 @@ export interface Chain {
   readonly generation: number;
   /** When the present generation was authorized; null before the first. */
   readonly authorizedAt: Moment | null;
+  /** How the present generation came here; not there in chains of older versions. */
+  readonly by?: 'code' | 'import';
+  /** What was refused in the present generation, oldest first; not there: nothing that is remembered. */
+  readonly refusals?: readonly PastRefusal[];
   /** Exchanges that gave tokens, over all generations. */
   readonly exchanges: number;
   readonly nextSequence: number;
@@ -217,7 +235,7 @@ export function apply(chain: Chain, event: ChainEventWithoutAnswer): Chain {
 function fold(chain: Chain, event: ChainEventWithoutAnswer): Chain {
   switch (event.type) {
     case 'authorized':
-      return authorize(chain, event.link);
+      return authorize(chain, event.link, event.by);
     case 'started':
       return start(chain, event);
     case 'not_sent':
@@ -246,7 +264,7 @@ function fold(chain: Chain, event: ChainEventWithoutAnswer): Chain {
   }
 }
 
-function authorize(chain: Chain, received: ReceivedLink & { fingerprint: Fingerprint }): Chain {
+function authorize(chain: Chain, received: ReceivedLink & { fingerprint: Fingerprint }, by: 'code' | 'import'): Chain {
   if (chain.links.some((link) => link.id === received.id) || chain.end?.kind === 'revoked') return chain;
   const link: Link = {
     ...received,
@@ -264,6 +282,7 @@ function authorize(chain: Chain, received: ReceivedLink & { fingerprint: Fingerp
     ...EMPTY_CHAIN,
     generation: link.generation,
     authorizedAt: received.receivedAt,
+    by,
     exchanges: chain.exchanges,
     nextSequence: link.sequence + 1,
     links: [link],
@@ -313,7 +332,7 @@ function receive(chain: Chain, event: Omit<ChainEvent & { type: 'received' }, 'a
     firstUsedAt: null,
     refusal: null,
   };
-  const links = [...withLink(chain, parentId, (one) => ({ ...one, status: 'proven' })).links, link];
+  const links = [...withLink(chain, parentId, (one) => accepted(one, received.requestedAt)).links, link];
   return {
     ...chain,
     exchanges: chain.exchanges + 1,
@@ -326,15 +345,39 @@ function receive(chain: Chain, event: Omit<ChainEvent & { type: 'received' }, 'a
   };
 }
 
+/** Its refresh token was accepted. A refusal before that was wrong. */
+function accepted(link: Link, presentedAt: Moment): Link {
+  const wasWrong = link.refusal !== null && elapsed(link.refusal.at, presentedAt).atLeastMs > 0;
+  return { ...link, status: 'proven', refusal: wasWrong ? null : link.refusal };
+}
+
 function refuse(chain: Chain, event: ChainEvent & { type: 'refused' }): Chain {
   const attempt = chain.attempts.find((one) => one.id === event.id);
   if (!attempt) return chain;
-  if (!isFatal(event.means)) return forgetAttempt(chain, event.id);
-  const refused = withLink(chain, attempt.presented, (link) => ({
+  const remembered = remember(chain, attempt, event);
+  if (!isFatal(event.means)) return forgetAttempt(remembered, event.id);
+  const { means, said, at } = event;
+  const refused = withLink(remembered, attempt.presented, (link) => ({
     ...link,
-    refusal: { means: event.means, said: event.said, at: event.at },
+    refusal: { means, said, at, ...(link.refusal ? { times: (link.refusal.times ?? 1) + 1 } : {}) },
   }));
   return { ...refused, attempts: chain.attempts.filter((one) => one !== attempt) };
+}
+
+/** Keeps the refusal for a later diagnosis, however little it means by itself. */
+function remember(chain: Chain, attempt: Attempt, { means, said, at }: ChainEvent & { type: 'refused' }): Chain {
+  const counter = chain.links.find((link) => link.id === attempt.presented)?.counter ?? 0;
+  const earlier = chain.refusals ?? [];
+  const last = earlier.at(-1);
+  const isRepeated = last?.means === means && last.counter === counter;
+  const refusal: PastRefusal = isRepeated
+    ? { ...last, said, at, times: (last.times ?? 1) + 1 }
+    : { means, said, at, since: at, counter, afterAnswerMs: sinceNewestAnswerMs(chain, at) };
+  return { ...chain, refusals: [...(isRepeated ? earlier.slice(0, -1) : earlier), refusal].slice(-REFUSALS_KEPT) };
+}
+
+function sinceNewestAnswerMs(chain: Chain, now: Moment): number {
+  return Math.min(...chain.links.map((link) => elapsed(link.receivedAt, now).atLeastMs));
 }
 
 function publish(chain: Chain, id: LinkId): Chain {
@@ -362,6 +405,11 @@ function forgetOldLinks(links: readonly Link[]): readonly Link[] {
   return links.filter(
     (link, i) => i >= links.length - LINKS_KEPT || pointedTo.has(link.id) || link.status === 'received',
   );
+}
+
+/** The diagnosis that a deferral stands for; the codes are the public ones. */
+export function deferralOf(why: Deferral['why']): DiagnosisCode {
+  return why === 'throttled' || why === 'upstream_unavailable' ? 'upstream_fault' : why;
 }
 
 /** Whether a refusal says that the refresh token is dead, rather than: not now, or not by you. */

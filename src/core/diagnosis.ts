@@ -14,13 +14,14 @@ export type Meaning =
 
 export const DIAGNOSES = {
   superseded: {
-    cause: 'A newer refresh token of this chain had already replaced the one that was presented.',
+    cause:
+      'A newer refresh token of this chain had replaced the one that was presented: it was older than the active one, or newer than that but superseded before it was used.',
     remedy: 'Renew the grant. If this repeats, look for a second program that uses the same app and account.',
     retry: false,
   },
   successor_lost: {
     cause:
-      'The provider exchanged the refresh token, but its answer never arrived here, and its rules left no way to ask again.',
+      'The provider exchanged the refresh token, but the new one never arrived here, and its rules left no way to ask again.',
     remedy: 'Renew the grant. Nothing else is affected; clients keep their credentials.',
     retry: false,
   },
@@ -96,7 +97,8 @@ export const DIAGNOSES = {
     retry: false,
   },
   upstream_fault: {
-    cause: 'The provider answered with something that is not an answer of a token endpoint.',
+    cause:
+      'The provider is away, or answered with something that is no answer of a token endpoint or says nothing about the refresh token. The chain is intact.',
     remedy: 'Nothing to do at first: it is asked again. If it lasts, look at what it said.',
     retry: true,
   },

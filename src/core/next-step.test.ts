@@ -1,73 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import { apply, type Chain, type ChainEventWithoutAnswer, EMPTY_CHAIN, type LossReason } from './chain.ts';
-import type { Meaning } from './diagnosis.ts';
-import type { LinkId } from './id.ts';
 import type { Instant, Moment } from './instant.ts';
-import { nextStep } from './next-step.ts';
+import { deferralMs, nextStep } from './next-step.ts';
 import { POLICIES } from './policies.fixture.ts';
-import { classOf, type RotationPolicy, UNKNOWN_POLICY } from './rotation-policy.ts';
-import type { Fingerprint } from './secret.ts';
-
-const moment = (seconds: number, boot = 'b'): Moment => ({
-  at: (seconds * 1000) as Instant,
-  boot,
-  uptimeMs: seconds * 1000,
-});
-const said = { status: 400, error: 'e', description: 'd' };
-
-/** A story in seconds, told in the order it happens. The sequence follows the exchanges that were started. */
-class Story {
-  chain: Chain = EMPTY_CHAIN;
-  readonly #sequences = new Map<string, number>();
-
-  authorized(id: string, s: number): this {
-    return this.#add({ type: 'authorized', at: moment(s), by: 'code', link: this.#link(id, s) });
-  }
-  started(id: string, presented: string, s: number): this {
-    this.#sequences.set(id, this.chain.nextSequence);
-    const attempt = { id: id as LinkId, presented: presented as LinkId, node: 'n', run: 'r' };
-    return this.#add({ type: 'started', at: moment(s), ...attempt });
-  }
-  received(id: string, parent: string, s: number): this {
-    const sequence = this.#sequences.get(id) ?? 0;
-    return this.#add({ type: 'received', at: moment(s), link: this.#link(id, s), parent: parent as LinkId, sequence });
-  }
-  published(id: string, s: number): this {
-    return this.#add({ type: 'published', at: moment(s), link: id as LinkId });
-  }
-  proven(id: string, s: number): this {
-    return this.#add({ type: 'proven', at: moment(s), link: id as LinkId });
-  }
-  lost(id: string, s: number, reason: LossReason = 'no_answer'): this {
-    return this.#add({ type: 'lost', at: moment(s), id: id as LinkId, reason, said: null });
-  }
-  refused(id: string, s: number, means: Meaning): this {
-    return this.#add({ type: 'refused', at: moment(s), id: id as LinkId, means, said });
-  }
-  deferred(s: number, forMs: number): this {
-    return this.#add({ type: 'deferred', at: moment(s), deferral: { why: 'upstream_unavailable', forMs, said: null } });
-  }
-
-  next(policy: RotationPolicy, s: number, boot?: string) {
-    return nextStep(this.chain, policy, moment(s, boot));
-  }
-
-  #link(id: string, s: number) {
-    return {
-      id: id as LinkId,
-      fingerprint: `fp-${id}` as Fingerprint,
-      node: 'n',
-      requestedAt: moment(s),
-      receivedAt: moment(s),
-      accessTokenLifeMs: 600_000,
-      scope: null,
-    };
-  }
-  #add(event: ChainEventWithoutAnswer): this {
-    this.chain = apply(this.chain, event);
-    return this;
-  }
-}
+import { classOf, UNKNOWN_POLICY } from './rotation-policy.ts';
+import { moment, Story, said } from './story.fixture.ts';
 
 /** A chain that was authorized at 0 s and published. */
 const held = () => new Story().authorized('A', 0).published('A', 0);
@@ -250,6 +186,35 @@ describe('a refusal', () => {
       .started('C', 'B', 1_174)
       .refused('C', 1_174, 'superseded');
     expect(story.next(exact, 1_175)).toMatchObject({ step: 'give_up', diagnosis: { code: 'used_elsewhere' } });
+  });
+
+  test('of a chain that the provider says it does not know is checked once more before a person is called [S17] [S21]', () => {
+    const once = held().presented('B', 'A', 600, 'invalid_chain');
+    expect(once.next(exact, 600)).toMatchObject({ present: 'A', because: 'second_look', waitMs: 10_000 });
+    const twice = once.presented('C', 'A', 611, 'invalid_chain');
+    expect(twice.next(exact, 612)).toMatchObject({ step: 'give_up', diagnosis: { code: 'invalid_chain' } });
+  });
+
+  test('of a chain that was known after all is forgotten [S21]', () => {
+    const story = held().presented('B', 'A', 600, 'invalid_chain').exchanged('C', 'A', 611);
+    expect(story.chain.links.every((link) => link.refusal === null)).toBe(true);
+    expect(story.next(exact, 1_200)).toMatchObject({ present: 'C', because: 'next' });
+  });
+
+  test('as of an unknown chain is not checked where presenting a dead token ends more than that', () => {
+    const story = held().presented('B', 'A', 600, 'invalid_chain');
+    expect(story.next(oneTimeRevoking, 700)).toMatchObject({ step: 'give_up' });
+  });
+
+  test('that nobody understands is asked about less and less often, up to every 15 minutes', () => {
+    const waits = [1, 5, 10, 20].map((count) => {
+      const chain = {
+        ...held().chain,
+        deferral: { why: 'upstream_fault' as const, since: moment(0), forMs: 0, count: count - 1, said },
+      };
+      return deferralMs(chain, exact, 'upstream_fault', null);
+    });
+    expect(waits).toEqual([1_000, 16_000, 512_000, 900_000]);
   });
 
   test.each(['too_early', 'throttled', 'client_rejected', 'upstream_fault'] as const)(

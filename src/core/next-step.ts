@@ -32,6 +32,9 @@ const MOST_RETRY_MARGIN_MS = 1_000;
 const MOST_RETRY_STEP_MS = 20_000;
 const BACKOFF_FIRST_MS = 1_000;
 const BACKOFF_MOST_MS = 60_000;
+/** Longest pause after refusals that nobody understands: each may count as an error of the app. */
+const FAULT_MOST_MS = 900_000;
+const SECOND_LOOK_MS = 10_000;
 
 export type Step =
   /** Nothing can be done: no authorization yet, or ended. */
@@ -45,8 +48,11 @@ export type Step =
   /** Nothing is left that could be presented. */
   | { readonly step: 'give_up'; readonly diagnosis: Diagnosis };
 
-/** next: an unused token. in_doubt: the same token again, its answer was lost. fallback: an older one, the newer is dead. */
-export type Because = 'next' | 'in_doubt' | 'fallback';
+/**
+ * next: an unused token. in_doubt: the same token again, its answer was lost. fallback: an older one, the newer is dead.
+ * second_look: the provider says that it does not know it, and may be wrong.
+ */
+export type Because = 'next' | 'in_doubt' | 'fallback' | 'second_look';
 
 export function nextStep(chain: Chain, policy: RotationPolicy, now: Moment): Step {
   if (chain.end || chain.generation === 0) return { step: 'none' };
@@ -86,7 +92,19 @@ function choose(chain: Chain, policy: RotationPolicy, now: Moment): Choice | nul
     if (classOf(policy).class === 'durable') return { present: token.id, waitMs: spacing, because: 'next' };
     if (mayStillLive(token, chain, policy, now)) return { present: token.id, waitMs: spacing, because: 'fallback' };
   }
-  return null;
+  return secondLook(chain, policy, now);
+}
+
+/**
+ * A server that does not know the chain is at times wrong (Exact Online: now and then, cause unknown; picqer#471). Before
+ * a person is called, the newest token is presented once more, where a refusal does no harm.
+ */
+function secondLook(chain: Chain, policy: RotationPolicy, now: Moment): Choice | null {
+  const newest = chain.links.findLast((link) => link.tokenOf === link.id);
+  if (newest?.refusal?.means !== 'invalid_chain' || !rejectsReuse(policy)) return null;
+  if ((newest.refusal.times ?? 1) > 1) return null;
+  const waitMs = Math.max(0, SECOND_LOOK_MS - elapsed(newest.refusal.at, now).atLeastMs);
+  return { present: newest.id, waitMs, because: 'second_look' };
 }
 
 /** Time until the provider's spacing allows an exchange, counted from the last answer, with a margin for skew. */
@@ -228,9 +246,12 @@ export function deferralMs(
       return retryAfterMs ?? Math.max(BACKOFF_FIRST_MS, policy.pacing.minSpacingMs / 20) * 2 ** Math.min(count - 1, 5);
     case 'client_rejected':
       return Math.min(3_600_000, BACKOFF_MOST_MS * 2 ** (count - 1));
+    case 'upstream_fault':
+      // In doubt, the end of a window may be near.
+      if (chain.attempts.length > 0) return Math.max(retryAfterMs ?? 0, backoffMs(count));
+      return Math.max(retryAfterMs ?? 0, Math.min(FAULT_MOST_MS, BACKOFF_FIRST_MS * 2 ** (count - 1)));
     case 'throttled':
     case 'upstream_unavailable':
-    case 'upstream_fault':
     case 'storage_fault':
       return Math.max(retryAfterMs ?? 0, backoffMs(count));
   }

@@ -29,8 +29,8 @@ export interface MinderHooks {
   onPublished(grant: GrantId, upstream: Upstream, link: Link, accessToken: AccessToken): Promise<void>;
 }
 
-/** Something of it is undecided: an answer did not come, or its newest token was refused and nothing followed yet. */
-function isUrgent(chain: Chain): boolean {
+/** An answer did not come, or the newest token was refused and nothing followed from that yet. */
+function isUndecided(chain: Chain): boolean {
   if (chain.end) return false;
   return chain.attempts.length > 0 || chain.links.findLast((link) => link.tokenOf === link.id)?.refusal != null;
 }
@@ -254,16 +254,16 @@ export class ChainMinder {
   }
 
   /**
-   * A chain in doubt is not left until somebody asks: its window may close. Nor is one of which nothing is known
-   * because its last run failed.
+   * A chain in doubt is not left until somebody asks: its window may close. Nor is one whose newest token was refused,
+   * until it is known whether the chain is broken, or one of which nothing is known because its last run failed.
    */
   #setAlarm(): void {
-    if (this.#alarmSet || this.#stop.aborted || this.#stored?.chain.attempts.length === 0) return;
+    if (this.#alarmSet || this.#stop.aborted || (this.#stored && !isUndecided(this.#stored.chain))) return;
     this.#alarmSet = true;
     this.#inBackground(this.#ring());
   }
 
-  /** Takes every step when it is due, as long as the chain is in doubt. A store that fails meanwhile is asked again. */
+  /** Takes every step when it is due, as long as the chain is undecided. A store that fails meanwhile is asked again. */
   async #ring(): Promise<void> {
     for (let pauseMs = ALARM_FIRST_PAUSE_MS; !this.#stop.aborted; ) {
       try {
@@ -283,9 +283,9 @@ export class ChainMinder {
     }
   }
 
-  /** When the next step of a chain in doubt is due; null where nothing is in doubt, or another run's answer decides. */
+  /** When the next step of an undecided chain is due; null where nothing is open, or another run's answer decides. */
   async #dueInMs(): Promise<number | null> {
-    if ((await this.stored()).chain.attempts.length === 0) return null;
+    if (!isUndecided((await this.stored()).chain)) return null;
     const step = await this.step();
     if (step.step === 'exchange') return step.waitMs;
     return step.step === 'publish' || step.step === 'give_up' ? 0 : null;

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { EvergrantError } from '../src/core/errors.ts';
 import { POLICIES } from '../src/core/policies.fixture.ts';
 import { EXCHANGE_STEPS } from '../src/keeper/parts.ts';
+import { createMemoryStore } from '../src/storage/memory/store.ts';
 import { bench } from './support/keeper-bench.ts';
 import { answer, json, LOST } from './support/scripted-upstream.ts';
 
@@ -372,6 +373,36 @@ describe('nothing is published before it is durable and read back', () => {
     const { items } = await world.keeper.grants.history(grant.id, { limit: 100, after: null });
     expect(items.some(({ event }) => event.type === 'started')).toBe(false);
   });
+});
+
+describe('a store that fails while a chain is in doubt', () => {
+  test.each([1, 2, 3, 5])(
+    '%d times does not make it miss the window in which the answer can be had again',
+    async (n) => {
+      let failing = 0;
+      const { chains, ...rest } = createMemoryStore();
+      const locked = async () => {
+        if (failing-- > 0) throw new Error('database is locked');
+      };
+      const failingChains: typeof chains = {
+        ...chains,
+        read: (grant) => locked().then(() => chains.read(grant)),
+        answer: (grant, link) => locked().then(() => chains.answer(grant, link)),
+        append: (grant, expected, event) => locked().then(() => chains.append(grant, expected, event)),
+      };
+      const { keeper, clock, upstream, imported } = await bench({ store: { ...rest, chains: failingChains } });
+      await imported();
+      await clock.advance(600_000);
+      upstream.script.push(() => LOST);
+      await refusal(clock.until(keeper.tokens.get('eol', { ...WISH, waitMs: 0 })));
+      await clock.advance(560_000);
+      failing = n;
+      // Nobody asks; Exact Online answers the same token again until 600 s after it was first presented.
+      await clock.advance(39_000);
+      expect(upstream.presented).toEqual(['rt-0-eol', 'rt-0-eol']);
+      expect((await keeper.grants.get('eol')).state).toBe('active');
+    },
+  );
 });
 
 describe('after a crash', () => {

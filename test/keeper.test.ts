@@ -123,6 +123,31 @@ describe('the spacing of Exact Online', () => {
   });
 });
 
+test('a refusal that is in no table leaves the chain whole: it waits, says what was said, and asks less and less often', async () => {
+  const { keeper, clock, upstream, imported } = await bench();
+  await imported();
+  await clock.advance(600_000);
+  const said = { status: 400, error: 'server_policy', description: 'Not today.' };
+  const refuse = () => json(400, { error: 'server_policy', error_description: 'Not today.' });
+  for (let i = 0; i < 14; i++) upstream.script.push(refuse);
+  const waits: number[] = [];
+  for (let i = 0; i < 14; i++) {
+    const error = await refusal(clock.until(keeper.tokens.get('eol', { ...WISH, waitMs: 0 })));
+    expect(error).toMatchObject({
+      code: 'upstream_unavailable',
+      details: { diagnosis: { code: 'upstream_fault', said } },
+    });
+    waits.push(error.details.retryAfterMs ?? 0);
+    await clock.advance(error.details.retryAfterMs ?? 0);
+  }
+  expect([waits[0], waits[6], waits.at(-1)]).toEqual([1_000, 64_000, 900_000]);
+  expect(await keeper.grants.get('eol')).toMatchObject({
+    state: 'waiting',
+    diagnosis: { code: 'upstream_fault', said },
+  });
+  expect((await clock.until(keeper.tokens.get('eol', WISH))).accessToken.reveal()).toBe('at-1');
+});
+
 describe('a caller whose wish cannot be met', () => {
   test('is told so when no token of the provider lives that long', async () => {
     const { keeper, imported } = await bench();

@@ -79,6 +79,7 @@ function grantFields(grant: Json, now: number): string {
     ['next exchange', when(grant, 'next_exchange_at')],
     ['must be used before', when(expires, 'idle_at')],
     ['must be renewed before', when(expires, 'absolute_at')],
+    ...objects(expires.warnings).map((warning) => ['warning', text(warning, 'text')] as const),
     ['generation', text(grant, 'generation')],
     ['exchanges', text(grant, 'exchanges')],
   ]);

@@ -7,7 +7,7 @@ import {
   EMPTY_CHAIN,
   type LossReason,
 } from './chain.ts';
-import type { Meaning } from './diagnosis.ts';
+import type { Diagnosis, Meaning } from './diagnosis.ts';
 import type { LinkId } from './id.ts';
 import type { Instant, Moment } from './instant.ts';
 import { nextStep } from './next-step.ts';
@@ -59,6 +59,9 @@ export class Story {
   }
   deferred(s: number, forMs: number, why: Deferral['why'] = 'upstream_unavailable'): this {
     return this.#add({ type: 'deferred', at: moment(s), deferral: { why, forMs, said: null } });
+  }
+  broken(s: number, diagnosis: Diagnosis): this {
+    return this.#add({ type: 'broken', at: moment(s), diagnosis });
   }
   /** One exchange that goes well and is published; `proves`: the API takes the access token. */
   exchanged(id: string, parent: string, s: number, proves = true): this {

@@ -63,7 +63,7 @@ export function fakeGrant(alias: string, change: Partial<Grant> = {}): Grant {
     stateSince: NOW,
     accessTokenExpiresAt: null,
     nextExchangeAt: null,
-    expires: { idleAt: null, absoluteAt: null, earliestAt: null },
+    expires: { idleAt: null, absoluteAt: null, earliestAt: null, earliestReason: null, warnings: [] },
     generation: 0,
     exchanges: 0,
     diagnosis: null,

@@ -42,7 +42,17 @@ export const GrantJson = named(
     state_since: Time,
     access_token_expires_at: Time.nullable(),
     next_exchange_at: Time.nullable(),
-    expires: z.object({ idle_at: Time.nullable(), absolute_at: Time.nullable(), earliest_at: Time.nullable() }),
+    expires: z
+      .object({
+        idle_at: Time.nullable(),
+        absolute_at: Time.nullable(),
+        earliest_at: Time.nullable(),
+        earliest_reason: z.enum(['idle', 'absolute']).nullable().describe('Of what it would end at `earliest_at`.'),
+        warnings: z
+          .array(z.object({ code: z.string(), text: z.string() }))
+          .describe('What makes the margin small, such as an end that is near.'),
+      })
+      .describe('When the grant ends if nothing is done.'),
     generation: z.int().describe('How often the grant was authorized.'),
     exchanges: z.int(),
     diagnosis: DiagnosisJson.optional(),
@@ -79,6 +89,8 @@ export function grantJson(grant: Grant): z.infer<typeof GrantJson> {
       idle_at: time(grant.expires.idleAt),
       absolute_at: time(grant.expires.absoluteAt),
       earliest_at: time(grant.expires.earliestAt),
+      earliest_reason: grant.expires.earliestReason,
+      warnings: grant.expires.warnings.map(({ code, text }) => ({ code, text })),
     },
     generation: grant.generation,
     exchanges: grant.exchanges,

@@ -1,9 +1,10 @@
 /** Grants as people and programs see them: made, found, listed, changed, ended. Their chains are minded elsewhere. */
 import { type ChainEvent, publishedLink, stateOf } from '../core/chain.ts';
 import { EvergrantError } from '../core/errors.ts';
+import { explainDeferral } from '../core/explain.ts';
+import { forecast } from '../core/forecast.ts';
 import { ALIAS, type GrantId, isId } from '../core/id.ts';
-import { after, type Instant } from '../core/instant.ts';
-import { nextStep } from '../core/next-step.ts';
+import { after } from '../core/instant.ts';
 import type { Page, StoredChain, Term } from '../ports/store.ts';
 import type { Grant, GrantQuery, Grants, NewGrant } from './keeper.ts';
 import type { Minders } from './minders.ts';
@@ -218,7 +219,8 @@ function viewOf(parts: KeeperParts, record: GrantRecord, stored: StoredChain, up
   const { chain } = stored;
   const now = parts.clock.moment();
   const published = publishedLink(chain);
-  const step = nextStep(chain, upstream.provider.policy, now);
+  const { policy } = upstream.provider;
+  const { nextExchangeAt, ...expires } = forecast(chain, policy, now);
   const granted = published?.scope?.split(/[ ,]+/).filter(Boolean) ?? null;
   return {
     id: record.id,
@@ -237,22 +239,11 @@ function viewOf(parts: KeeperParts, record: GrantRecord, stored: StoredChain, up
     stateSince: chain.generation === 0 && !chain.end ? record.createdAt : chain.stateSince,
     accessTokenExpiresAt:
       published?.accessTokenLifeMs == null ? null : after(published.requestedAt.at, published.accessTokenLifeMs),
-    nextExchangeAt: step.step === 'exchange' && step.waitMs > 0 ? after(now.at, step.waitMs) : null,
-    expires: expiryOf(stored, upstream),
+    nextExchangeAt,
+    expires,
     generation: chain.generation,
     exchanges: chain.exchanges,
-    diagnosis: chain.end?.kind === 'broken' ? chain.end.diagnosis : null,
+    diagnosis: chain.end ? (chain.end.kind === 'broken' ? chain.end.diagnosis : null) : explainDeferral(chain, policy),
     createdAt: record.createdAt,
   };
-}
-
-/** When the chain dies if nothing is done: of idleness, of age, whichever is first. */
-function expiryOf({ chain }: StoredChain, upstream: Upstream): Grant['expires'] {
-  const { idleMs, absoluteMs } = upstream.provider.policy.life;
-  const newest = chain.links.at(-1);
-  const idleAt = newest && idleMs !== Number.POSITIVE_INFINITY ? after(newest.receivedAt.at, idleMs) : null;
-  const absoluteAt =
-    chain.authorizedAt && absoluteMs !== Number.POSITIVE_INFINITY ? after(chain.authorizedAt.at, absoluteMs) : null;
-  const ends = [idleAt, absoluteAt].filter((end): end is Instant => end !== null);
-  return { idleAt, absoluteAt, earliestAt: ends.length ? (Math.min(...ends) as Instant) : null };
 }

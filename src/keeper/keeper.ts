@@ -4,6 +4,7 @@
  */
 import type { ChainState, RecordedEvent } from '../core/chain.ts';
 import type { Diagnosis } from '../core/diagnosis.ts';
+import type { Forecast } from '../core/forecast.ts';
 import type { AppId, AuthorizationId, GrantId } from '../core/id.ts';
 import type { Instant } from '../core/instant.ts';
 import type { AccessToken, ClientSecret, RefreshToken, Secret } from '../core/secret.ts';
@@ -78,11 +79,8 @@ export interface Grant {
   readonly accessTokenExpiresAt: Instant | null;
   /** When the provider's spacing or a back-off allows the next exchange; null where nothing is waited for. */
   readonly nextExchangeAt: Instant | null;
-  readonly expires: {
-    readonly idleAt: Instant | null;
-    readonly absoluteAt: Instant | null;
-    readonly earliestAt: Instant | null;
-  };
+  /** When it ends if nothing is done, of what, and what makes its margin small. */
+  readonly expires: Omit<Forecast, 'nextExchangeAt'>;
   readonly generation: number;
   readonly exchanges: number;
   readonly diagnosis: Diagnosis | null;

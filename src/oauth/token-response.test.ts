@@ -180,6 +180,8 @@ describe('a refusal', () => {
     [403, '{"error":"invalid_grant","error_description":"Unknown or invalid refresh token."}', 'invalid_grant'],
     [200, '{"error":"invalid_grant"}', 'invalid_grant'],
     [200, '{"ok":false,"error":"something_new"}', 'upstream_fault'],
+    [400, '{"error":"invalid_request"}', 'upstream_fault'],
+    [401, '{"error":"access_denied","error_description":"Unauthorized"}', 'upstream_fault'],
     [401, '{"error":"invalid_client"}', 'client_rejected'],
     [400, '{"error":"unauthorized_client"}', 'client_rejected'],
     [400, 'error=invalid_grant&error_description=gone', 'invalid_grant'],
@@ -233,7 +235,7 @@ describe('an answer that decides nothing', () => {
     [200, '{}', 'unreadable_answer'],
     [200, '<html>Please sign in</html>', 'unreadable_answer'],
     [404, 'Not Found', 'unreadable_answer'],
-    [400, '{"error":"invalid_request"}', 'unreadable_answer'],
+    [425, '{"error":"too_early"}', 'unreadable_answer'],
     [400, '["invalid_grant"]', 'unreadable_answer'],
   ])('%i %s', (status, body, reason) => {
     expect(read(body, { status })).toMatchObject({ kind: 'unreadable', reason, said: { status } });

@@ -227,8 +227,9 @@ function titleOf(text: string): string | null {
 function meaningOf(said: RawSaid, document: Document, known: readonly KnownError[]): Meaning | null {
   const match = known.find((one) => matches(said, document, one));
   if (match) return match.means;
-  // Servers answer 5xx to a race that they themselves lost, with any body; that decides nothing.
-  if (said.status >= 500 || said.status === 408 || (said.status >= 300 && said.status < 400)) return null;
+  // Servers answer 5xx to a race that they themselves lost, with any body; that decides nothing. Nor does "too early" of
+  // TLS (425, RFC 8470), or a time-out on the way (408).
+  if (said.status >= 500 || [408, 425].includes(said.status) || (said.status >= 300 && said.status < 400)) return null;
   if (said.status === 429) return 'throttled';
   switch (said.error) {
     case 'invalid_grant':
@@ -241,8 +242,8 @@ function meaningOf(said: RawSaid, document: Document, known: readonly KnownError
     case null:
       return null;
     default:
-      // A success status with an error in it: it was not done, and why is not known.
-      return said.status < 300 ? 'upstream_fault' : null;
+      // An error in so many words, whatever its code: it was not done, and what is wrong is not the token.
+      return 'upstream_fault';
   }
 }
 

@@ -316,7 +316,7 @@ function forgetAttempt(chain: Chain, id: LinkId): Chain {
 
 function receive(chain: Chain, event: Omit<ChainEvent & { type: 'received' }, 'answer'>): Chain {
   const { link: received, parent: parentId, sequence } = event;
-  const parent = chain.links.find((link) => link.id === parentId);
+  const parent = chain.links.find((link) => link.id === parentId) ?? forgottenParent(chain, event);
   if (!parent || chain.end?.kind === 'revoked' || chain.links.some((link) => link.id === received.id)) return chain;
   const isSameToken = received.fingerprint === null || received.fingerprint === parent.fingerprint;
   const link: Link = {
@@ -332,7 +332,7 @@ function receive(chain: Chain, event: Omit<ChainEvent & { type: 'received' }, 'a
     firstUsedAt: null,
     refusal: null,
   };
-  const links = [...withLink(chain, parentId, (one) => accepted(one, received.requestedAt)).links, link];
+  const links = [...withLink(chain, parent.id, (one) => accepted(one, received.requestedAt)).links, link];
   return {
     ...chain,
     exchanges: chain.exchanges + 1,
@@ -345,10 +345,19 @@ function receive(chain: Chain, event: Omit<ChainEvent & { type: 'received' }, 'a
   };
 }
 
-/** Its refresh token was accepted. A refusal before that was wrong. */
+/**
+ * The answer to an exchange that this chain has not started yet is of a time that the store has forgotten: it was
+ * restored from an older backup. Whatever lay between, all that is known here is older than the token in that answer.
+ */
+function forgottenParent(chain: Chain, { link, sequence }: Omit<ChainEvent & { type: 'received' }, 'answer'>) {
+  return link.fingerprint !== null && sequence >= chain.nextSequence ? newestLink(chain) : null;
+}
+
+/** Its refresh token was presented and accepted. A refusal before that was wrong. */
 function accepted(link: Link, presentedAt: Moment): Link {
   const wasWrong = link.refusal !== null && elapsed(link.refusal.at, presentedAt).atLeastMs > 0;
-  return { ...link, status: 'proven', refusal: wasWrong ? null : link.refusal };
+  const uses = { uses: Math.max(1, link.uses), firstUsedAt: link.firstUsedAt ?? presentedAt };
+  return { ...link, ...uses, status: 'proven', refusal: wasWrong ? null : link.refusal };
 }
 
 function refuse(chain: Chain, event: ChainEvent & { type: 'refused' }): Chain {

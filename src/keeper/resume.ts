@@ -10,6 +10,7 @@ import { recordAnswer } from './exchange.ts';
 import type { GrantRegistry } from './grants.ts';
 import type { Minders } from './minders.ts';
 import type { KeeperParts } from './parts.ts';
+import { readAnswer } from './reading.ts';
 import type { Upstreams } from './upstream.ts';
 
 export async function resume(
@@ -18,9 +19,7 @@ export async function resume(
   minders: Minders,
   upstreams: Upstreams,
 ): Promise<void> {
-  for (const record of parts.journal.unsettled()) {
-    if (record.purpose === 'exchange') await mergeOne(parts, registry, upstreams, record);
-  }
+  await mergeJournal(parts, registry, upstreams);
   const grants = await parts.store.chains.unsettled();
   for (const grant of grants) await closeAttempts(parts, grant);
   if (grants.length > 0) parts.log.info('Chains are taken up where the last run left them.', { chains: grants.length });
@@ -33,17 +32,53 @@ export async function resume(
   }
 }
 
-/** Brings an answer from the journal into the store, where it is not there yet. */
+/**
+ * Brings into the store what the journal has and the store has not: the answers that came just before a crash, and,
+ * where the store was restored from an older backup, all that came since. Oldest first: each is the parent of the next.
+ */
+async function mergeJournal(parts: KeeperParts, registry: GrantRegistry, upstreams: Upstreams): Promise<void> {
+  const unsettled = new Set(parts.journal.unsettled().map((record) => record.link));
+  const chains = new Map<GrantId, Chain>();
+  for (const record of await parts.journal.everything()) {
+    const { grant, link } = record;
+    if (record.purpose !== 'exchange') continue;
+    const chain = chains.get(grant) ?? (await parts.store.chains.read(grant)).chain;
+    chains.set(grant, chain);
+    const isForgotten = !unsettled.has(link) && isUnknownTo(chain, record);
+    if (unsettled.has(link) || isForgotten) chains.delete(grant);
+    if (unsettled.has(link) || (isForgotten && (await givesTokens(parts, registry, upstreams, record)))) {
+      await mergeOne(parts, registry, upstreams, record, chain);
+    }
+  }
+}
+
+/** The store counts every exchange before it is sent: it forgot those that it would count anew, or still waits for. */
+function isUnknownTo(chain: Chain, { link, sequence }: JournalRecord): boolean {
+  if (isGone(chain) || sequence === null) return false;
+  return sequence >= chain.nextSequence || chain.attempts.some((attempt) => attempt.id === link);
+}
+
+/** What was refused before the store was restored says nothing about the token that the chain holds by now. */
+async function givesTokens(
+  parts: KeeperParts,
+  registry: GrantRegistry,
+  upstreams: Upstreams,
+  { grant, link, answer, receivedAt }: JournalRecord,
+): Promise<boolean> {
+  const { value } = await registry.record(grant);
+  const { provider } = await upstreams.of(value.app);
+  return readAnswer(openAnswer(parts.sealer, grant, link, answer), provider, receivedAt.at, []).kind === 'tokens';
+}
+
 async function mergeOne(
   parts: KeeperParts,
   registry: GrantRegistry,
   upstreams: Upstreams,
   record: JournalRecord,
+  chain: Chain,
 ): Promise<void> {
   const { grant, link, presented, sequence, requestedAt } = record;
-  const { chain } = await parts.store.chains.read(grant);
-  const isGone = chain.generation === 0 || chain.end?.kind === 'revoked';
-  if (!isGone && presented && sequence !== null && !isKept(chain, record)) {
+  if (!isGone(chain) && presented && sequence !== null && !isKept(chain, record)) {
     const { value } = await registry.record(grant);
     const answer = openAnswer(parts.sealer, grant, link, record.answer);
     const sent = { id: link, present: presented, sequence, requestedAt };
@@ -52,6 +87,11 @@ async function mergeOne(
     parts.log.info('An answer was brought from the journal into the store.', { grant, link });
   }
   parts.journal.settled(link);
+}
+
+/** Nothing is to be kept alive: the grant is not here, or was ended. */
+function isGone(chain: Chain): boolean {
+  return chain.generation === 0 || chain.end?.kind === 'revoked';
 }
 
 function isKept(chain: Chain, record: JournalRecord): boolean {

@@ -31,5 +31,7 @@ export interface Journal {
   settled(link: LinkId): void;
   /** Records that were not settled when the journal was opened, oldest first. */
   unsettled(): readonly JournalRecord[];
+  /** All that is readable on disk, settled or not, oldest first: for a store restored from an older backup. */
+  everything(): Promise<readonly JournalRecord[]>;
   close(): Promise<void>;
 }

@@ -8,16 +8,16 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Instant, Moment } from '../core/instant.ts';
 import type { Sealed } from '../core/secret.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { JournalRecord } from '../ports/journal.ts';
+import type { Journal, JournalRecord } from '../ports/journal.ts';
 import type { Log } from '../ports/log.ts';
-import { type Disk, type FileJournal, nodeDisk, openFileJournal } from './file-journal.ts';
+import { type Disk, nodeDisk, openFileJournal } from './file-journal.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 let dataFolder: string;
 let nowMs: number;
 let reports: string[];
-let open: FileJournal[];
+let open: Journal[];
 
 beforeEach(() => {
   dataFolder = mkdtempSync(join(tmpdir(), 'evergrant-journal-'));
@@ -43,7 +43,7 @@ const log: Log = {
   error: (message) => void reports.push(message),
 };
 
-async function openJournal(disk: Disk = nodeDisk): Promise<FileJournal> {
+async function openJournal(disk: Disk = nodeDisk): Promise<Journal> {
   const journal = await openFileJournal({ dataFolder, clock, log, disk });
   open.push(journal);
   return journal;

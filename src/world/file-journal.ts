@@ -54,11 +54,6 @@ export interface FileJournalOptions {
   readonly disk?: Disk;
 }
 
-export interface FileJournal extends Journal {
-  /** All that is readable on disk, settled or not, oldest first: for a store restored from an older backup. */
-  everything(): Promise<readonly JournalRecord[]>;
-}
-
 /** What is known of a segment without reading it again. */
 interface Segment {
   readonly number: number;
@@ -74,7 +69,7 @@ interface Waiting {
 }
 
 /** Opens the folder `journal`, or makes it. Throws `setting` when it cannot be written to. */
-export async function openFileJournal(options: FileJournalOptions): Promise<FileJournal> {
+export async function openFileJournal(options: FileJournalOptions): Promise<Journal> {
   const folder = join(options.dataFolder, 'journal');
   try {
     await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -90,7 +85,7 @@ export async function openFileJournal(options: FileJournalOptions): Promise<File
   }
 }
 
-class SegmentedJournal implements FileJournal {
+class SegmentedJournal implements Journal {
   readonly #folder: string;
   readonly #clock: Clock;
   readonly #log: Log;

@@ -37,6 +37,9 @@ export class MemoryJournal implements Journal {
   unsettled(): readonly JournalRecord[] {
     return this.records.filter((record) => !this.done.has(record.link));
   }
+  async everything(): Promise<readonly JournalRecord[]> {
+    return this.records;
+  }
   async close(): Promise<void> {}
 }
 

@@ -2,12 +2,14 @@
  * Composition of the emulator, and the package's entry `evergrant/emulator`: an upstream authorization server with one
  * provider's rules, on a loopback port, with controls for tests. Many may run in one process; each is its own world.
  */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, sep } from 'node:path';
 import type { Instant } from './core/instant.ts';
 import { Chance } from './emulator/chance.ts';
 import { CONTROL_PATH, withControl } from './emulator/control.ts';
-import { exactOnline } from './emulator/exact-online.ts';
 import type { FaultName } from './emulator/faults.ts';
 import type { Form, Switches } from './emulator/form.ts';
+import { BUILT_IN_NAMES, builtInForm, fileOfName, formOfFile, formOfName, namesOfFile } from './emulator/forms.ts';
 import { EmulatedServer } from './emulator/server.ts';
 import { listen } from './emulator/socket-server.ts';
 import type { Handler } from './emulator/wire.ts';
@@ -15,16 +17,34 @@ import { systemClock } from './world/system-clock.ts';
 
 export { fingerprint } from './emulator/chance.ts';
 export { faultName } from './emulator/control.ts';
+export { settingName, settingOf } from './emulator/control-settings.ts';
 export { FAULTS, type FaultName, type FaultSpec } from './emulator/faults.ts';
 export type { Switches } from './emulator/form.ts';
 export type { FamilyTree, LedgerEntry } from './emulator/ledger.ts';
+export type { ChainReport, Report } from './emulator/report.ts';
 export type { EmulatedServer, EmulatorState } from './emulator/server.ts';
 export type { Delivery, EmulatorAnswer, EmulatorRequest, Handler } from './emulator/wire.ts';
 
-const FORMS: Readonly<Record<string, Form>> = { [exactOnline.id]: exactOnline };
+const PROVIDERS = join(import.meta.dirname, '..', 'providers');
 
-/** The providers that can be emulated. */
-export const EMULATED: readonly string[] = Object.keys(FORMS);
+/** What can be emulated by its name: every provider that comes with Evergrant, and profiles with rules of their own. */
+export function emulatedProviders(): readonly string[] {
+  const files = readdirSync(PROVIDERS).filter((name) => name.endsWith('.json') && name !== 'schema.json');
+  const names = files.flatMap((name) => namesOfFile(name.replace(/\.json$/, '')));
+  return [...new Set([...BUILT_IN_NAMES, ...names])].toSorted();
+}
+
+/** A name, or the path of a provider file: it ends in `.json`, or has a slash. */
+function formOf(provider: string, now: Instant): Form {
+  const builtIn = builtInForm(provider);
+  if (builtIn) return builtIn;
+  const isPath = provider.endsWith('.json') || provider.includes('/') || provider.includes(sep);
+  if (isPath) return formOfFile({ name: provider, text: readFileSync(provider, 'utf8') }, now);
+  const names = emulatedProviders();
+  if (!names.includes(provider)) throw new RangeError(`no emulator of ${provider}; there is: ${names.join(', ')}`);
+  const path = join(PROVIDERS, `${fileOfName(provider)}.json`);
+  return formOfName(provider, { name: path, text: readFileSync(path, 'utf8') }, now);
+}
 
 const USUAL_REDIRECT_URI = 'http://127.0.0.1:8787/callback';
 /** Faster than this, the shortest duration of a policy would round to nothing. */
@@ -72,7 +92,10 @@ export interface Emulator extends EmulatorWithoutSocket, AsyncDisposable, Dispos
   close(): Promise<void>;
 }
 
-/** Starts an emulator on loopback. `await using server = await emulator('exact-online', { speed: 60 })`. */
+/**
+ * Starts an emulator on loopback: `await using server = await emulator('exact-online', { speed: 60 })`. The provider is
+ * a name of `emulatedProviders()`, or the path of a provider file. Throws a RangeError for an unknown name or switch.
+ */
 export async function emulator(provider: string, options: EmulatorOptions = {}): Promise<Emulator> {
   const { server, key, sleep } = build(provider, options);
   const handle = withControl(server, key);
@@ -104,10 +127,9 @@ export function emulatorWithoutSocket(
 
 function build(provider: string, options: EmulatorOptions) {
   const { speed = 1, seed = 1, redirectUris = [USUAL_REDIRECT_URI], switches = {}, faultRates = {} } = options;
-  const form = FORMS[provider];
-  if (!form) throw new RangeError(`no emulator of ${provider}; there is: ${EMULATED.join(', ')}`);
-  if (!(speed >= 1 && speed <= MOST_SPEED)) throw new RangeError(`speed is a number from 1 to ${MOST_SPEED}`);
   const clock = options.clock ?? systemClock;
+  const form = formOf(provider, clock.now());
+  if (!(speed >= 1 && speed <= MOST_SPEED)) throw new RangeError(`speed is a number from 1 to ${MOST_SPEED}`);
   const sleep = options.sleep ?? ((ms: number) => systemClock.sleep(ms));
   const server = new EmulatedServer({ form, seed, speed, switches, redirectUris, faultRates, clock, sleep });
   return { server, sleep, key: new Chance(seed).text('control key', 32) };

@@ -4,13 +4,23 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { EvergrantError } from '../core/errors.ts';
-import { EMULATED, type Emulator, emulator, FAULTS, type FaultName, faultName } from '../emulator.ts';
+import {
+  type Emulator,
+  emulatedProviders,
+  emulator,
+  FAULTS,
+  type FaultName,
+  faultName,
+  type Switches,
+  settingOf,
+} from '../emulator.ts';
 
 interface Flags {
   readonly port: number;
   readonly speed: number;
   readonly seed: string;
   readonly fault?: Readonly<Partial<Record<FaultName, number>>>;
+  readonly set?: Partial<Switches>;
   readonly providerFolder?: string;
   readonly redirectUri?: readonly string[];
   readonly json?: boolean;
@@ -22,7 +32,7 @@ const BY_CHANCE = Object.keys(FAULTS).filter((name) => FAULTS[name as FaultName]
 export function emulateCommand(): Command {
   return new Command('emulate')
     .description('Run an upstream authorization server with the rules of a provider, for tests')
-    .argument('PROVIDER', `which one: ${EMULATED.join(', ')}`)
+    .argument('PROVIDER', 'any provider of the catalogue, truelayer-2019, google-50, or the path of a provider file')
     .option('--port <P>', 'port on 127.0.0.1; 0 is any free one', wholeNumber(0, 65_535), 0)
     .option('--speed <N>', 'divide every duration of the policy by N (1 to 180)', wholeNumber(1, 180), 1)
     .option('--seed <S>', 'same seed and requests, same tokens', '1')
@@ -31,6 +41,7 @@ export function emulateCommand(): Command {
       `a fault by chance at the token endpoint; repeatable. Names: ${BY_CHANCE.join(', ')}`,
       rate,
     )
+    .option('--set <NAME=VALUE>', 'a rule of the server, as in leeway=30 or country=be; repeatable', setting)
     .option('--provider-folder <DIR>', 'where the provider file is written; a fresh folder where not given')
     .option('--redirect-uri <URI>', 'a redirect URI of the app; repeatable', collect)
     .option('--json', 'one line of JSON when ready')
@@ -56,14 +67,15 @@ function rate(text: string, before: Flags['fault'] = {}): Flags['fault'] {
   return { ...before, [known]: value };
 }
 
+function setting(text: string, before: Flags['set'] = {}): Flags['set'] {
+  const switches = settingOf(text);
+  if (switches) return { ...before, ...switches };
+  throw new InvalidArgumentError('It is NAME=VALUE, as in leeway=30; durations in seconds. See docs/emulator.md.');
+}
+
 const collect = (text: string, before: readonly string[] = []): readonly string[] => [...before, text];
 
 async function run(provider: string, flags: Flags): Promise<void> {
-  if (!EMULATED.includes(provider)) {
-    throw new EvergrantError('unknown_provider', `There is no emulator of "${provider}".`, {
-      remedy: `Name one of these: ${EMULATED.join(', ')}.`,
-    });
-  }
   const server = await start(provider, flags);
   const file = await writeProviderFile(server, flags.providerFolder);
   process.stdout.write(flags.json ? `${JSON.stringify(ready(server, file))}\n` : readable(provider, server, file));
@@ -73,19 +85,37 @@ async function run(provider: string, flags: Flags): Promise<void> {
   await server.close();
 }
 
-async function start(provider: string, { port, speed, seed, fault = {}, redirectUri }: Flags): Promise<Emulator> {
+async function start(
+  provider: string,
+  { port, speed, seed, fault = {}, set = {}, redirectUri }: Flags,
+): Promise<Emulator> {
   try {
     const redirectUris = redirectUri === undefined ? {} : { redirectUris: redirectUri };
-    return await emulator(provider, { port, speed, seed, faultRates: fault, ...redirectUris });
+    return await emulator(provider, { port, speed, seed, faultRates: fault, switches: set, ...redirectUris });
   } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? cause.code : null;
-    if (code !== 'EADDRINUSE' && code !== 'EACCES') throw cause;
-    const why = code === 'EADDRINUSE' ? 'is in use' : 'may not be used';
-    throw new EvergrantError('setting', `Port ${port} ${why}.`, {
+    throw understood(cause, provider, port);
+  }
+}
+
+/** What a person can mend is said with its remedy. */
+function understood(cause: unknown, provider: string, port: number): unknown {
+  if (cause instanceof RangeError) {
+    return new EvergrantError('unknown_provider', `This cannot be emulated: ${cause.message.split('; ')[0]}.`, {
       cause,
-      remedy: 'Take another --port, or leave it out for a free one.',
+      remedy: cause.message.startsWith('no emulator')
+        ? `Name one of these, or the path of a provider file: ${emulatedProviders().join(', ')}.`
+        : `Choose another: ${cause.message.split('; ')[1] ?? ''}.`,
     });
   }
+  const code = cause instanceof Error && 'code' in cause ? cause.code : null;
+  if (code === 'ENOENT') {
+    const remedy = 'Check the path, or name a provider: evergrant providers list.';
+    return new EvergrantError('unknown_provider', `There is no file ${provider}.`, { cause, remedy });
+  }
+  if (code !== 'EADDRINUSE' && code !== 'EACCES') return cause;
+  const why = code === 'EADDRINUSE' ? 'is in use' : 'may not be used';
+  const remedy = 'Take another --port, or leave it out for a free one.';
+  return new EvergrantError('setting', `Port ${port} ${why}.`, { cause, remedy });
 }
 
 async function writeProviderFile(server: Emulator, folder: string | undefined): Promise<string> {

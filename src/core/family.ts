@@ -37,7 +37,7 @@ export interface FamilyToken {
   readonly evictedAt: Instant | null;
 }
 
-interface FamilyAccessToken {
+export interface FamilyAccessToken {
   readonly id: string;
   /** The refresh token issued in the same answer. */
   readonly refreshToken: string;
@@ -56,9 +56,14 @@ export interface Family {
   readonly startedAt: Instant;
   /** When the resource owner's consent ends, where it has an end of its own. */
   readonly consentEndsAt: Instant | null;
-  /** Oldest first. */
+  /**
+   * Oldest first. A caller may leave out old rows to keep this short, as long as the token presented, its successors
+   * and the newest one are here.
+   */
   readonly tokens: readonly FamilyToken[];
   readonly accessTokens: readonly FamilyAccessToken[];
+  /** The highest generation of any of its tokens. */
+  readonly latestGeneration: number;
   /** When tokens were last issued, the authorization included; spacing counts from here. */
   readonly lastIssuedAt: Instant;
   readonly lastRefreshedAt: Instant | null;
@@ -100,6 +105,7 @@ export type Presentation =
       readonly revokes: 'nothing' | 'family' | 'client-user';
     };
 
+/** Read only where the answer needs them, so that they may be made on demand. */
 export interface NewIds {
   readonly refreshToken: string;
   readonly accessToken: string;
@@ -122,6 +128,7 @@ export function startFamily(start: {
     consentEndsAt: start.consentEndsAt ?? null,
     tokens: [newToken(ids.refreshToken, null, now)],
     accessTokens: [newAccessToken(ids, null, now)],
+    latestGeneration: 0,
     lastIssuedAt: now,
     lastRefreshedAt: null,
     lastRotatedAt: null,
@@ -215,7 +222,7 @@ function overlapEnd(family: Family, token: FamilyToken, policy: RotationPolicy, 
 }
 
 function generationsBack(family: Family, token: FamilyToken): number {
-  return Math.max(...family.tokens.map((one) => one.generation)) - token.generation;
+  return family.latestGeneration - token.generation;
 }
 
 function windowStart(family: Family, token: FamilyToken, policy: RotationPolicy): Instant {
@@ -259,7 +266,9 @@ function touch(family: Family, token: FamilyToken, now: Instant): Family {
 }
 
 function withSuccessor(family: Family, parent: FamilyToken, ids: NewIds, now: Instant): Family {
-  return { ...family, tokens: [...family.tokens, newToken(ids.refreshToken, parent, now)] };
+  const successor = newToken(ids.refreshToken, parent, now);
+  const latestGeneration = Math.max(family.latestGeneration, successor.generation);
+  return { ...family, latestGeneration, tokens: [...family.tokens, successor] };
 }
 
 function displaceUnusedSuccessors(family: Family, token: FamilyToken, now: Instant): Family {
@@ -281,9 +290,12 @@ function accept(
   refreshToken: string,
   { policy, now, ids }: PresentOptions,
 ): Presentation {
-  const kept = family.accessTokens.map((one) =>
-    one.revokedAt === null && isEndedByExchange(one, presented, policy) ? { ...one, revokedAt: now } : one,
-  );
+  const kept =
+    policy.access === 'keep'
+      ? family.accessTokens
+      : family.accessTokens.map((one) =>
+          one.revokedAt === null && isEndedByExchange(one, presented, policy) ? { ...one, revokedAt: now } : one,
+        );
   const issued = newAccessToken({ refreshToken, accessToken: ids.accessToken }, presented.id, now);
   const accessTokens = capAccessTokens([...kept, issued], policy, now);
   const after = { ...family, accessTokens, lastIssuedAt: now };
@@ -291,7 +303,6 @@ function accept(
 }
 
 function isEndedByExchange(one: FamilyAccessToken, presented: FamilyToken, policy: RotationPolicy): boolean {
-  if (policy.access === 'keep') return false;
   return policy.access === 'revoke-all' || one.refreshToken === presented.id || one.presented === presented.id;
 }
 
@@ -300,6 +311,7 @@ function capAccessTokens(
   policy: RotationPolicy,
   now: Instant,
 ): readonly FamilyAccessToken[] {
+  if (policy.caps.liveAccessTokens === Number.POSITIVE_INFINITY) return all;
   const live = all.filter((one) => !accessTokenEnd(one, policy, now));
   const surplus = new Set(live.slice(0, Math.max(0, live.length - policy.caps.liveAccessTokens)));
   return all.map((one) => (surplus.has(one) ? { ...one, revokedAt: now } : one));

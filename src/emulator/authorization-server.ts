@@ -8,8 +8,9 @@
  */
 import type { Instant } from '../core/instant.ts';
 import { fromBase32, totp, USUAL_TOTP } from '../core/totp.ts';
-import { fingerprint } from './chance.ts';
-import type { Context } from './context.ts';
+import type { App, User } from './accounts.ts';
+import type { Allowed } from './codes.ts';
+import type { Context, Preselection } from './context.ts';
 import { type FaultSpec, spoil, strikesBefore } from './faults.ts';
 import {
   type ConsentOptions,
@@ -20,14 +21,23 @@ import {
   type PageOptions,
   totpPage,
 } from './login-page.ts';
-import type { App, User } from './upstream.ts';
-import { answer, type EmulatorAnswer, type EmulatorRequest, formOf, redirect, urlOf } from './wire.ts';
+import { idToken } from './token-endpoint.ts';
+import { answer, type EmulatorAnswer, type EmulatorRequest, formOf, originOf, redirect, urlOf } from './wire.ts';
 
 interface AuthorizationRequest {
   readonly app: App;
   readonly redirectUri: string;
   readonly state: string | null;
   readonly challenge: string | null;
+  readonly responseType: 'code' | 'token';
+  readonly scope: readonly string[];
+  readonly isOffline: boolean;
+  readonly nonce: string | null;
+  readonly realm: string;
+  /** What this server is called in the request. */
+  readonly origin: string;
+  /** RFC 9207, where the provider has it. */
+  readonly iss: string | null;
 }
 
 export type LoginVisit = AuthorizationRequest &
@@ -46,17 +56,21 @@ export async function authorizeEndpoint(context: Context, request: EmulatorReque
   const visit = url.pathname.slice(paths.authorize.length + 1);
   if (visit !== '') return continueVisit(context, request, visit);
   if (request.method !== 'GET') return answer(405, { allow: 'GET' });
-  const fault = context.faults.take({ endpoint: 'authorize', user: null, app: url.searchParams.get('client_id') });
-  const given = fault && strikesBefore(fault) ? answer(200, {}) : begin(context, url, fault);
+  const fault = context.faults.take({
+    endpoint: 'authorize',
+    user: null,
+    app: url.searchParams.get(context.upstream.form.clientIdParameter),
+  });
+  const given = fault && strikesBefore(fault) ? answer(200, {}) : begin(context, request, url, fault);
   if (fault?.fault === 'delay') await context.sleep(fault.ms ?? 1000);
-  return fault ? spoil(given, fault, null) : given;
+  return fault ? spoil(given, fault) : given;
 }
 
-function begin(context: Context, url: URL, fault: FaultSpec | null): EmulatorAnswer {
-  const checked = check(context, url.searchParams);
+function begin(context: Context, asked: EmulatorRequest, url: URL, fault: FaultSpec | null): EmulatorAnswer {
+  const checked = check(context, url.searchParams, asked);
   if (!('request' in checked)) {
     record(context, 'authorize', {
-      app: url.searchParams.get('client_id'),
+      app: url.searchParams.get(context.upstream.form.clientIdParameter),
       decision: 'refused',
       reason: checked.reason,
       fault,
@@ -66,12 +80,25 @@ function begin(context: Context, url: URL, fault: FaultSpec | null): EmulatorAns
   }
   const decided = preselected(context, checked.request);
   if (decided) return decided;
+  if (url.searchParams.get('prompt') === 'none') {
+    // Nobody is ever signed in here (OpenID Connect Core 1.0 section 3.1.2.6).
+    return back(checked.request, { error: 'login_required' });
+  }
   const id = context.upstream.chance.text('visit', 32);
   const visit: LoginVisit = { ...checked.request, at: 'sign-in' };
-  context.visits.set(id, visit);
+  remember(context, id, visit);
   const loginFault = takeLoginFault(context, visit);
   record(context, 'authorize', { app: visit.app.clientId, decision: 'sign-in', fault: fault ?? loginFault });
   return show(context, id, visit, loginFault, null);
+}
+
+/** The newest so many visits are remembered. */
+const MOST_VISITS = 10_000;
+
+function remember({ visits }: Context, id: string, visit: LoginVisit): void {
+  visits.set(id, visit);
+  const [oldest] = visits.keys();
+  if (visits.size > MOST_VISITS && oldest !== undefined) visits.delete(oldest);
 }
 
 type Checked =
@@ -79,36 +106,70 @@ type Checked =
   | { readonly answer: EmulatorAnswer; readonly reason: string };
 
 /** Before the app and its address are known to be right, nothing may be sent to that address. */
-function check({ upstream }: Context, query: URLSearchParams): Checked {
+function check({ upstream }: Context, query: URLSearchParams, asked: EmulatorRequest): Checked {
   const wrong = (reason: string, text: string): Checked => ({
     answer: errorPage(upstream.form.name, 'This link does not work', text),
     reason,
   });
   if (new Set(query.keys()).size !== query.size) return wrong('malformed', 'A parameter comes twice.');
-  const app = upstream.apps.get(query.get('client_id') ?? '');
+  const app = upstream.accounts.apps.get(query.get(upstream.form.clientIdParameter) ?? '');
   if (!app) return wrong('client-unknown', 'No app is registered under this client_id.');
   const redirectUri = query.get('redirect_uri') ?? '';
   const isRegistered = app.redirectUris.includes(redirectUri) || LOOPBACK_CALLBACK.test(redirectUri);
   if (!isRegistered || !URL.canParse(redirectUri)) {
     return wrong('redirect-uri-mismatch', 'The redirect_uri is not one that was registered for this app.');
   }
-  const state = query.get('state');
-  const fail = (error: string): Checked => ({ answer: back(redirectUri, { error, state }), reason: error });
-  if (query.get('response_type') !== 'code') return fail('unsupported_response_type');
-  const challenge = query.get('code_challenge');
-  if (challenge !== null && query.get('code_challenge_method') !== 'S256') return fail('invalid_request');
-  return { request: { app, redirectUri, state, challenge } };
+  const request = requested(upstream, { app, redirectUri, query, asked });
+  const fail = (error: string): Checked => ({ answer: back(request, { error }), reason: error });
+  if (!upstream.form.responseTypes.some((one) => one === query.get('response_type'))) {
+    return fail('unsupported_response_type');
+  }
+  if (request.challenge !== null && query.get('code_challenge_method') !== 'S256') return fail('invalid_request');
+  return { request };
+}
+
+function requested(
+  { form, switches }: Context['upstream'],
+  { app, redirectUri, query, asked }: { app: App; redirectUri: string; query: URLSearchParams; asked: EmulatorRequest },
+): AuthorizationRequest {
+  const named = (query.get('scope') ?? '').split(form.scope.separator).filter((one) => one !== '');
+  const scope = named.length > 0 ? named : form.scope.byDefault;
+  const responseType = query.get('response_type') === 'token' ? 'token' : 'code';
+  return {
+    app,
+    redirectUri,
+    state: query.get('state'),
+    challenge: query.get('code_challenge'),
+    responseType,
+    scope,
+    isOffline: responseType === 'code' && form.givesRefreshToken({ scope, query }),
+    nonce: query.get('nonce'),
+    realm: form.realm(asked.headers.host ?? '', switches),
+    origin: originOf(asked),
+    iss: form.openId?.hasResponseIss ? `${originOf(asked)}${form.openId.issuerPath}` : null,
+  };
 }
 
 /** A test chose the outcome beforehand: no pages. */
 function preselected(context: Context, request: AuthorizationRequest): EmulatorAnswer | null {
   const { preselection, upstream } = context;
   if (preselection.decision === 'interactive') return null;
-  const first = [...upstream.users.values()][0];
-  const user = preselection.user === null ? first : upstream.users.get(preselection.user.toLowerCase());
+  const { users } = upstream.accounts;
+  const user = preselection.user === null ? [...users.values()][0] : users.get(preselection.user.toLowerCase());
   if (preselection.once) context.preselection = { decision: 'interactive' };
   if (!user) return null;
-  return conclude(context, request, user, preselection.decision);
+  if (preselection.decision === 'deny') return deny(context, request, user);
+  const withheld = preselection.decision === 'narrow' ? leftOut(request, preselection, user) : [];
+  return conclude(context, request, user, withheld);
+}
+
+/** What a narrower consent leaves out: some scopes, or every company but the first. */
+function leftOut(
+  { scope }: AuthorizationRequest,
+  { scope: kept = scope.slice(0, -1) }: Exclude<Preselection, { decision: 'interactive' }>,
+  user: User,
+): readonly string[] {
+  return [...scope.filter((one) => !kept.includes(one)), String(user.division + 1)];
 }
 
 function continueVisit(context: Context, request: EmulatorRequest, id: string): EmulatorAnswer {
@@ -125,14 +186,15 @@ function continueVisit(context: Context, request: EmulatorRequest, id: string): 
       return verify(context, id, visit, fields);
     case 'consent':
       context.visits.delete(id);
-      return conclude(context, visit, visit.user, fields.get('decision') === 'approve' ? 'approve' : 'deny');
+      if (fields.get('decision') !== 'approve') return deny(context, visit, visit.user);
+      return conclude(context, visit, visit.user, unticked(visit, visit.user, fields));
   }
 }
 
 function signIn(context: Context, id: string, visit: LoginVisit, fields: ReadonlyMap<string, string>): EmulatorAnswer {
   const username = (fields.get('username') ?? fields.get('account') ?? '').trim();
   const password = fields.get('password') ?? fields.get('secret') ?? '';
-  const user = context.upstream.users.get(username.toLowerCase());
+  const user = context.upstream.accounts.users.get(username.toLowerCase());
   const fault = takeLoginFault(context, visit, user);
   const isRight = user !== undefined && user.password === password;
   const decision = isRight ? 'password right' : 'password wrong';
@@ -176,7 +238,7 @@ function stepOf(code: string, user: User, now: Instant): number | null {
 }
 
 function moveOn(context: Context, id: string, visit: LoginVisit, fault: FaultSpec | null): EmulatorAnswer {
-  context.visits.set(id, visit);
+  remember(context, id, visit);
   return show(context, id, visit, fault, null);
 }
 
@@ -197,53 +259,92 @@ function show(
     isChanged: fault?.fault === 'login-page-changed',
   };
   const page = pageOf(visit, options, fault, username);
-  return fault ? spoil(page, fault, null) : page;
+  return fault ? spoil(page, fault) : page;
 }
 
 function pageOf(visit: LoginVisit, options: PageOptions, fault: FaultSpec | null, username: string): EmulatorAnswer {
   if (fault?.fault === 'captcha-on-login') return captchaPage(options);
   if (visit.at === 'sign-in') return loginPage(options, username);
-  return visit.at === 'verification' ? totpPage(options) : consentPage(consentOptions(options, visit, visit.user));
+  if (visit.at === 'verification') return totpPage(options);
+  const choices = choicesOf(visit, visit.user);
+  const isScopes = visit.scope.length > 0;
+  const legend = isScopes ? 'What it may do' : 'Companies it may reach';
+  return consentPage({ ...options, userName: visit.user.fullName, legend, choices, redirectUri: visit.redirectUri });
 }
 
-function consentOptions(options: PageOptions, visit: LoginVisit, user: User): ConsentOptions {
-  const divisions = [
-    { code: user.division, name: 'Emulated Books' },
-    { code: user.division + 1, name: 'Emulated Trading' },
-  ];
-  return { ...options, userName: user.fullName, divisions, redirectUri: visit.redirectUri };
+/** What the user may leave out: scopes where there are any, else companies. */
+function choicesOf({ scope }: AuthorizationRequest, user: User): ConsentOptions['choices'] {
+  if (scope.length > 0) return scope.map((name) => ({ field: `scope-${name}`, value: name, label: name }));
+  return [
+    { name: 'Emulated Books', code: user.division },
+    { name: 'Emulated Trading', code: user.division + 1 },
+  ].map(({ name, code }) => ({ field: `division-${code}`, value: String(code), label: `${name} (${code})` }));
+}
+
+/** A form without any of the boxes comes from a program that does not know them: nothing is left out. */
+function unticked(visit: AuthorizationRequest, user: User, fields: ReadonlyMap<string, string>): readonly string[] {
+  const choices = choicesOf(visit, user);
+  const left = choices.filter(({ field }) => !fields.has(field));
+  return left.length === choices.length ? [] : left.map(({ value }) => value);
 }
 
 /** Faults of the sign-in pages; those that change the user take effect at once. */
 function takeLoginFault({ faults, upstream }: Context, visit: LoginVisit, user?: User): FaultSpec | null {
   const fault = faults.take({ endpoint: 'login', user: user?.username ?? null, app: visit.app.clientId });
-  const target = user ?? [...upstream.users.values()][0];
-  if (fault?.fault === 'user-password-changed' && target) target.password = upstream.chance.text('password', 16);
-  if (fault?.fault === 'totp-reset' && target) upstream.resetTotp(target);
+  const { accounts, chance } = upstream;
+  const target = user ?? [...accounts.users.values()][0];
+  if (fault?.fault === 'user-password-changed' && target) target.password = chance.text('password', 16);
+  if (fault?.fault === 'totp-reset' && target) accounts.resetTotp(target);
   return fault;
+}
+
+function deny(context: Context, request: AuthorizationRequest, user: User): EmulatorAnswer {
+  record(context, 'authorize', { app: request.app.clientId, user, decision: 'denied' });
+  return back(request, { error: 'access_denied' });
 }
 
 function conclude(
   context: Context,
   request: AuthorizationRequest,
   user: User,
-  decision: 'approve' | 'deny',
+  withheld: readonly string[],
 ): EmulatorAnswer {
-  const { app, redirectUri, state, challenge } = request;
-  if (decision === 'deny') {
-    record(context, 'authorize', { app: app.clientId, user, decision: 'denied' });
-    return back(redirectUri, { error: 'access_denied', state });
-  }
-  const issue = { client: app.clientId, user: user.id, redirectUri, challenge };
-  const code = context.upstream.issueCode(issue, context.now());
-  record(context, 'authorize', { app: app.clientId, user, decision: 'approved', issued: [fingerprint(code.text)] });
-  return back(redirectUri, { code: code.text, state });
+  const { app, redirectUri, challenge, isOffline, nonce, realm } = request;
+  const scope = request.scope.filter((one) => !withheld.includes(one));
+  const decision = withheld.length === 0 ? 'approved' : 'approved in part';
+  const allowed = { client: app.clientId, user: user.id, scope, withheld, isOffline, nonce, realm };
+  if (request.responseType === 'token') return implicit(context, request, allowed, decision);
+  const code = context.upstream.issueCode({ ...allowed, redirectUri, challenge }, context.now());
+  record(context, 'authorize', { app: app.clientId, user, decision, issued: [code.text] });
+  return back(request, { code: code.text });
+}
+
+/** RFC 6749 section 4.2: the access token comes back in the fragment, and there is no refresh token. */
+function implicit(context: Context, request: AuthorizationRequest, allowed: Allowed, decision: string): EmulatorAnswer {
+  const { upstream } = context;
+  const outcome = upstream.start(allowed, context.now());
+  if (!outcome.ok) return back(request, { error: 'server_error' });
+  const { accessToken } = outcome.issued;
+  const user = upstream.accounts.userById(allowed.user);
+  record(context, 'authorize', { app: allowed.client, user, decision, issued: [accessToken] });
+  const expiresIn = Math.floor((upstream.policy.life.accessTokenMs ?? 0) / 1000);
+  const parameters = {
+    access_token: accessToken,
+    token_type: 'bearer',
+    expires_in: String(expiresIn),
+    id_token: idToken(context, request, outcome.issued, expiresIn),
+  };
+  return back(request, parameters);
 }
 
 /** URLSearchParams percent-encodes the `!` of a code, as Exact Online does. */
-function back(redirectUri: string, parameters: Record<string, string | null>): EmulatorAnswer {
-  const url = new URL(redirectUri);
-  for (const [name, value] of Object.entries(parameters)) if (value !== null) url.searchParams.append(name, value);
+function back(request: AuthorizationRequest, parameters: Record<string, string | null>): EmulatorAnswer {
+  const url = new URL(request.redirectUri);
+  const all = Object.entries({ ...parameters, state: request.state, iss: request.iss }).filter(
+    (entry): entry is [string, string] => entry[1] !== null,
+  );
+  if (request.responseType === 'token') url.hash = String(new URLSearchParams(all));
+  else for (const [name, value] of all) url.searchParams.append(name, value);
   return redirect(url.href);
 }
 
@@ -271,6 +372,6 @@ function record(
     decision: what.decision,
     reason: what.reason ?? null,
     fault: what.fault?.fault ?? null,
-    status: what.status ?? (what.decision === 'approved' || what.decision === 'denied' ? 302 : 200),
+    status: what.status ?? (/^(approved|denied)/.test(what.decision) ? 302 : 200),
   });
 }

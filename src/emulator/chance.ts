@@ -13,21 +13,21 @@ export class Chance {
   }
 
   bytes(purpose: string, length: number): Uint8Array {
-    const count = (this.#counts.get(purpose) ?? 0) + 1;
-    this.#counts.set(purpose, count);
-    const out = Buffer.alloc(Math.ceil(length / 32) * 32);
-    for (let block = 0; block * 32 < length; block++) {
-      createHash('sha256')
-        .update(`${this.#seed}|${purpose}|${count}|${block}`)
-        .digest()
-        .copy(out, block * 32);
-    }
-    return out.subarray(0, length);
+    return this.#next(purpose, length).digest();
   }
 
   /** base64url text of so many characters. */
   text(purpose: string, characters: number): string {
-    return Buffer.from(this.bytes(purpose, characters)).toString('base64url').slice(0, characters);
+    return this.#next(purpose, Math.ceil((characters * 3) / 4))
+      .digest('base64url')
+      .slice(0, characters);
+  }
+
+  /** SHAKE-256 gives as many bytes as are wanted in one go. */
+  #next(purpose: string, outputLength: number) {
+    const count = (this.#counts.get(purpose) ?? 0) + 1;
+    this.#counts.set(purpose, count);
+    return createHash('shake256', { outputLength }).update(`${this.#seed}|${purpose}|${count}`);
   }
 
   /** RFC 9562 version 4. */

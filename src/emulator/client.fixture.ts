@@ -1,10 +1,15 @@
 /** A client for tests: speaks to an emulator's handler under a clock that only moves when told to. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Instant } from '../core/instant.ts';
 import { exactOnline } from './exact-online.ts';
 import type { FaultName } from './faults.ts';
 import type { Form, Switches } from './form.ts';
+import { builtInForm, fileOfName, formOfName } from './forms.ts';
 import { EmulatedServer } from './server.ts';
 import { bodyText, type EmulatorAnswer } from './wire.ts';
+
+const PROVIDERS = join(import.meta.dirname, '../../providers');
 
 export const START = Date.UTC(2026, 10, 22, 9) as Instant;
 export const CALLBACK = 'http://127.0.0.1:8787/callback';
@@ -31,13 +36,15 @@ export interface Wishes {
 
 export class TestClient {
   readonly server: EmulatedServer;
+  readonly form: Form;
   /** What a fault waited, in milliseconds. */
   readonly waits: number[] = [];
   now = START;
 
   constructor(wishes: Wishes = {}) {
+    this.form = wishes.form ?? exactOnline;
     this.server = new EmulatedServer({
-      form: wishes.form ?? exactOnline,
+      form: this.form,
       seed: wishes.seed ?? 1,
       speed: wishes.speed ?? 1,
       switches: wishes.switches ?? {},
@@ -63,8 +70,12 @@ export class TestClient {
 
   async token(fields: Record<string, string>, client = this.server.defaultApp()): Promise<Said> {
     const { clientId, clientSecret } = client;
-    const body = new URLSearchParams({ client_id: clientId, client_secret: clientSecret, ...fields });
-    return this.send('POST', '/api/oauth2/token', FORM, String(body));
+    const { paths, clientIdParameter, bodies } = this.form;
+    const all = { [clientIdParameter]: clientId, client_secret: clientSecret, ...fields };
+    const path = (fields.grant_type === 'refresh_token' && paths.refresh) || paths.token;
+    if (bodies[0] === 'json')
+      return this.send('POST', path, { 'content-type': 'application/json' }, JSON.stringify(all));
+    return this.send('POST', path, FORM, String(new URLSearchParams(all)));
   }
 
   refresh(refreshToken: string): Promise<Said> {
@@ -73,8 +84,9 @@ export class TestClient {
 
   async authorize(query: Record<string, string> = {}): Promise<Said> {
     const { clientId } = this.server.defaultApp();
-    const usual = { client_id: clientId, redirect_uri: CALLBACK, response_type: 'code', state: 's' };
-    return this.send('GET', `/api/oauth2/auth?${String(new URLSearchParams({ ...usual, ...query }))}`);
+    const { paths, clientIdParameter } = this.form;
+    const usual = { [clientIdParameter]: clientId, redirect_uri: CALLBACK, response_type: 'code', state: 's' };
+    return this.send('GET', `${paths.authorize}?${String(new URLSearchParams({ ...usual, ...query }))}`);
   }
 
   /** A code without pages. */
@@ -89,8 +101,12 @@ export class TestClient {
   }
 
   /** A new authorization, all the way. */
-  async connect(): Promise<Tokens> {
-    return tokensOf(await this.redeem(await this.code()));
+  async connect(query: Record<string, string> = {}): Promise<Tokens> {
+    return tokensOf(await this.redeem(await this.code(query)));
+  }
+
+  get(path: string, accessToken: string): Promise<Said> {
+    return this.send('GET', path, { authorization: `Bearer ${accessToken}` });
   }
 
   me(accessToken: string): Promise<Said> {
@@ -99,6 +115,12 @@ export class TestClient {
 }
 
 export const FORM = { 'content-type': 'application/x-www-form-urlencoded' };
+
+/** The form of a provider that comes with Evergrant, as on the day on which the tests begin. */
+export function formNamed(name: string): Form {
+  const path = join(PROVIDERS, `${fileOfName(name)}.json`);
+  return builtInForm(name) ?? formOfName(name, { name: path, text: readFileSync(path, 'utf8') }, START);
+}
 
 /** The tokens of an answer; throws when there are none. */
 export function tokensOf(said: Said): Tokens {

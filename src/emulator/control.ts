@@ -5,10 +5,19 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
 import type { Instant } from '../core/instant.ts';
+import { SETTINGS, switchesOf } from './control-settings.ts';
 import { FAULTS, type FaultName, type FaultSpec } from './faults.ts';
-import type { Switches } from './form.ts';
 import type { EmulatedServer } from './server.ts';
-import { bearerOf, bodyText, type EmulatorAnswer, type EmulatorRequest, type Handler, json, urlOf } from './wire.ts';
+import {
+  answer,
+  bearerOf,
+  bodyText,
+  type EmulatorAnswer,
+  type EmulatorRequest,
+  type Handler,
+  json,
+  urlOf,
+} from './wire.ts';
 
 export const CONTROL_PATH = '/_emu';
 
@@ -36,41 +45,9 @@ const fault = z.strictObject({
   deliver: z.enum(['first', 'second']).optional(),
 });
 
-const who = z.union([z.literal(true), z.strictObject({ user: z.string().optional(), once: z.boolean().optional() })]);
-const seconds = z.number().min(0);
-const settings = z
-  .strictObject({
-    allow_old_refresh_tokens: z.boolean(),
-    spacing_exempt: z.boolean(),
-    spacing_counts: z.enum(['issued', 'delivered']),
-    early_refresh: z.enum(['error', 'error-and-advance', 'dead-token']),
-    error_order: z.enum(['chain-first', 'spacing-first']),
-    too_early_status: z.union([z.literal(400), z.literal(401)]),
-    code_format: z.enum(['stamp', 'jwt', 'opaque']),
-    previous_dies_on: z.enum(['successor-use', 'window', 'both']),
-    spacing: seconds,
-    code: seconds,
-    access_token: seconds,
-    in_use: seconds,
-    idle: seconds,
-    token_calls_per_day: count,
-    api_calls_per_minute: count,
-    api_calls_per_day: count,
-    errors_per_hour: count,
-  })
-  .partial();
-
-const DURATIONS = new Set(['spacing', 'code', 'accessToken', 'inUse', 'idle']);
-
-/** `{spacing: 10}` of the wire is `{spacingMs: 10_000}` inside. */
-function switchesOf(given: z.infer<typeof settings>): Partial<Switches> {
-  const entries = Object.entries(given).map(([name, value]) => {
-    const camel = name.replaceAll(/_(.)/g, (_, letter: string) => letter.toUpperCase());
-    return DURATIONS.has(camel) ? [`${camel}Ms`, Number(value) * 1000] : [camel, value];
-  });
-  return Object.fromEntries(entries) as Partial<Switches>;
-}
-
+const person = z.strictObject({ user: z.string().optional(), once: z.boolean().optional() });
+const who = z.union([z.literal(true), person]);
+const narrowed = z.union([z.literal(true), person.extend({ scope: z.string().optional() })]);
 const instant = z.iso.datetime().transform((text) => Date.parse(text) as Instant);
 const BODIES = {
   clock: z.union([z.strictObject({ advance: z.number() }), z.strictObject({ set: instant })]),
@@ -80,11 +57,13 @@ const BODIES = {
   authorize: z.union([
     z.strictObject({ approve: who }),
     z.strictObject({ deny: who }),
+    z.strictObject({ narrow: narrowed }),
     z.strictObject({ interactive: z.literal(true) }),
   ]),
-  settings,
+  settings: SETTINGS,
   users: z.strictObject({ username: z.string().min(1), password: z.string().optional(), name: z.string().optional() }),
   apps: z.strictObject({ name: z.string().min(1), redirect_uris: z.array(z.url()) }),
+  grant: z.strictObject({ user: z.string().optional(), app: z.string().optional(), scope: z.string().optional() }),
   reset: z.strictObject({}),
 };
 
@@ -101,7 +80,7 @@ function control(server: EmulatedServer, key: string, request: EmulatorRequest, 
   if (!server.isOwnHost(request)) return json(421, { error: 'this server is not known by that name' });
   if (!isEqual(bearerOf(request) ?? '', key))
     return json(401, { error: 'Authorization: Bearer {control_key} is needed' });
-  if (request.method === 'GET') return read(server, name);
+  if (request.method === 'GET') return read(server, name, request);
   if (request.method !== 'POST') return json(405, { error: 'GET or POST' }, { allow: 'GET, POST' });
   if (!/^application\/json\s*(;|$)/i.test(request.headers['content-type'] ?? '')) {
     return json(415, { error: 'the request must be JSON' });
@@ -115,12 +94,15 @@ function isEqual(a: string, b: string): boolean {
 }
 
 const nothing = (name: string) =>
-  json(404, { error: `no control named ${name}; GET state, ledger; POST ${Object.keys(BODIES).join(', ')}` });
+  json(404, { error: `no control named ${name}; GET state, ledger, report; POST ${Object.keys(BODIES).join(', ')}` });
 
-function read(server: EmulatedServer, name: string): EmulatorAnswer {
+function read(server: EmulatedServer, name: string, request: EmulatorRequest): EmulatorAnswer {
   if (name === 'state') return json(200, server.state());
   if (name === 'ledger') return json(200, { requests: server.ledger(), families: server.families() });
-  return nothing(name);
+  if (name !== 'report') return nothing(name);
+  const report = server.report();
+  const isText = (request.headers.accept ?? '').includes('text/plain');
+  return isText ? answer(200, { 'content-type': 'text/plain; charset=utf-8' }, report.text) : json(200, report);
 }
 
 function act(server: EmulatedServer, name: string, request: EmulatorRequest): EmulatorAnswer {
@@ -130,6 +112,7 @@ function act(server: EmulatedServer, name: string, request: EmulatorRequest): Em
     return json(200, perform(server, name as keyof typeof BODIES, text === '' ? {} : JSON.parse(text)));
   } catch (error) {
     if (error instanceof z.ZodError) return json(400, { error: z.prettifyError(error) });
+    if (error instanceof RangeError) return json(400, { error: error.message });
     if (error instanceof SyntaxError) return json(400, { error: 'the body is not JSON' });
     throw error;
   }
@@ -156,7 +139,7 @@ function perform(server: EmulatedServer, name: keyof typeof BODIES, body: unknow
     case 'authorize':
       return preselect(server, BODIES.authorize.parse(body));
     case 'settings':
-      server.change(switchesOf(BODIES.settings.parse(body)));
+      server.change(switchesOf(SETTINGS.parse(body)));
       return { switches: server.state().switches };
     case 'users':
       return addUser(server, BODIES.users.parse(body));
@@ -164,6 +147,14 @@ function perform(server: EmulatedServer, name: keyof typeof BODIES, body: unknow
       const { name: appName, redirect_uris } = BODIES.apps.parse(body);
       const { clientId, clientSecret } = server.addApp(appName, redirect_uris);
       return { client_id: clientId, client_secret: clientSecret, redirect_uris };
+    }
+    case 'grant': {
+      const { scope, ...whose } = withoutUndefined(BODIES.grant.parse(body));
+      const { accessToken, refreshToken } = server.grant({
+        ...whose,
+        ...(scope === undefined ? {} : { scope: words(scope) }),
+      });
+      return { access_token: accessToken, refresh_token: refreshToken };
     }
     case 'reset':
       BODIES.reset.parse(body);
@@ -178,13 +169,24 @@ function faultSpec({ match, ...rest }: z.infer<typeof fault>): FaultSpec {
 
 function preselect(server: EmulatedServer, wish: z.infer<typeof BODIES.authorize>): unknown {
   if ('interactive' in wish) server.preselect({ decision: 'interactive' });
-  else {
-    const [decision, whose] = 'approve' in wish ? (['approve', wish.approve] as const) : (['deny', wish.deny] as const);
-    const { user = null, once = false } = whose === true ? {} : whose;
-    server.preselect({ decision, user, once });
-  }
+  else if ('narrow' in wish) {
+    const { scope, ...whose } = wish.narrow === true ? {} : wish.narrow;
+    server.preselect({
+      ...personOf(whose),
+      decision: 'narrow',
+      ...(scope === undefined ? {} : { scope: words(scope) }),
+    });
+  } else if ('approve' in wish) server.preselect({ ...personOf(wish.approve), decision: 'approve' });
+  else server.preselect({ ...personOf(wish.deny), decision: 'deny' });
   return { preselection: server.state().preselection };
 }
+
+function personOf(whose: z.infer<typeof who>): { readonly user: string | null; readonly once: boolean } {
+  const { user = null, once = false } = whose === true ? {} : whose;
+  return { user, once };
+}
+
+const words = (text: string) => text.split(' ').filter((one) => one !== '');
 
 function addUser(server: EmulatedServer, wish: z.infer<typeof BODIES.users>): unknown {
   const { username, password, name } = wish;

@@ -1,14 +1,15 @@
 /** Exact Online's API, as far as a keeper of grants meets it: who am I, and an echo in the shape of OData. */
 import type { Instant } from '../core/instant.ts';
-import type { Identity } from './form.ts';
+import type { Access, Identity } from './form.ts';
 import { bodyText, type EmulatorAnswer, type EmulatorRequest, json, urlOf } from './wire.ts';
 
-export function api(request: EmulatorRequest, user: Identity, now: Instant): EmulatorAnswer {
+export function api(request: EmulatorRequest, { user, now, withheld }: Access): EmulatorAnswer {
   const url = urlOf(request);
   const path = url.pathname.replace(/^\/api\/v1\//, '');
   if (/^current\/Me$/i.test(path)) return me(url, user, now);
   const division = /^(\d+)\/(.+)$/.exec(path);
   if (!division) return notFound(path);
+  if (withheld.includes(division[1] ?? '')) return odataError(403, 'Forbidden: this company was not allowed.');
   return echo(request, url, division[2] ?? '');
 }
 

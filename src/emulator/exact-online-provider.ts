@@ -1,12 +1,6 @@
 /** The provider file of an emulated Exact Online: what a keeper is to believe about exactly this server. */
 import type { RotationPolicy } from '../core/rotation-policy.ts';
-
-/** Whole seconds; a limit that is not there is null. */
-function seconds(ms: number | null): number | null {
-  return ms === null || ms === Number.POSITIVE_INFINITY ? null : ms / 1000;
-}
-
-const limit = (value: number) => (value === Number.POSITIVE_INFINITY ? null : value);
+import { policyInFile } from './provider-file.ts';
 
 export function providerFile(baseUrl: string, policy: RotationPolicy): Record<string, unknown> {
   return {
@@ -42,43 +36,6 @@ export function providerFile(baseUrl: string, policy: RotationPolicy): Record<st
     errors: ERRORS,
     changes: [],
     facts: [],
-  };
-}
-
-function policyInFile({ rotate, overlap, onReuse, reuseMemoryMs, life, caps, pacing, access }: RotationPolicy) {
-  return {
-    rotate: {
-      mode: rotate.mode,
-      aged_percent: rotate.mode === 'aged' ? rotate.agedPercent : null,
-      not_within: seconds(rotate.notWithinMs),
-      until_family_age: seconds(rotate.untilFamilyAgeMs),
-    },
-    overlap: {
-      window: seconds(overlap.windowMs),
-      from: overlap.from,
-      depth: limit(overlap.depth),
-      successor_unused: overlap.successorUnused,
-      join: overlap.join,
-      successor_use: overlap.successorUse,
-      max_uses: limit(overlap.maxUses),
-      answer: overlap.answer,
-    },
-    on_reuse: onReuse,
-    reuse_memory: seconds(reuseMemoryMs),
-    life: {
-      idle: seconds(life.idleMs),
-      idle_from: life.idleFrom,
-      absolute: seconds(life.absoluteMs),
-      access_token: seconds(life.accessTokenMs),
-      code: seconds(life.codeMs),
-    },
-    caps: {
-      tokens_per_user_client: limit(caps.tokensPerUserClient),
-      families_per_user_client: limit(caps.familiesPerUserClient),
-      live_access_tokens: limit(caps.liveAccessTokens),
-    },
-    pacing: { min_spacing: seconds(pacing.minSpacingMs), per_day: limit(pacing.perDay) },
-    access,
   };
 }
 

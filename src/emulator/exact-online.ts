@@ -11,7 +11,8 @@ import { type RotationPolicy, UNKNOWN_POLICY } from '../core/rotation-policy.ts'
 import type { Chance } from './chance.ts';
 import { api } from './exact-online-api.ts';
 import { providerFile } from './exact-online-provider.ts';
-import type { Form, RefusalDetails, Switches, TokenRefusal, TokenTexts } from './form.ts';
+import type { ApiRefusal, Form, RefusalDetails, TokenRefusal, TokenTexts } from './form.ts';
+import { COMMON, COUNTRIES, PLAIN, type Switches } from './switches.ts';
 import { answer, type EmulatorAnswer, jsonText } from './wire.ts';
 
 const SECOND = 1000;
@@ -19,14 +20,8 @@ const DAY = 86_400 * SECOND;
 const FOREVER = Number.POSITIVE_INFINITY;
 
 const STRICT: Switches = {
-  allowOldRefreshTokens: false,
-  spacingExempt: false,
-  spacingCounts: 'issued',
-  earlyRefresh: 'error',
-  errorOrder: 'chain-first',
-  tooEarlyStatus: 400,
+  ...PLAIN,
   codeFormat: 'stamp',
-  previousDiesOn: 'both',
   spacingMs: 570 * SECOND,
   codeMs: 180 * SECOND,
   accessTokenMs: 600 * SECOND,
@@ -68,19 +63,25 @@ function overlap(switches: Switches): Partial<RotationPolicy['overlap']> {
   };
 }
 
-const STAMP = 'stampNL001.';
+const stamp = (country: string) => `stamp${country.toUpperCase()}001.`;
 
 /** Key handle, `!`, payload: the form that DotNetOpenAuth gives its refresh tokens and codes. */
-function handleAndPayload(chance: Chance, purpose: string, length: number): string {
-  return `${STAMP}${chance.text(`${purpose} handle`, 4)}!IAAAA${chance.text(purpose, length)}`;
+function handleAndPayload(chance: Chance, country: string, purpose: string, length: number): string {
+  return `${stamp(country)}${chance.text(`${purpose} handle`, 4)}!IAAAA${chance.text(purpose, length)}`;
 }
 
-function codeText(chance: Chance, { codeFormat }: Switches, now: Instant): string {
-  if (codeFormat === 'stamp') return handleAndPayload(chance, 'code', 600);
+function codeText(chance: Chance, country: string, { codeFormat }: Switches, now: Instant): string {
+  if (codeFormat === 'stamp') return handleAndPayload(chance, country, 'code', 600);
   if (codeFormat === 'opaque') return chance.text('code', 43);
   const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
   const claims = { jti: chance.guid('code id'), iat: Math.floor(now / SECOND) };
   return `${part({ alg: 'HS256', typ: 'JWT' })}.${part(claims)}.${chance.text('code', 43)}`;
+}
+
+/** Each country has its own host, and knows nothing of the others' tokens: `be.localhost` is Belgium's. */
+function realm(host: string, { country }: Switches): string {
+  const named = /^(\w\w)\.localhost(:|$)/.exec(host)?.[1];
+  return COUNTRIES.find((one) => one === named) ?? country;
 }
 
 /** Key order and the string in `expires_in` are Exact's. */
@@ -89,7 +90,7 @@ function tokenAnswer({ accessToken, refreshToken, expiresInSeconds }: TokenTexts
     access_token: accessToken,
     token_type: 'bearer',
     expires_in: String(expiresInSeconds),
-    refresh_token: refreshToken,
+    ...(refreshToken === null ? {} : { refresh_token: refreshToken }),
   };
   return jsonText(200, JSON.stringify(body));
 }
@@ -175,7 +176,7 @@ export function usDate(instant: Instant): string {
 }
 
 /** The wording of `Reason` and the empty body are inferred: no such answer was seen in public. */
-function apiRefusal(reason: 'missing' | 'unknown' | 'expired' | 'revoked'): EmulatorAnswer {
+function apiRefusal(reason: ApiRefusal): EmulatorAnswer {
   const said = reason === 'expired' ? 'The access token has expired' : 'The access token is missing or invalid';
   return answer(401, { 'www-authenticate': 'Bearer', reason: `Unauthorized: ${said}` });
 }
@@ -183,14 +184,43 @@ function apiRefusal(reason: 'missing' | 'unknown' | 'expired' | 'revoked'): Emul
 export const exactOnline: Form = {
   id: 'exact-online',
   name: 'Exact Online',
-  paths: { authorize: '/api/oauth2/auth', token: '/api/oauth2/token', api: '/api/v1' },
+  paths: {
+    authorize: '/api/oauth2/auth',
+    token: '/api/oauth2/token',
+    refresh: null,
+    api: ['/api/v1'],
+    userinfo: null,
+    revoke: null,
+  },
   switches: STRICT,
+  settable: [
+    ...COMMON,
+    'allowOldRefreshTokens',
+    'tooEarlyStatus',
+    'codeFormat',
+    'previousDiesOn',
+    'inUseMs',
+    'country',
+  ],
+  clientIdParameter: 'client_id',
+  bodies: ['form'],
+  responseTypes: ['code', 'token'],
+  hasPublicClients: false,
+  openId: null,
+  scope: { separator: ' ', byDefault: [] },
+  revocationKills: 'family',
+  revocationNeedsClient: true,
+  accessEndsWithConsent: false,
   policy,
+  givesRefreshToken: () => true,
+  namesRefreshToken: () => true,
+  realm,
   codeText,
-  refreshTokenText: (chance) => handleAndPayload(chance, 'refresh token', 240),
-  accessTokenText: (chance) => `${STAMP}gAAAA${chance.text('access token', 360)}`,
+  refreshTokenText: (chance, country) => handleAndPayload(chance, country, 'refresh token', 240),
+  accessTokenText: (chance, country) => `${stamp(country)}gAAAA${chance.text('access token', 360)}`,
   looksLikeRefreshToken: (text) => /^[\w-]+\.[\w-]{4}![\w-]+$/.test(text),
   tokenAnswer,
+  members: { refreshToken: '/refresh_token', expiresIn: '/expires_in', tokenType: '/token_type' },
   refusal,
   apiRefusal,
   api,

@@ -2,8 +2,11 @@
  * Faults on demand: a queue that tests fill, and rates drawn from the seed. A fault strikes before the request has its
  * effect, after it, in the delivery of the answer, or in what the answer says. Each is asked for by its name.
  */
+import { readPointer } from '../oauth/json-pointer.ts';
 import type { Chance } from './chance.ts';
+import type { Form } from './form.ts';
 import type { Endpoint } from './ledger.ts';
+import { type Fields, removeAt, setAt } from './pointers.ts';
 import { answer, bodyText, type Delivery, type EmulatorAnswer } from './wire.ts';
 
 /** Every fault there is, with the place where it strikes. */
@@ -14,6 +17,8 @@ export const FAULTS = {
   'reset-mid-body': 'delivery',
   'slow-drip': 'delivery',
   hang: 'delivery',
+  'tls-error': 'delivery',
+  'dns-failure': 'delivery',
   delay: 'time',
   'http-500': 'status',
   'http-502': 'status',
@@ -128,6 +133,8 @@ function matches({ match, fault }: FaultSpec, where: Where): boolean {
 export function strikesBefore(spec: FaultSpec): boolean {
   switch (spec.fault) {
     case 'drop-before-commit':
+    case 'tls-error':
+    case 'dns-failure':
     case 'spurious-chain-id':
       return true;
     case 'http-500':
@@ -148,15 +155,31 @@ const HTML_OF: Record<string, string> = {
   503: 'Service Unavailable',
 };
 
-/** What reaches the client in place of `good`. `presented` is the refresh token of the request. */
-export function spoil(good: EmulatorAnswer, spec: FaultSpec, presented: string | null): EmulatorAnswer {
+/** Whether the request had its effect, and no byte of the answer reaches the client. */
+export function isAnswerLost({ fault }: FaultSpec): boolean {
+  return fault === 'drop-after-commit' || fault === 'hang';
+}
+
+/** What spoiling an answer needs to know: the refresh token of the request, and what the members are called. */
+export interface Spoils {
+  readonly presented: string | null;
+  readonly members: Form['members'];
+}
+
+const USUAL: Spoils = {
+  presented: null,
+  members: { refreshToken: '/refresh_token', expiresIn: '/expires_in', tokenType: '/token_type' },
+};
+
+/** What reaches the client in place of `good`. */
+export function spoil(good: EmulatorAnswer, spec: FaultSpec, spoils: Spoils = USUAL): EmulatorAnswer {
   switch (FAULTS[spec.fault]) {
     case 'delivery':
-      return { ...good, delivery: delivery(good, spec) };
+      return { ...good, delivery: delivery(good, spec, spoils) };
     case 'status':
       return errorPage(good, spec);
     case 'answer':
-      return isTokenAnswer(good) ? spoilAnswer(good, spec, presented) : good;
+      return isTokenAnswer(good) ? spoilAnswer(good, spec, spoils) : good;
     default:
       return good;
   }
@@ -167,14 +190,16 @@ function isTokenAnswer({ status, headers }: EmulatorAnswer): boolean {
   return status === 200 && (headers['content-type'] ?? '').startsWith('application/json');
 }
 
-function delivery(good: EmulatorAnswer, spec: FaultSpec): Delivery {
+function delivery(good: EmulatorAnswer, spec: FaultSpec, spoils: Spoils): Delivery {
   switch (spec.fault) {
     case 'hang':
       return { kind: 'hang' };
+    case 'tls-error':
+      return { kind: 'alert' };
     case 'truncate-body':
-      return { kind: 'partial', bytes: cutAt(good, spec.at), end: 'close' };
+      return { kind: 'partial', bytes: cutAt(good, spec.at, spoils), end: 'close' };
     case 'reset-mid-body':
-      return { kind: 'partial', bytes: cutAt(good, spec.at), end: 'reset' };
+      return { kind: 'partial', bytes: cutAt(good, spec.at, spoils), end: 'reset' };
     case 'slow-drip':
       return { kind: 'drip', chunkBytes: 16, pauseMs: spec.ms ?? 20 };
     default:
@@ -182,11 +207,14 @@ function delivery(good: EmulatorAnswer, spec: FaultSpec): Delivery {
   }
 }
 
-function cutAt(good: EmulatorAnswer, at: FaultSpec['at']): number {
+function cutAt(good: EmulatorAnswer, at: FaultSpec['at'], { members }: Spoils): number {
   if (typeof at === 'number') return Math.min(at, good.body.length);
-  if (at === undefined) return Math.floor(good.body.length / 2);
-  const found = /"refresh_token":"[^"]*"/.exec(bodyText(good));
-  return found ? found.index + found[0].length : Math.floor(good.body.length / 2);
+  const middle = Math.floor(good.body.length / 2);
+  if (at === undefined || !isTokenAnswer(good)) return middle;
+  const text = bodyText(good);
+  const token = readPointer(JSON.parse(text), members.refreshToken);
+  const found = typeof token === 'string' ? text.indexOf(`"${token}"`) : -1;
+  return found < 0 ? middle : found + String(token).length + 2;
 }
 
 function errorPage(good: EmulatorAnswer, spec: FaultSpec): EmulatorAnswer {
@@ -199,7 +227,7 @@ function errorPage(good: EmulatorAnswer, spec: FaultSpec): EmulatorAnswer {
   return answer(status, { 'content-type': 'text/html', ...retryAfter }, page);
 }
 
-function spoilAnswer(good: EmulatorAnswer, spec: FaultSpec, presented: string | null): EmulatorAnswer {
+function spoilAnswer(good: EmulatorAnswer, spec: FaultSpec, spoils: Spoils): EmulatorAnswer {
   const headers = { ...good.headers };
   const text = bodyText(good);
   switch (spec.fault) {
@@ -214,34 +242,38 @@ function spoilAnswer(good: EmulatorAnswer, spec: FaultSpec, presented: string | 
       return answer(200, { ...headers, 'content-type': 'application/x-www-form-urlencoded' }, String(form));
     }
     default:
-      return answer(200, headers, JSON.stringify(spoilFields(JSON.parse(text) as Fields, spec, presented)));
+      return answer(200, headers, JSON.stringify(spoilFields(JSON.parse(text) as Fields, spec, spoils)));
   }
 }
 
-type Fields = Record<string, unknown>;
-
-function spoilFields(fields: Fields, spec: FaultSpec, presented: string | null): Fields {
-  const { [spec.fault === 'omit-token-type' ? 'token_type' : 'refresh_token']: taken, ...rest } = fields;
+function spoilFields(fields: Fields, spec: FaultSpec, { presented, members }: Spoils): Fields {
+  const token = readPointer(fields, members.refreshToken);
   switch (spec.fault) {
     case 'omit-refresh-token':
+      removeAt(fields, members.refreshToken);
+      break;
     case 'omit-token-type':
-      return rest;
+      removeAt(fields, members.tokenType);
+      break;
     case 'same-refresh-token':
-      return { ...fields, refresh_token: presented ?? taken };
+      if (presented !== null) setAt(fields, members.refreshToken, presented);
+      break;
     case 'bit-flip':
-      return { ...fields, refresh_token: bitFlipped(String(taken)) };
+      if (typeof token === 'string') setAt(fields, members.refreshToken, bitFlipped(token));
+      break;
     case 'expires-in':
-      return withExpiresIn(fields, spec.as ?? 'number');
+      spellExpiresIn(fields, spec.as ?? 'number', members.expiresIn);
+      break;
     default:
-      return fields;
   }
+  return fields;
 }
 
-function withExpiresIn(fields: Fields, as: NonNullable<FaultSpec['as']>): Fields {
-  const { expires_in: seconds, ...rest } = fields;
-  if (as === 'missing') return rest;
-  if (as === 0) return { ...fields, expires_in: 0 };
-  return { ...fields, expires_in: as === 'string' ? String(seconds) : Number(seconds) };
+function spellExpiresIn(fields: Fields, as: NonNullable<FaultSpec['as']>, pointer: string): void {
+  const seconds = readPointer(fields, pointer);
+  if (as === 'missing') removeAt(fields, pointer);
+  else if (as === 0) setAt(fields, pointer, 0);
+  else setAt(fields, pointer, as === 'string' ? String(seconds) : Number(seconds));
 }
 
 /** One bit of the last character is another, and the token still looks like one. */

@@ -6,13 +6,18 @@ import type { RefusalReason } from '../core/family.ts';
 import type { Instant } from '../core/instant.ts';
 import type { RotationPolicy } from '../core/rotation-policy.ts';
 import type { Chance } from './chance.ts';
+import type { Happening } from './happening.ts';
+import type { SwitchName, Switches } from './switches.ts';
 import type { EmulatorAnswer, EmulatorRequest } from './wire.ts';
+
+export type { Switches } from './switches.ts';
 
 /** What can be refused at the token endpoint, apart from what a family decides. */
 export type TokenRefusal =
   | RefusalReason
   | 'malformed'
   | 'unsupported-grant-type'
+  | 'scope-too-wide'
   | 'client-unknown'
   | 'client-secret-wrong'
   | 'code-unknown'
@@ -34,35 +39,14 @@ export interface RefusalDetails {
   readonly basic: boolean;
 }
 
-/** Points at which the provider's sources contradict each other, and what operators there can set for one app. */
-export interface Switches {
-  /** Some apps may reuse every refresh token they ever had. */
-  readonly allowOldRefreshTokens: boolean;
-  readonly spacingExempt: boolean;
-  /** Whether spacing counts from every issue, or only from those whose answer was delivered. */
-  readonly spacingCounts: 'issued' | 'delivered';
-  readonly earlyRefresh: 'error' | 'error-and-advance' | 'dead-token';
-  readonly errorOrder: 'chain-first' | 'spacing-first';
-  readonly tooEarlyStatus: 400 | 401;
-  readonly codeFormat: 'stamp' | 'jwt' | 'opaque';
-  readonly previousDiesOn: 'successor-use' | 'window' | 'both';
-  readonly spacingMs: number;
-  readonly codeMs: number;
-  readonly accessTokenMs: number;
-  /** Life of a refresh token from its own first use. */
-  readonly inUseMs: number;
-  readonly idleMs: number;
-  readonly tokenCallsPerDay: number;
-  readonly apiCallsPerMinute: number;
-  readonly apiCallsPerDay: number;
-  /** Errors of one (app, user, endpoint) in an hour before it is blocked for an hour. */
-  readonly errorsPerHour: number;
-}
-
 export interface TokenTexts {
   readonly accessToken: string;
-  readonly refreshToken: string;
+  /** Null where this answer brings none. */
+  readonly refreshToken: string | null;
+  readonly idToken: string | null;
   readonly expiresInSeconds: number;
+  readonly expiresAt: Instant;
+  readonly scope: readonly string[];
 }
 
 /** What is known about the user when the API is asked who it is. */
@@ -73,21 +57,98 @@ export interface Identity {
   readonly division: number;
 }
 
+/** Whose access token reached the API, and what it is good for. */
+export interface Access {
+  readonly user: Identity;
+  readonly client: string;
+  readonly scope: readonly string[];
+  /** Companies that the user left out on the consent page. */
+  readonly withheld: readonly string[];
+  readonly now: Instant;
+}
+
+export type ApiRefusal = 'missing' | 'unknown' | 'expired' | 'revoked' | 'consent-gone';
+
+/** Where things are. `api` are the beginnings of paths that want an access token. */
+export interface Paths {
+  readonly authorize: string;
+  readonly token: string;
+  /** Where exchanges go, if not to `token`. */
+  readonly refresh: string | null;
+  readonly api: readonly string[];
+  readonly userinfo: string | null;
+  readonly revoke: string | null;
+}
+
+/** OpenID Connect, where the provider has it. */
+export interface OpenId {
+  /** The path of the issuer, as it ends its address: `/` or nothing, for instance. */
+  readonly issuerPath: string;
+  /** Whether its own description of itself is to be found (OpenID Connect Discovery 1.0, RFC 8414). */
+  readonly hasDiscovery: boolean;
+  readonly hasResponseIss: boolean;
+}
+
+/** What an authorization request asked for, beyond who asks. */
+export interface Asked {
+  readonly scope: readonly string[];
+  readonly query: URLSearchParams;
+}
+
+/** What a form may look at when it answers on a path of its own. */
+export interface Inside {
+  readonly now: Instant;
+  switches(): Switches;
+  change(switches: Partial<Switches>): void;
+  /** Oldest first. */
+  readonly happenings: readonly Happening[];
+  readonly apps: readonly { readonly clientId: string; readonly name: string }[];
+  userName(id: string): string;
+  /** Whether the request carries the token that this grant type gave to an app as such. */
+  readonly isManager: boolean;
+}
+
 export interface Form {
   readonly id: string;
   readonly name: string;
-  readonly paths: { readonly authorize: string; readonly token: string; readonly api: string };
+  readonly paths: Paths;
   readonly switches: Switches;
+  /** Which switches mean something here. */
+  readonly settable: readonly SwitchName[];
+  /** How requests call the client id. */
+  readonly clientIdParameter: string;
+  readonly bodies: readonly ('form' | 'json')[];
+  readonly responseTypes: readonly ('code' | 'token')[];
+  /** Whether clients without a secret are let in. */
+  readonly hasPublicClients: boolean;
+  readonly openId: OpenId | null;
+  readonly scope: { readonly separator: string; readonly byDefault: readonly string[] };
+  /** What revoking a refresh token (RFC 7009) ends. */
+  readonly revocationKills: 'token' | 'family' | 'client-user';
+  /** Whether only the client whose token it is may revoke it. */
+  readonly revocationNeedsClient: boolean;
+  /** Whether an access token dies with the consent it comes from. */
+  readonly accessEndsWithConsent: boolean;
   policy(switches: Switches): RotationPolicy;
-  codeText(chance: Chance, switches: Switches, now: Instant): string;
-  refreshTokenText(chance: Chance): string;
-  accessTokenText(chance: Chance): string;
+  /** Whether this authorization brings a refresh token. */
+  givesRefreshToken(asked: Asked): boolean;
+  /** Which refresh token, if any, the answer to an exchange names: the one given is new, or goes on. */
+  namesRefreshToken(isNew: boolean): boolean;
+  /** Which part of the provider a request reaches, where it has several that do not know each other's tokens. */
+  realm(host: string, switches: Switches): string;
+  codeText(chance: Chance, realm: string, switches: Switches, now: Instant): string;
+  refreshTokenText(chance: Chance, realm: string): string;
+  accessTokenText(chance: Chance, realm: string): string;
   /** Whether a text could be one of its refresh tokens at all. */
   looksLikeRefreshToken(text: string): boolean;
   tokenAnswer(texts: TokenTexts): EmulatorAnswer;
+  /** Names of the members of a token answer, as JSON Pointers; faults reach for them. */
+  readonly members: { readonly refreshToken: string; readonly expiresIn: string; readonly tokenType: string };
   refusal(reason: TokenRefusal, details: RefusalDetails, switches: Switches): EmulatorAnswer;
-  apiRefusal(reason: 'missing' | 'unknown' | 'expired' | 'revoked'): EmulatorAnswer;
-  api(request: EmulatorRequest, user: Identity, now: Instant): EmulatorAnswer;
+  apiRefusal(reason: ApiRefusal): EmulatorAnswer;
+  api(request: EmulatorRequest, access: Access): EmulatorAnswer;
+  /** Pages of its own, such as a management API; null where the path is none of them. */
+  own?(request: EmulatorRequest, inside: Inside): EmulatorAnswer | null;
   /** The provider file of `contract`, for the policy as it is played at this address. */
   providerFile(baseUrl: string, policy: RotationPolicy): Record<string, unknown>;
 }

@@ -26,21 +26,30 @@ export interface LedgerEntry {
   readonly status: number | null;
 }
 
+/** An entry as it is kept: tokens as they are, since most are never looked at. */
+type Kept = Omit<LedgerEntry, 'n' | 'time'> & { readonly n: number; readonly at: Instant };
+
+/** The newest so many requests, at least, are kept. */
+export const LEAST_ENTRIES = 50_000;
+
 export class Ledger {
-  #entries: LedgerEntry[] = [];
+  #kept: Kept[] = [];
   #count = 0;
 
-  add(now: Instant, entry: Omit<LedgerEntry, 'n' | 'time'>): void {
-    this.#entries.push({ n: ++this.#count, time: toRfc3339(now), ...entry });
+  /** `presented` and `issued` are the texts themselves. */
+  add(at: Instant, entry: Omit<LedgerEntry, 'n' | 'time'>): void {
+    this.#kept.push({ n: ++this.#count, at, ...entry });
+    if (this.#kept.length > 2 * LEAST_ENTRIES) this.#kept = this.#kept.slice(-LEAST_ENTRIES);
   }
 
   entries(): readonly LedgerEntry[] {
-    return this.#entries;
-  }
-
-  clear(): void {
-    this.#entries = [];
-    this.#count = 0;
+    return this.#kept.map(({ n, at, presented, issued, ...rest }) => ({
+      n,
+      time: toRfc3339(at),
+      ...rest,
+      presented: presented.map(fingerprint),
+      issued: issued.map(fingerprint),
+    }));
   }
 }
 
@@ -67,18 +76,17 @@ interface TokenRow {
 
 /** A family as people read it: fingerprints and states. */
 export function familyTree(family: Family, upstream: Upstream): FamilyTree {
-  const print = (id: string | null) => (id === null ? null : fingerprint(upstream.textOf(id)));
   const time = (instant: Instant | null) => (instant === null ? null : toRfc3339(instant));
   return {
     id: family.id,
-    user: upstream.userById(family.user)?.username ?? family.user,
+    user: upstream.accounts.userById(family.user)?.username ?? family.user,
     app: family.client,
     startedAt: toRfc3339(family.startedAt),
     lastIssuedAt: toRfc3339(family.lastIssuedAt),
     revoked: family.revoked?.reason ?? null,
     tokens: family.tokens.map((one) => ({
-      fingerprint: print(one.id) ?? '',
-      parent: print(one.parent),
+      fingerprint: fingerprint(one.id),
+      parent: one.parent === null ? null : fingerprint(one.parent),
       generation: one.generation,
       state: stateOf(one),
       issuedAt: toRfc3339(one.issuedAt),

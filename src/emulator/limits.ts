@@ -11,7 +11,8 @@ const LENGTH_MS: Record<Window, number> = { day: DAY_MS, hour: 3_600_000, minute
 
 export class Limits {
   readonly #speed: number;
-  readonly #counts = new Map<string, number>();
+  /** Of the present window alone; those of windows that are over are dropped. */
+  readonly #counts = new Map<Window, { number: number; counts: Map<string, number> }>();
   readonly #blocks = new Map<string, { until: Instant; times: number }>();
 
   constructor(speed: number) {
@@ -23,12 +24,13 @@ export class Limits {
   }
 
   count(window: Window, key: string, now: Instant): number {
-    return this.#counts.get(this.#key(window, key, now)) ?? 0;
+    return this.#present(window, now).get(key) ?? 0;
   }
 
   add(window: Window, key: string, now: Instant): number {
-    const count = this.count(window, key, now) + 1;
-    this.#counts.set(this.#key(window, key, now), count);
+    const counts = this.#present(window, now);
+    const count = (counts.get(key) ?? 0) + 1;
+    counts.set(key, count);
     return count;
   }
 
@@ -49,7 +51,12 @@ export class Limits {
     this.#blocks.set(key, { until: after(now, this.lengthMs('hour') * 2 ** (times - 1)), times });
   }
 
-  #key(window: Window, key: string, now: Instant): string {
-    return `${window}|${Math.floor(now / this.lengthMs(window))}|${key}`;
+  #present(window: Window, now: Instant): Map<string, number> {
+    const number = Math.floor(now / this.lengthMs(window));
+    const known = this.#counts.get(window);
+    if (known?.number === number) return known.counts;
+    const counts = new Map<string, number>();
+    this.#counts.set(window, { number, counts });
+    return counts;
   }
 }

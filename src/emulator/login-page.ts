@@ -81,7 +81,9 @@ export function totpPage(options: PageOptions): EmulatorAnswer {
 
 export interface ConsentOptions extends PageOptions {
   readonly userName: string;
-  readonly divisions: readonly { readonly code: number; readonly name: string }[];
+  readonly legend: string;
+  /** What the user may leave out. */
+  readonly choices: readonly { readonly field: string; readonly value: string; readonly label: string }[];
   /** Where the answer is sent; named on the page, and allowed as the form's way out. */
   readonly redirectUri: string;
 }
@@ -89,12 +91,12 @@ export interface ConsentOptions extends PageOptions {
 export function consentPage(options: ConsentOptions): EmulatorAnswer {
   const app = escapeHtml(options.appName);
   const target = new URL(options.redirectUri).origin;
-  const boxes = options.divisions.map(
-    ({ code, name }) =>
-      `<label><input type="checkbox" name="division-${code}" checked>${escapeHtml(name)} (${code})</label>`,
+  const boxes = options.choices.map(
+    ({ field, label }) =>
+      `<label><input type="checkbox" name="${escapeHtml(field)}" checked>${escapeHtml(label)}</label>`,
   );
   const form = `
-    <fieldset><legend>Companies it may reach</legend>${boxes.join('')}</fieldset>
+    <fieldset><legend>${escapeHtml(options.legend)}</legend>${boxes.join('')}</fieldset>
     <p class="soft">Signed in as ${escapeHtml(options.userName)}. The answer goes to ${escapeHtml(target)}.</p>
     <div class="buttons">
       <button class="other" name="decision" value="deny">Deny</button>

@@ -5,17 +5,22 @@
 import type { Family } from '../core/family.ts';
 import { after, type Instant, toRfc3339 } from '../core/instant.ts';
 import { fromBase32, totp } from '../core/totp.ts';
+import type { UserWish, User } from './accounts.ts';
 import { apiEndpoint } from './api.ts';
 import { authorizeEndpoint } from './authorization-server.ts';
 import { type Context, type Preselection, shownTime } from './context.ts';
 import { type FaultName, Faults, type FaultSpec } from './faults.ts';
-import type { Form, Switches } from './form.ts';
+import type { Form, Inside, Switches } from './form.ts';
+import { IdTokens } from './id-tokens.ts';
+import { Incidents } from './incidents.ts';
 import { type FamilyTree, familyTree, Ledger, type LedgerEntry } from './ledger.ts';
 import { Limits } from './limits.ts';
+import { type Report, reportOn } from './report.ts';
+import { KEYS_PATH, metadata, revocationEndpoint } from './revocation.ts';
 import { asSeenInRealTime } from './speed.ts';
 import { tokenEndpoint } from './token-endpoint.ts';
-import { Upstream, type User } from './upstream.ts';
-import { answer, type EmulatorAnswer, type EmulatorRequest, urlOf } from './wire.ts';
+import { Upstream } from './upstream.ts';
+import { answer, bearerOf, type EmulatorAnswer, type EmulatorRequest, json, pathOf } from './wire.ts';
 
 export interface ServerOptions {
   readonly form: Form;
@@ -49,6 +54,7 @@ export class EmulatedServer {
   #hosts: ReadonlySet<string> | null = null;
 
   constructor(options: ServerOptions) {
+    checkSwitches(options.form, options.switches);
     this.#options = options;
     this.#context = this.#fresh();
   }
@@ -72,13 +78,31 @@ export class EmulatedServer {
   }
 
   async #route(request: EmulatorRequest): Promise<EmulatorAnswer> {
-    const { pathname } = urlOf(request);
-    const { paths } = this.#options.form;
-    const isUnder = (path: string) => pathname === path || pathname.startsWith(`${path}/`);
-    if (pathname === paths.token) return tokenEndpoint(this.#context, request);
+    const path = pathOf(request);
+    const { form } = this.#options;
+    const { paths } = form;
+    const isUnder = (place: string) => path === place || path.startsWith(place.endsWith('/') ? place : `${place}/`);
+    if (path === paths.token || path === paths.refresh) return tokenEndpoint(this.#context, request);
     if (isUnder(paths.authorize)) return authorizeEndpoint(this.#context, request);
-    if (isUnder(paths.api)) return apiEndpoint(this.#context, request);
+    if (path === paths.revoke) return revocationEndpoint(this.#context, request);
+    if (form.openId && path === KEYS_PATH) return json(200, this.#context.idTokens.keySet());
+    const own = metadata(form, request, path) ?? form.own?.(request, this.#inside(request)) ?? null;
+    if (own) return own;
+    if (path === paths.userinfo || paths.api.some(isUnder)) return apiEndpoint(this.#context, request);
     return answer(404, { 'content-type': 'text/plain' }, 'Nothing is here.\n');
+  }
+
+  #inside(request: EmulatorRequest): Inside {
+    const { upstream, happenings, managers } = this.#context;
+    return {
+      now: this.now(),
+      switches: () => upstream.switches,
+      change: (switches) => this.change(switches),
+      happenings,
+      apps: [...upstream.accounts.apps.values()],
+      userName: (id) => upstream.accounts.userById(id)?.username ?? '',
+      isManager: this.now() < (managers.get(bearerOf(request) ?? '') ?? 0),
+    };
   }
 
   #fresh(): Context {
@@ -89,6 +113,10 @@ export class EmulatedServer {
       faults: new Faults(faultRates, upstream.chance),
       limits: new Limits(speed),
       ledger: new Ledger(),
+      incidents: new Incidents(),
+      happenings: [],
+      idTokens: new IdTokens(seed),
+      managers: new Map(),
       visits: new Map(),
       preselection: { decision: 'interactive' },
       skewMs: 0,
@@ -120,11 +148,40 @@ export class EmulatedServer {
   /** The user withdraws the consent; of everybody and every app, where not said otherwise. Gives how many chains ended. */
   revoke(whose: { readonly user?: string; readonly app?: string } = {}): number {
     const user = whose.user === undefined ? null : (this.#user(whose.user)?.id ?? '');
+    const { upstream } = this.#context;
     const isHit = (one: Family) =>
       !one.revoked && (user === null || one.user === user) && (whose.app === undefined || one.client === whose.app);
-    const hit = this.#context.upstream.families().filter(isHit);
-    for (const family of hit) this.#context.upstream.revoke(family, 'revoked', this.now());
+    const hit = [...upstream.families.all()].filter(isHit);
+    for (const family of hit) upstream.end(family, 'revoked', this.now());
     return hit.length;
+  }
+
+  /** Tokens without pages and codes: as if the user had allowed everything to the app just now. */
+  grant(wish: { readonly user?: string; readonly app?: string; readonly scope?: readonly string[] } = {}): {
+    readonly accessToken: string;
+    readonly refreshToken: string;
+  } {
+    const { upstream } = this.#context;
+    const user = wish.user === undefined ? this.defaultUser() : this.#user(wish.user);
+    if (!user) throw new RangeError(`no such user: ${wish.user}`);
+    const { form, switches } = upstream;
+    const allowed = {
+      client: wish.app ?? this.defaultApp().clientId,
+      user: user.id,
+      scope: wish.scope ?? form.scope.byDefault,
+      withheld: [],
+      isOffline: true,
+      nonce: null,
+      realm: form.realm('', switches),
+    };
+    const outcome = upstream.start(allowed, this.now());
+    if (!outcome.ok || outcome.issued.refreshToken === null) throw new Error('no tokens were issued');
+    return { accessToken: outcome.issued.accessToken, refreshToken: outcome.issued.refreshToken };
+  }
+
+  /** Why each chain that was lost was lost, in words. */
+  report(): Report {
+    return reportOn(this.#context);
   }
 
   /** What the next authorizations meet. */
@@ -132,16 +189,18 @@ export class EmulatedServer {
     this.#context.preselection = preselection;
   }
 
+  /** Throws a RangeError that names a switch which this provider does not have. */
   change(switches: Partial<Switches>): void {
-    this.#context.upstream.change(switches);
+    checkSwitches(this.#options.form, switches);
+    this.#context.upstream.change(switches, this.now());
   }
 
-  addUser(user: { readonly username: string; readonly password?: string; readonly fullName?: string }): User {
-    return this.#context.upstream.addUser(user);
+  addUser(user: UserWish): User {
+    return this.#context.upstream.accounts.addUser(user);
   }
 
   addApp(name: string, redirectUris: readonly string[]): { readonly clientId: string; readonly clientSecret: string } {
-    return this.#context.upstream.addApp(name, redirectUris);
+    return this.#context.upstream.accounts.addApp(name, redirectUris);
   }
 
   /** The verification code that the user's authenticator shows now, by the emulator's clock. */
@@ -153,13 +212,13 @@ export class EmulatedServer {
   }
 
   defaultUser(): User {
-    const [user] = this.#context.upstream.users.values();
+    const [user] = this.#context.upstream.accounts.users.values();
     if (!user) throw new Error('the emulator has no user');
     return user;
   }
 
   defaultApp(): { readonly clientId: string; readonly clientSecret: string; readonly redirectUris: readonly string[] } {
-    const [app] = this.#context.upstream.apps.values();
+    const [app] = this.#context.upstream.accounts.apps.values();
     if (!app) throw new Error('the emulator has no app');
     return app;
   }
@@ -170,21 +229,22 @@ export class EmulatedServer {
 
   families(): readonly FamilyTree[] {
     const { upstream } = this.#context;
-    return upstream.families().map((family) => familyTree(family, upstream));
+    return [...upstream.families.all()].map((family) => familyTree(family, upstream));
   }
 
   state(): EmulatorState {
     const { upstream, faults, preselection } = this.#context;
+    const { apps, users } = upstream.accounts;
     return {
       now: toRfc3339(this.now()),
       speed: upstream.speed,
       switches: upstream.switches,
-      apps: [...upstream.apps.values()].map(({ clientId, name, redirectUris }) => ({
+      apps: [...apps.values()].map(({ clientId, name, redirectUris }) => ({
         client_id: clientId,
         name,
         redirect_uris: redirectUris,
       })),
-      users: [...upstream.users.values()].map(({ username, id, division }) => ({ username, user_id: id, division })),
+      users: [...users.values()].map(({ username, id, division }) => ({ username, user_id: id, division })),
       families: this.families(),
       faults: faults.waiting(),
       preselection,
@@ -203,6 +263,12 @@ export class EmulatedServer {
   }
 
   #user(username: string): User | undefined {
-    return this.#context.upstream.users.get(username.toLowerCase());
+    return this.#context.upstream.accounts.users.get(username.toLowerCase());
   }
+}
+
+function checkSwitches(form: Form, switches: Partial<Switches>): void {
+  const surplus = Object.keys(switches).find((name) => !form.settable.some((one) => one === name));
+  if (surplus === undefined) return;
+  throw new RangeError(`${form.id} has no switch ${surplus}; there are: ${form.settable.join(', ')}`);
 }

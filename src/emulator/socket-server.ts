@@ -5,6 +5,9 @@ import type { EmulatorAnswer, EmulatorRequest, Handler } from './wire.ts';
 
 const MOST_BODY_BYTES = 1_048_576;
 
+/** A fatal TLS alert, `handshake_failure` (RFC 8446 section 6.2). */
+const HANDSHAKE_FAILURE = Buffer.from([0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x28]);
+
 export interface Listening {
   readonly port: number;
   close(): Promise<void>;
@@ -42,21 +45,24 @@ async function serve(
   await deliver(await handler(request), outgoing, sleep);
 }
 
-async function read(incoming: IncomingMessage): Promise<EmulatorRequest | null> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of incoming as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > MOST_BODY_BYTES) return null;
-    chunks.push(chunk);
-  }
-  const headers = Object.fromEntries(
-    Object.entries(incoming.headers).map(([name, value]) => [
-      name,
-      Array.isArray(value) ? value.join(', ') : (value ?? ''),
-    ]),
-  );
-  return { method: incoming.method ?? 'GET', url: incoming.url ?? '/', headers, body: Buffer.concat(chunks) };
+function read(incoming: IncomingMessage): Promise<EmulatorRequest | null> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    incoming.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes > MOST_BODY_BYTES) resolve(null);
+      else chunks.push(chunk);
+    });
+    incoming.once('end', () => resolve(requestOf(incoming, chunks.length === 1 ? chunks[0] : Buffer.concat(chunks))));
+    incoming.once('error', reject);
+  });
+}
+
+function requestOf(incoming: IncomingMessage, body: Uint8Array = new Uint8Array()): EmulatorRequest {
+  // Of a request only `set-cookie` can be a list, and nobody sends that.
+  const headers = incoming.headers as Record<string, string>;
+  return { method: incoming.method ?? 'GET', url: incoming.url ?? '/', headers, body };
 }
 
 async function deliver(
@@ -67,6 +73,10 @@ async function deliver(
   if (delivery.kind === 'hang') return;
   if (delivery.kind === 'none') {
     outgoing.destroy();
+    return;
+  }
+  if (delivery.kind === 'alert') {
+    outgoing.socket?.end(HANDSHAKE_FAILURE);
     return;
   }
   const bodyless = status === 304 || status === 204;

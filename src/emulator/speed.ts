@@ -28,7 +28,7 @@ export function atSpeed(policy: RotationPolicy, speed: number): RotationPolicy {
 }
 
 /** Whole seconds, rounded down. Infinity stays. */
-function divided(ms: number, speed: number): number {
+export function divided(ms: number, speed: number): number {
   if (ms === Number.POSITIVE_INFINITY || speed === 1) return ms;
   return Math.floor(ms / speed / 1000) * 1000;
 }

@@ -1,44 +1,42 @@
 /** `POST` to the token endpoint (RFC 6749 sections 3.2, 4.1.3 and 6): checks, exchange, wording, and faults on the way. */
-import { createHash, timingSafeEqual } from 'node:crypto';
-import { fingerprint } from './chance.ts';
-import type { Context } from './context.ts';
-import { type FaultSpec, spoil, strikesBefore } from './faults.ts';
+import { createHash } from 'node:crypto';
+import { after } from '../core/instant.ts';
+import type { App } from './accounts.ts';
+import { type Context, tell } from './context.ts';
+import { type FaultSpec, isAnswerLost, spoil, strikesBefore } from './faults.ts';
 import type { TokenRefusal } from './form.ts';
-import type { App, Outcome } from './upstream.ts';
-import { answer, type EmulatorAnswer, type EmulatorRequest, formOf } from './wire.ts';
-
-/** A request to the token endpoint, as far as it could be read. */
-interface TokenRequest {
-  readonly fields: ReadonlyMap<string, string>;
-  readonly basic: boolean;
-  readonly clientId: string | null;
-  readonly clientSecret: string | null;
-  /** The code or refresh token. */
-  readonly presented: string | null;
-}
+import type { ChainPlace } from './happening.ts';
+import { readTokenRequest, type TokenRequest } from './token-request.ts';
+import { type Issued, type Outcome, refused } from './upstream.ts';
+import { answer, type EmulatorAnswer, type EmulatorRequest } from './wire.ts';
 
 interface Processed {
-  readonly outcome: Outcome;
+  /** Null where nobody but an app itself is concerned, or nothing was done. */
+  readonly outcome: Outcome | null;
   readonly answer: EmulatorAnswer;
 }
 
 export async function tokenEndpoint(context: Context, request: EmulatorRequest): Promise<EmulatorAnswer> {
   if (request.method !== 'POST') return answer(405, { allow: 'POST' });
-  const parsed = parse(request);
-  const owner = parsed?.presented ? context.upstream.ownerOf(parsed.presented) : null;
-  const user = (owner && context.upstream.userById(owner.user)?.username) ?? null;
+  const { upstream } = context;
+  const realm = upstream.form.realm(request.headers.host ?? '', upstream.switches);
+  const parsed = readTokenRequest(upstream.form, request, realm);
+  const owner = parsed?.presented ? upstream.ownerOf(parsed.presented) : null;
+  const user = (owner && upstream.accounts.userById(owner.user)?.username) ?? null;
   const app = parsed?.clientId ?? null;
   const fault = context.faults.take({ endpoint: 'token', user, app });
-  const { outcome, answer: given } = await answerWithFault(context, parsed, fault);
+  const processed = await answerWithFault(context, parsed, fault);
+  const { outcome, answer: given } = processed;
+  noteIncident(context, parsed, outcome, fault);
   context.ledger.add(context.now(), {
     endpoint: 'token',
     method: request.method,
-    path: context.upstream.form.paths.token,
+    path: upstream.form.paths.token,
     app,
     user,
-    presented: parsed?.presented ? [fingerprint(parsed.presented)] : [],
-    issued: outcome?.ok ? [fingerprint(outcome.issued.refreshToken), fingerprint(outcome.issued.accessToken)] : [],
-    decision: outcome === null ? 'not processed' : outcome.ok ? outcome.answer : 'refused',
+    presented: parsed?.presented ? [parsed.presented] : [],
+    issued: outcome?.ok ? issuedTexts(outcome.issued) : [],
+    decision: decisionOf(outcome, fault),
     reason: outcome && !outcome.ok ? outcome.reason : null,
     fault: fault?.fault ?? null,
     status: given.delivery.kind === 'none' || given.delivery.kind === 'hang' ? null : given.status,
@@ -46,29 +44,69 @@ export async function tokenEndpoint(context: Context, request: EmulatorRequest):
   return given;
 }
 
+const issuedTexts = ({ refreshToken, accessToken }: Issued) =>
+  refreshToken === null ? [accessToken] : [refreshToken, accessToken];
+
+function decisionOf(outcome: Outcome | null, fault: FaultSpec | null): string {
+  if (outcome === null) return fault && strikesBefore(fault) ? 'not processed' : 'the app for itself';
+  return outcome.ok ? outcome.answer : 'refused';
+}
+
+/** Refusals that say nothing about the token: another moment, secret or request would not meet them. */
+const PASSING: ReadonlySet<TokenRefusal> = new Set([
+  'too-early',
+  'quota',
+  'too-many-errors',
+  'client-unknown',
+  'client-secret-wrong',
+  'token-of-another-client',
+  'scope-too-wide',
+]);
+
+function noteIncident(
+  context: Context,
+  parsed: TokenRequest | null,
+  outcome: Outcome | null,
+  fault: FaultSpec | null,
+): void {
+  const { incidents } = context;
+  if (!outcome) return;
+  if (outcome.ok) {
+    const { refreshToken, family } = outcome.issued;
+    incidents.forget(family.id);
+    if (fault && refreshToken !== null) incidents.strike(refreshToken, fault.fault);
+    return;
+  }
+  const isExchange = parsed?.fields.get('grant_type') === 'refresh_token';
+  if (!isExchange || !parsed.presented || PASSING.has(outcome.reason)) return;
+  incidents.add(outcome.family?.id ?? null, { at: context.now(), token: parsed.presented, reason: outcome.reason });
+}
+
 async function answerWithFault(
   context: Context,
   parsed: TokenRequest | null,
   fault: FaultSpec | null,
-): Promise<{ outcome: Outcome | null; answer: EmulatorAnswer }> {
+): Promise<Processed> {
   if (!fault) return process(context, parsed);
+  const { members } = context.upstream.form;
   if (strikesBefore(fault)) {
     const chain = refusal(context, 'unknown', parsed);
-    return { outcome: null, answer: spoil(chain, fault, null) };
+    return { outcome: null, answer: spoil(chain, fault, { presented: null, members }) };
   }
   strikeServer(context, parsed, fault);
-  const before = issuesBefore(context);
+  const issuedBefore = parsed?.presented ? (context.upstream.familyOf(parsed.presented)?.lastIssuedAt ?? null) : null;
   const processed = processOnceOrTwice(context, parsed, fault);
-  afterwards(context, processed.outcome, fault, before);
+  afterwards(context, processed.outcome, fault, issuedBefore);
   if (fault.fault === 'delay') await context.sleep(fault.ms ?? 1000);
-  return { outcome: processed.outcome, answer: spoil(processed.answer, fault, parsed?.presented ?? null) };
+  const spoiled = spoil(processed.answer, fault, { presented: parsed?.presented ?? null, members });
+  return { outcome: processed.outcome, answer: spoiled };
 }
 
 /** Faults that change the server before it looks at the request. */
 function strikeServer(context: Context, parsed: TokenRequest | null, fault: FaultSpec): void {
   const { upstream } = context;
   const owner = parsed?.presented ? upstream.ownerOf(parsed.presented) : null;
-  const app = upstream.apps.get(parsed?.clientId ?? '');
+  const app = upstream.accounts.apps.get(parsed?.clientId ?? '');
   if (fault.fault === 'secret-rotated' && app) app.clientSecret = upstream.chance.text('client secret', 16);
   if (fault.fault === 'clock-skew') context.skewMs = fault.ms ?? 60_000;
   if (!owner) return;
@@ -83,32 +121,59 @@ function processOnceOrTwice(context: Context, parsed: TokenRequest | null, fault
   return fault.deliver === 'first' ? first : second;
 }
 
-const issuesBefore = ({ upstream }: Context) => new Map(upstream.families().map((one) => [one.id, one.lastIssuedAt]));
-
 /** Faults that change the server once tokens were issued. */
 function afterwards(
   context: Context,
-  outcome: Outcome,
-  { fault }: FaultSpec,
-  before: ReturnType<typeof issuesBefore>,
+  outcome: Outcome | null,
+  fault: FaultSpec,
+  issuedBefore: Issued['family']['lastIssuedAt'] | null,
 ): void {
-  if (!outcome.ok) return;
+  if (!outcome?.ok) return;
   const { upstream } = context;
-  if (fault === 'dead-on-arrival') upstream.kill(outcome.issued.refreshToken, context.now());
-  const lastIssuedAt = before.get(outcome.issued.family);
-  const isLost = fault === 'drop-after-commit' || fault === 'hang';
-  if (isLost && upstream.switches.spacingCounts === 'delivered' && lastIssuedAt !== undefined) {
-    upstream.forgetIssue(outcome.issued.family, lastIssuedAt);
+  const { refreshToken, family } = outcome.issued;
+  if (fault.fault === 'dead-on-arrival' && refreshToken !== null) upstream.kill(refreshToken, context.now());
+  if (isAnswerLost(fault) && upstream.switches.spacingCounts === 'delivered' && issuedBefore !== null) {
+    upstream.forgetIssue(family.id, issuedBefore);
   }
 }
 
 /** The endpoint without faults. */
 function process(context: Context, parsed: TokenRequest | null): Processed {
   const outcome = decide(context, parsed);
+  if (outcome === 'the app itself') return { outcome: null, answer: managerAnswer(context) };
+  tellOf(context, parsed, outcome);
   if (!outcome.ok) return { outcome, answer: refusal(context, outcome.reason, parsed, outcome.endedAt) };
+  return { outcome, answer: success(context, parsed, outcome) };
+}
+
+function success(context: Context, parsed: TokenRequest | null, outcome: Outcome & { ok: true }): EmulatorAnswer {
   const { policy, form } = context.upstream;
+  const { issued, answer: kind } = outcome;
+  const isNamed = kind === 'authorized' || form.namesRefreshToken(kind !== 'same');
+  const asked = parsed?.fields.get('scope')?.split(form.scope.separator);
   const expiresInSeconds = Math.floor((policy.life.accessTokenMs ?? 0) / 1000);
-  return { outcome, answer: form.tokenAnswer({ ...outcome.issued, expiresInSeconds }) };
+  return form.tokenAnswer({
+    accessToken: issued.accessToken,
+    refreshToken: isNamed ? issued.refreshToken : null,
+    idToken: idToken(context, parsed, issued, expiresInSeconds),
+    expiresInSeconds,
+    expiresAt: after(context.now(), expiresInSeconds * 1000),
+    scope: kind === 'authorized' ? issued.allowed.scope : (asked ?? issued.allowed.scope),
+  });
+}
+
+export function idToken(
+  context: Context,
+  parsed: Pick<TokenRequest, 'origin'> | null,
+  { allowed }: Issued,
+  lifeSeconds: number,
+): string | null {
+  const { openId } = context.upstream.form;
+  const user = context.upstream.accounts.userById(allowed.user);
+  if (!openId || !user || !parsed || !allowed.scope.includes('openid')) return null;
+  const issuer = `${parsed.origin}${openId.issuerPath}`;
+  const { client, nonce } = allowed;
+  return context.idTokens.sign({ issuer, client, user, nonce, now: context.now(), lifeSeconds });
 }
 
 function refusal(
@@ -121,15 +186,28 @@ function refusal(
   return form.refusal(reason, { now: context.now(), endedAt, basic: parsed?.basic ?? false }, switches);
 }
 
-const no = (reason: TokenRefusal): Outcome => ({ ok: false, reason, endedAt: null });
-
-function decide(context: Context, parsed: TokenRequest | null): Outcome {
-  if (!parsed) return no('malformed');
-  const app = context.upstream.apps.get(parsed.clientId ?? '');
-  if (!app) return no('client-unknown');
-  if (!equal(app.clientSecret, parsed.clientSecret ?? '')) return no('client-secret-wrong');
+function decide(context: Context, parsed: TokenRequest | null): Outcome | 'the app itself' {
+  if (!parsed) return refused('malformed');
+  const { accounts, form } = context.upstream;
+  const app = accounts.apps.get(parsed.clientId ?? '');
+  if (!app) return refused('client-unknown');
+  const isPublic = form.hasPublicClients && parsed.clientSecret === null;
+  if (!isPublic && app.clientSecret !== parsed.clientSecret) return refused('client-secret-wrong');
+  if (parsed.fields.get('grant_type') === 'client_credentials' && form.own && !isPublic) return 'the app itself';
   const owner = parsed.presented ? context.upstream.ownerOf(parsed.presented) : null;
   return owner ? withinLimits(context, parsed, app, owner.user) : grant(context, parsed, app, 0);
+}
+
+const MANAGER_LIFE_S = 86_400;
+
+/** RFC 6749 section 4.4: for the provider's own management pages. */
+function managerAnswer(context: Context): EmulatorAnswer {
+  const { upstream, managers } = context;
+  const accessToken = upstream.chance.text('management token', 43);
+  const expiresAt = after(context.now(), MANAGER_LIFE_S * 1000);
+  managers.set(accessToken, expiresAt);
+  const nothing = { refreshToken: null, idToken: null, scope: [] };
+  return upstream.form.tokenAnswer({ ...nothing, accessToken, expiresAt, expiresInSeconds: MANAGER_LIFE_S });
 }
 
 /** Calls and errors are counted for each app and user. */
@@ -137,7 +215,7 @@ function withinLimits(context: Context, parsed: TokenRequest, app: App, user: st
   const { limits, upstream } = context;
   const now = context.now();
   const key = `token|${app.clientId}|${user}`;
-  if (limits.isBlocked(key, now)) return no('too-many-errors');
+  if (limits.isBlocked(key, now)) return refused('too-many-errors');
   const callsToday = limits.add('day', key, now) - 1;
   const outcome = grant(context, parsed, app, callsToday);
   if (!outcome.ok) limits.error(key, upstream.switches.errorsPerHour, now);
@@ -148,59 +226,74 @@ function grant(context: Context, parsed: TokenRequest, app: App, callsToday: num
   const { upstream } = context;
   switch (parsed.fields.get('grant_type')) {
     case 'refresh_token':
-      if (!parsed.presented) return no('malformed');
-      return upstream.refresh(parsed.presented, app.clientId, callsToday, context.now());
+      return refresh(context, parsed, app, callsToday);
     case 'authorization_code':
-      if (callsToday >= upstream.policy.pacing.perDay) return no('quota');
+      if (callsToday >= upstream.policy.pacing.perDay) return refused('quota');
       return redeem(context, parsed, app);
     case undefined:
-      return no('malformed');
+      return refused('malformed');
     default:
-      return no('unsupported-grant-type');
+      return refused('unsupported-grant-type');
   }
+}
+
+function refresh(context: Context, parsed: TokenRequest, app: App, callsToday: number): Outcome {
+  const { upstream } = context;
+  const { presented, realm, fields } = parsed;
+  if (!presented) return refused('malformed');
+  const family = upstream.familyOf(presented);
+  const allowed = family && upstream.allowedOf(family.id)?.scope;
+  // RFC 6749 section 6: no scope that was not allowed before.
+  const asked = fields.get('scope')?.split(upstream.form.scope.separator) ?? [];
+  if (allowed && allowed.length > 0 && asked.some((one) => one !== '' && !allowed.includes(one))) {
+    return refused('scope-too-wide', { family });
+  }
+  return upstream.refresh(presented, { client: app.clientId, realm, callsToday, now: context.now() });
 }
 
 function redeem(context: Context, parsed: TokenRequest, app: App): Outcome {
   const { upstream } = context;
   const redirectUri = parsed.fields.get('redirect_uri');
-  if (!parsed.presented || redirectUri === undefined) return no('malformed');
+  if (!parsed.presented || redirectUri === undefined) return refused('malformed');
   const code = upstream.codes.get(parsed.presented);
-  if (!code) return no('code-unknown');
-  if (code.client !== app.clientId) return no('code-of-another-client');
-  if (code.redirectUri !== redirectUri) return no('redirect-uri-mismatch');
-  if (code.challenge !== null && code.challenge !== challengeOf(parsed.fields.get('code_verifier') ?? '')) {
-    return no('verifier-mismatch');
-  }
+  if (!code || code.realm !== parsed.realm) return refused('code-unknown');
+  if (code.client !== app.clientId) return refused('code-of-another-client');
+  if (code.redirectUri !== redirectUri) return refused('redirect-uri-mismatch');
+  const verifier = parsed.fields.get('code_verifier');
+  if (code.challenge !== null && code.challenge !== challengeOf(verifier ?? '')) return refused('verifier-mismatch');
   return upstream.redeem(code, context.now());
 }
 
 /** RFC 7636 section 4.6. */
 const challengeOf = (verifier: string) => createHash('sha256').update(verifier).digest('base64url');
 
-function equal(a: string, b: string): boolean {
-  const digest = (text: string) => createHash('sha256').update(text).digest();
-  return timingSafeEqual(digest(a), digest(b));
+/** What the provider's own log may say of it. */
+function tellOf(context: Context, parsed: TokenRequest | null, outcome: Outcome): void {
+  const family = outcome.ok ? outcome.issued.family : outcome.family;
+  const who = { at: context.now(), client: parsed?.clientId ?? '', user: family?.user ?? '' };
+  const isExchange = parsed?.fields.get('grant_type') === 'refresh_token';
+  if (outcome.ok) {
+    const { refreshToken, family: chain, allowed } = outcome.issued;
+    const what = isExchange ? 'exchanged' : 'authorized';
+    tell(context, { ...who, what, chain: placeOf(chain, refreshToken), scope: allowed.scope });
+    if (outcome.evicted.removed > 0) tell(context, { ...who, what: 'evicted', ...outcome.evicted });
+    return;
+  }
+  const { reason, isBreach } = outcome;
+  if (reason === 'client-unknown' || reason === 'client-secret-wrong') {
+    tell(context, { ...who, what: 'client-refused', reason });
+    return;
+  }
+  if (!isExchange) {
+    tell(context, { ...who, what: 'code-refused', reason });
+    return;
+  }
+  const chain = family && placeOf(family, parsed.presented);
+  if (isBreach && chain) tell(context, { ...who, what: 'reuse', chain });
+  else tell(context, { ...who, what: 'exchange-refused', reason, chain });
 }
 
-function parse(request: EmulatorRequest): TokenRequest | null {
-  const fields = formOf(request);
-  if (!fields) return null;
-  const basic = basicOf(request);
-  if (basic && fields.has('client_secret')) return null;
-  return {
-    fields,
-    basic: basic !== null,
-    clientId: basic?.id ?? fields.get('client_id') ?? null,
-    clientSecret: basic?.secret ?? fields.get('client_secret') ?? null,
-    presented: fields.get(fields.get('grant_type') === 'authorization_code' ? 'code' : 'refresh_token') ?? null,
-  };
-}
-
-/** RFC 6749 section 2.3.1: both parts are form-encoded before they are joined. */
-function basicOf(request: EmulatorRequest): { id: string; secret: string } | null {
-  const text = /^Basic +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1];
-  const parts = text === undefined ? null : /^([^:]*):(.*)$/.exec(Buffer.from(text, 'base64').toString());
-  if (!parts) return null;
-  const decode = (part = '') => new URLSearchParams(`v=${part}`).get('v') ?? '';
-  return { id: decode(parts[1]), secret: decode(parts[2]) };
+function placeOf(family: Issued['family'], token: string | null): ChainPlace {
+  const generation = family.tokens.find((one) => one.id === token)?.generation ?? family.latestGeneration;
+  return { family: family.id, counter: generation + 1, latest: family.latestGeneration + 1 };
 }

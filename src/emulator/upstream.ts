@@ -1,55 +1,47 @@
 /**
- * The memory of one emulated server: apps, users, codes and families, and what happens to them. It decides nothing that
+ * The memory of one emulated server: accounts, codes and families, and what happens to them. It decides nothing that
  * `core/family` decides; it finds the family, asks, and keeps the answer.
  *
  * State: a code is unused, used or expired; the states of families and their tokens are in `core/family`. Everything is
- * in memory and dies with the server.
+ * in memory and dies with the server. Tokens are never forgotten, however long they are dead, because "used before" and
+ * "never seen" are different answers: about 1 KB for each exchange.
  */
 import { accessUsed, type Family, type FamilyToken, present, revoke, startFamily } from '../core/family.ts';
-import { admit } from '../core/family-caps.ts';
+import { admit, evictTokens } from '../core/family-caps.ts';
 import { after, type Instant } from '../core/instant.ts';
 import type { RotationPolicy } from '../core/rotation-policy.ts';
-import { toBase32 } from '../core/totp.ts';
+import { Accounts, type User } from './accounts.ts';
 import { Chance } from './chance.ts';
-import type { Form, Identity, Switches, TokenRefusal } from './form.ts';
-import { atSpeed } from './speed.ts';
-
-export interface App {
-  readonly clientId: string;
-  clientSecret: string;
-  readonly name: string;
-  readonly redirectUris: readonly string[];
-}
-
-export interface User extends Identity {
-  password: string;
-  /** base32 */
-  totpSecret: string;
-  /** The last step whose code was used: a code works once. */
-  lastTotpStep: number;
-}
-
-export interface Code {
-  readonly text: string;
-  readonly client: string;
-  readonly user: string;
-  readonly redirectUri: string;
-  /** S256 challenge (RFC 7636), where the request had one. */
-  readonly challenge: string | null;
-  issuedAt: Instant;
-  usedAt: Instant | null;
-}
+import { type Allowed, type Code, Codes } from './codes.ts';
+import { Families } from './families.ts';
+import type { ApiRefusal, Form, Switches, TokenRefusal } from './form.ts';
+import { atSpeed, divided } from './speed.ts';
 
 export interface Issued {
   readonly accessToken: string;
-  readonly refreshToken: string;
-  readonly user: string;
-  readonly family: string;
+  /** Null where the authorization brings none. */
+  readonly refreshToken: string | null;
+  readonly family: Family;
+  readonly allowed: Allowed;
 }
 
 export type Outcome =
-  | { readonly ok: true; readonly issued: Issued; readonly answer: string }
-  | { readonly ok: false; readonly reason: TokenRefusal; readonly endedAt: Instant | null };
+  | {
+      readonly ok: true;
+      readonly issued: Issued;
+      readonly answer: string;
+      /** How many refresh tokens a cap ended, out of how many. */
+      readonly evicted: { readonly from: number; readonly removed: number };
+    }
+  | {
+      readonly ok: false;
+      readonly reason: TokenRefusal;
+      readonly endedAt: Instant | null;
+      /** Of the refresh token, where there is one. */
+      readonly family: Family | null;
+      /** Whether this presentation ended the family. */
+      readonly isBreach: boolean;
+    };
 
 export interface UpstreamOptions {
   readonly form: Form;
@@ -59,168 +51,192 @@ export interface UpstreamOptions {
   readonly redirectUris: readonly string[];
 }
 
-const refused = (reason: TokenRefusal, endedAt: Instant | null = null): Outcome => ({ ok: false, reason, endedAt });
+export const refused = (reason: TokenRefusal, more: Partial<Outcome & { ok: false }> = {}): Outcome => ({
+  ok: false,
+  reason,
+  endedAt: null,
+  family: null,
+  isBreach: false,
+  ...more,
+});
+
+const NOTHING_EVICTED = { from: 0, removed: 0 };
 
 export class Upstream {
   readonly form: Form;
   readonly chance: Chance;
   readonly speed: number;
-  readonly apps = new Map<string, App>();
-  readonly users = new Map<string, User>();
-  readonly codes = new Map<string, Code>();
-  readonly #families = new Map<string, Family>();
-  /** Texts of refresh and access tokens, by id and the other way round. */
-  readonly #texts = new Map<string, string>();
-  readonly #refreshTokens = new Map<string, { readonly family: string; readonly id: string }>();
-  readonly #accessTokens = new Map<string, { readonly family: string; readonly id: string }>();
+  readonly accounts: Accounts;
+  readonly codes = new Codes();
+  readonly families: Families;
+  /** Families by the text of their tokens. */
+  readonly #refreshTokens = new Map<string, string>();
+  readonly #accessTokens = new Map<string, string>();
+  /** What each family was allowed. */
+  readonly #allowed = new Map<string, Allowed>();
   #switches: Switches;
-  #count = 0;
+  #policy: RotationPolicy;
 
   constructor(options: UpstreamOptions) {
     this.form = options.form;
     this.chance = new Chance(options.seed);
     this.speed = options.speed;
     this.#switches = { ...options.form.switches, ...options.switches };
-    this.addApp('Evergrant test app', options.redirectUris);
-    this.addUser({ username: 'emma.devries@example.com', fullName: 'Emma de Vries' });
+    this.#policy = atSpeed(this.form.policy(this.#switches), this.speed);
+    const { liveAccessTokens } = this.#policy.caps;
+    this.families = new Families(Number.isFinite(liveAccessTokens) ? liveAccessTokens : 0);
+    this.accounts = new Accounts(this.chance);
+    this.accounts.addApp('Evergrant test app', options.redirectUris);
+    this.accounts.addUser({ username: 'emma.devries@example.com', fullName: 'Emma de Vries' });
   }
 
   get switches(): Switches {
     return this.#switches;
   }
 
-  /** Applies to tokens that were issued already. */
-  change(switches: Partial<Switches>): void {
-    this.#switches = { ...this.#switches, ...switches };
-  }
-
   /** The policy as it is played: every duration divided by the speed. */
   get policy(): RotationPolicy {
-    return atSpeed(this.form.policy(this.#switches), this.speed);
+    return this.#policy;
   }
 
-  families(): readonly Family[] {
-    return [...this.#families.values()];
-  }
-
-  textOf(id: string): string {
-    return this.#texts.get(id) ?? '';
-  }
-
-  addApp(name: string, redirectUris: readonly string[]): App {
-    const { chance } = this;
-    const app = {
-      clientId: chance.guid('client id'),
-      clientSecret: chance.text('client secret', 16),
-      name,
-      redirectUris,
-    };
-    this.apps.set(app.clientId, app);
-    return app;
-  }
-
-  addUser(wish: { readonly username: string; readonly password?: string; readonly fullName?: string }): User {
-    const { chance } = this;
-    const user: User = {
-      id: chance.guid('user id'),
-      username: wish.username,
-      fullName: wish.fullName ?? wish.username,
-      division: 100_000 + Math.floor(chance.fraction('division') * 900_000),
-      password: wish.password ?? chance.text('password', 16),
-      totpSecret: toBase32(chance.bytes('totp secret', 20)),
-      lastTotpStep: -1,
-    };
-    this.users.set(user.username.toLowerCase(), user);
-    return user;
-  }
-
-  /** A new secret, as after losing the phone: codes of the old one are wrong from now on. */
-  resetTotp(user: User): void {
-    user.totpSecret = toBase32(this.chance.bytes('totp secret', 20));
-    user.lastTotpStep = -1;
-  }
-
-  userById(id: string): User | undefined {
-    return [...this.users.values()].find((user) => user.id === id);
+  /** Applies to tokens that were issued already. */
+  change(switches: Partial<Switches>, now: Instant): void {
+    const stopsRotating = this.#switches.rotation && switches.rotation === false;
+    this.#switches = { ...this.#switches, ...switches };
+    this.#policy = atSpeed(this.form.policy(this.#switches), this.speed);
+    if (!stopsRotating) return;
+    // Auth0: switching rotation off ends the chains that were rotated. Source: docs of refresh token rotation.
+    for (const family of this.families.all()) if (family.latestGeneration > 0) this.end(family, 'revoked', now);
   }
 
   /** The owner of a token or code, whatever its state; for faults and the ledger. */
   ownerOf(text: string): { readonly user: string; readonly client: string } | null {
-    const token = this.#refreshTokens.get(text) ?? this.#accessTokens.get(text);
-    return (token && this.#families.get(token.family)) ?? this.codes.get(text) ?? null;
+    return this.familyOf(text) ?? this.codes.get(text) ?? null;
   }
 
-  issueCode(code: Pick<Code, 'client' | 'user' | 'redirectUri' | 'challenge'>, now: Instant): Code {
-    const text = this.form.codeText(this.chance, this.#switches, now);
-    const issued = { ...code, text, issuedAt: now, usedAt: null };
-    this.codes.set(text, issued);
-    return issued;
+  /** The family of a refresh or access token, with its newest rows. */
+  familyOf(text: string): Family | null {
+    const id = this.#refreshTokens.get(text) ?? this.#accessTokens.get(text);
+    return (id !== undefined && this.families.recent(id)) || null;
+  }
+
+  issueCode(wish: Allowed & { readonly redirectUri: string; readonly challenge: string | null }, now: Instant): Code {
+    const text = this.form.codeText(this.chance, wish.realm, this.#switches, now);
+    return this.codes.add({ ...wish, text, issuedAt: now });
   }
 
   /** A code whose client, address and verifier were checked starts a family, and ends older ones as caps demand. */
   redeem(code: Code, now: Instant): Outcome {
     if (code.usedAt !== null) return refused('code-replayed');
-    const endsAt = after(code.issuedAt, this.policy.life.codeMs ?? Number.POSITIVE_INFINITY);
-    if (now > endsAt) return refused('code-expired', endsAt);
-    const codes = [...this.codes.values()];
-    const later = codes.slice(codes.indexOf(code) + 1);
-    const isOlder = later.some((one) => one.user === code.user && one.client === code.client && one.usedAt !== null);
-    if (isOlder) return refused('code-of-older-authorization');
-    code.usedAt = now;
-    return this.#start(code.user, code.client, now);
+    const endsAt = after(code.issuedAt, this.#policy.life.codeMs ?? Number.POSITIVE_INFINITY);
+    if (now > endsAt) return refused('code-expired', { endedAt: endsAt });
+    const isSole = this.#policy.caps.familiesPerUserClient === 1;
+    if (isSole && this.codes.isOvertaken(code)) return refused('code-of-older-authorization');
+    this.codes.use(code, now);
+    return this.start(code, now);
   }
 
-  #start(user: string, client: string, now: Instant): Outcome {
-    const id = `family-${++this.#count}`;
-    const ids = this.#newTokens(id);
-    const joining = startFamily({ id, user, client, now, ids });
-    const others = this.families().filter((one) => one.user === user && one.client === client);
-    for (const family of admit(others, joining, this.policy, now)) this.#families.set(family.id, family);
-    return { ok: true, issued: this.#issued(joining, ids.refreshToken, ids.accessToken), answer: 'authorized' };
+  /** A new family: an authorization that was given. */
+  start(allowed: Allowed, now: Instant): Outcome {
+    const { user, client, realm, isOffline } = allowed;
+    const id = `family-${this.families.size + 1}`;
+    const consentMs = divided(this.#switches.consentMs, this.speed);
+    const consentEndsAt = Number.isFinite(consentMs) ? after(now, consentMs) : null;
+    const started = startFamily({ id, user, client, now, ids: this.#ids(realm), consentEndsAt });
+    this.#allowed.set(id, allowed);
+    const joining = isOffline ? started : { ...started, tokens: [] };
+    const evicted = isOffline ? this.#admit(joining, now) : NOTHING_EVICTED;
+    if (!isOffline) this.families.replace(undefined, joining);
+    const issued = this.#issued(joining, started.tokens[0]?.id ?? '', started.accessTokens[0]?.id ?? '');
+    return { ok: true, issued, answer: 'authorized', evicted };
+  }
+
+  #admit(joining: Family, now: Instant): { from: number; removed: number } {
+    const { caps } = this.#policy;
+    const isCapped = Number.isFinite(Math.min(caps.familiesPerUserClient, caps.tokensPerUserClient));
+    const others = isCapped ? this.families.liveOf(joining.user, joining.client) : [];
+    return this.#keep([...others, joining], admit(others, joining, this.#policy, now));
+  }
+
+  /** A second successor of one token may be one token too many. */
+  #capForks({ user, client }: Family, now: Instant): { from: number; removed: number } {
+    const cap = this.#policy.caps.tokensPerUserClient;
+    if (!Number.isFinite(cap)) return NOTHING_EVICTED;
+    const before = this.families.liveOf(user, client);
+    return this.#keep(before, evictTokens(before, cap, now));
+  }
+
+  #keep(before: readonly Family[], kept: readonly Family[]): { from: number; removed: number } {
+    kept.forEach((one, i) => {
+      if (one !== before[i] || !this.families.recent(one.id)) this.families.replace(before[i], one);
+    });
+    const removed = evicted(kept) - evicted(before);
+    return { from: removed === 0 ? 0 : this.#policy.caps.tokensPerUserClient + removed, removed };
   }
 
   /** Presents a refresh token. `callsToday` does not count this one. */
-  refresh(text: string, client: string, callsToday: number, now: Instant): Outcome {
-    const known = this.#refreshTokens.get(text);
-    const family = known && this.#families.get(known.family);
-    if (!known || !family) return refused(this.form.looksLikeRefreshToken(text) ? 'unknown' : 'malformed');
-    if (family.client !== client) return refused('token-of-another-client');
+  refresh(
+    text: string,
+    asks: { readonly client: string; readonly realm: string; readonly callsToday: number; readonly now: Instant },
+  ): Outcome {
+    const id = this.#refreshTokens.get(text);
+    const family = id === undefined ? undefined : this.families.forToken(id, text);
+    if (!family || this.allowedOf(family.id)?.realm !== asks.realm) {
+      return refused(this.form.looksLikeRefreshToken(text) ? 'unknown' : 'malformed');
+    }
+    if (family.client !== asks.client) return refused('token-of-another-client', { family });
     const pacingFirst = this.#switches.errorOrder === 'spacing-first';
-    return this.#present(family, known.id, { policy: this.policy, now, callsToday, pacingFirst });
+    return this.#present(family, text, { policy: this.#policy, pacingFirst, ...asks });
   }
 
   #present(
     family: Family,
     token: string,
-    how: { policy: RotationPolicy; now: Instant; callsToday: number; pacingFirst: boolean },
+    how: { policy: RotationPolicy; now: Instant; realm: string; callsToday: number; pacingFirst: boolean },
   ): Outcome {
-    const ids = { refreshToken: `rt-${this.#count + 1}`, accessToken: `at-${this.#count + 1}` };
-    const result = present(family, token, { ...how, ids });
-    this.#families.set(family.id, result.family);
-    if (result.outcome === 'accepted') {
-      this.#newTokens(family.id);
-      const issued = this.#issued(result.family, result.refreshToken, result.accessToken);
-      return { ok: true, issued, answer: result.answer };
+    const ids = this.#ids(how.realm);
+    let read = family;
+    let result = present(read, token, { ...how, ids });
+    if (result.outcome === 'refused' && result.revokes !== 'nothing') {
+      // What it costs reaches all rows, the old ones too.
+      read = this.families.whole(family.id) ?? family;
+      result = present(read, token, { ...how, ids });
     }
+    this.families.replace(read, result.family);
+    if (result.outcome === 'accepted') {
+      const isFork = result.answer === 'fork';
+      const evicted = isFork ? this.#capForks(result.family, how.now) : NOTHING_EVICTED;
+      const issued = this.#issued(result.family, result.refreshToken, result.accessToken);
+      return { ok: true, issued, answer: result.answer, evicted };
+    }
+    const isBreach = result.revokes !== 'nothing';
     if (result.revokes === 'client-user') this.revoke(family, 'revoked', how.now);
     if (result.reason === 'too-early') return this.#early(family, token, how);
-    return refused(result.reason, this.#endOf(family, token, result.reason));
+    return refused(result.reason, {
+      endedAt: this.#endOf(family, token, result.reason),
+      family: result.family,
+      isBreach,
+    });
   }
 
   /** Too early: what a server with a fault of its own does beside, or instead of, saying so. */
-  #early(family: Family, token: string, how: { policy: RotationPolicy; now: Instant }): Outcome {
+  #early(family: Family, token: string, how: { policy: RotationPolicy; now: Instant; realm: string }): Outcome {
     const { earlyRefresh } = this.#switches;
-    if (earlyRefresh === 'error') return refused('too-early');
+    if (earlyRefresh === 'error') return refused('too-early', { family });
     const pacing = { minSpacingMs: 0, perDay: Number.POSITIVE_INFINITY };
-    const policy = { ...how.policy, pacing };
-    const result = this.#present(family, token, { policy, now: how.now, callsToday: 0, pacingFirst: false });
-    if (result.ok && earlyRefresh === 'dead-token') this.kill(result.issued.refreshToken, how.now);
-    return earlyRefresh === 'error-and-advance' ? refused('too-early') : result;
+    const result = this.#present(family, token, {
+      ...how,
+      policy: { ...how.policy, pacing },
+      callsToday: 0,
+      pacingFirst: false,
+    });
+    if (result.ok && earlyRefresh === 'dead-token') this.kill(result.issued.refreshToken ?? '', how.now);
+    return earlyRefresh === 'error-and-advance' ? refused('too-early', { family }) : result;
   }
 
   #endOf(family: Family, id: string, reason: TokenRefusal): Instant | null {
     const token = family.tokens.find((one) => one.id === id);
-    const { life } = this.policy;
+    const { life } = this.#policy;
     if (reason === 'expired-absolute') return after(family.startedAt, life.absoluteMs);
     if (reason !== 'expired-idle' || !token) return null;
     return after(life.idleFrom === 'issue' ? token.issuedAt : (token.lastUsedAt ?? token.issuedAt), life.idleMs);
@@ -229,18 +245,26 @@ export class Upstream {
   /** An access token reaches the API. */
   useAccessToken(
     text: string,
+    realm: string,
     now: Instant,
   ):
-    | { readonly ok: true; readonly user: User; readonly client: string; readonly activated: boolean }
-    | { readonly ok: false; readonly reason: 'unknown' | 'expired' | 'revoked' } {
-    const known = this.#accessTokens.get(text);
-    const family = known && this.#families.get(known.family);
-    const user = family && this.userById(family.user);
-    if (!known || !family || !user) return { ok: false, reason: 'unknown' };
-    const use = accessUsed(family, known.id, this.policy, now);
-    this.#families.set(family.id, use.family);
+    | { readonly ok: true; readonly user: User; readonly allowed: Allowed; readonly activated: boolean }
+    | { readonly ok: false; readonly reason: Exclude<ApiRefusal, 'missing'> } {
+    const id = this.#accessTokens.get(text);
+    const family = id === undefined ? undefined : this.families.forAccessToken(id, text);
+    const user = family && this.accounts.userById(family.user);
+    const allowed = family && this.allowedOf(family.id);
+    if (!family || !user || allowed?.realm !== realm) return { ok: false, reason: 'unknown' };
+    const use = accessUsed(family, text, this.#policy, now);
+    if (use.family !== family) this.families.replace(family, use.family);
     if (use.outcome === 'refused') return { ok: false, reason: use.reason };
-    return { ok: true, user, client: family.client, activated: use.activated };
+    const isConsentOver = family.revoked !== null || now > (family.consentEndsAt ?? Number.POSITIVE_INFINITY);
+    if (this.form.accessEndsWithConsent && isConsentOver) return { ok: false, reason: 'consent-gone' };
+    return { ok: true, user, allowed, activated: use.activated };
+  }
+
+  allowedOf(family: string): Allowed | undefined {
+    return this.#allowed.get(family);
   }
 
   /** Ends the live families of a (user, client). Access tokens that are out live to their end. */
@@ -249,9 +273,14 @@ export class Upstream {
     reason: 'revoked' | 'chain-reset',
     now: Instant,
   ): number {
-    const hit = this.families().filter((one) => one.user === whose.user && one.client === whose.client && !one.revoked);
-    for (const family of hit) this.#families.set(family.id, revoke(family, { reason, now, accessTokens: 'keep' }));
+    const hit = this.families.liveOf(whose.user, whose.client);
+    for (const family of hit) this.end(family, reason, now);
     return hit.length;
+  }
+
+  end(family: Family, reason: 'revoked' | 'chain-reset', now: Instant): void {
+    const before = this.families.whole(family.id);
+    if (before) this.families.replace(before, revoke(before, { reason, now, accessTokens: 'keep' }));
   }
 
   /** Makes an issued refresh token dead, as if a sibling had displaced it. */
@@ -259,58 +288,86 @@ export class Upstream {
     this.#changeToken(text, { displacedAt: now });
   }
 
+  /** A refresh token that was revoked alone. */
+  evict(text: string, now: Instant): void {
+    this.#changeToken(text, { evictedAt: now });
+  }
+
+  /** An access token that was revoked alone. */
+  endAccess(text: string, now: Instant): void {
+    const before = this.families.whole(this.#accessTokens.get(text) ?? '');
+    if (!before) return;
+    const accessTokens = before.accessTokens.map((one) => (one.id === text ? { ...one, revokedAt: now } : one));
+    this.families.replace(before, { ...before, accessTokens });
+  }
+
+  isRefreshToken(text: string): boolean {
+    return this.#refreshTokens.has(text);
+  }
+
   /** The last issue of this family does not count for spacing, since its answer was not delivered. */
   forgetIssue(familyId: string, lastIssuedAt: Instant): void {
-    const family = this.#families.get(familyId);
-    if (family) this.#families.set(familyId, { ...family, lastIssuedAt });
-  }
-
-  family(id: string): Family | undefined {
-    return this.#families.get(id);
-  }
-
-  familyOf(refreshToken: string): Family | undefined {
-    return this.#families.get(this.#refreshTokens.get(refreshToken)?.family ?? '');
+    const family = this.families.recent(familyId);
+    if (family) this.families.replace(family, { ...family, lastIssuedAt });
   }
 
   /** Lets everything of a kind that is alive run out at once. */
   expire(what: 'refresh' | 'access' | 'code', user: string | null): void {
-    const { life } = this.policy;
-    const isHit = (one: { readonly user: string }) => user === null || one.user === user;
+    const { life } = this.#policy;
     if (what === 'code') {
-      const byMs = (life.codeMs ?? 0) + 1000;
-      for (const code of this.codes.values()) if (isHit(code)) code.issuedAt = after(code.issuedAt, -byMs);
+      this.codes.age(user, (life.codeMs ?? 0) + 1000);
+      return;
     }
-    for (const family of this.families().filter(isHit)) {
-      if (what === 'refresh') this.#families.set(family.id, aged(family, life.idleMs + 1000));
-      if (what === 'access') this.#families.set(family.id, agedAccess(family, (life.accessTokenMs ?? 0) + 1000));
+    for (const family of [...this.families.all()].filter((one) => user === null || one.user === user)) {
+      if (what === 'access') this.families.replace(family, agedAccess(family, (life.accessTokenMs ?? 0) + 1000));
+      else this.#expireChain(family);
     }
+  }
+
+  /** A chain that nothing but its user ends ends by that. */
+  #expireChain(family: Family): void {
+    const { idleMs, absoluteMs } = this.#policy.life;
+    const lifeMs = Math.min(idleMs, absoluteMs);
+    if (Number.isFinite(lifeMs)) this.families.replace(family, aged(family, lifeMs + 1000));
+    else this.end(family, 'revoked', family.lastIssuedAt);
   }
 
   #changeToken(text: string, how: Partial<FamilyToken>): void {
-    const known = this.#refreshTokens.get(text);
-    const family = known && this.#families.get(known.family);
-    if (!known || !family) return;
-    const tokens = family.tokens.map((one) => (one.id === known.id ? { ...one, ...how } : one));
-    this.#families.set(family.id, { ...family, tokens });
+    const before = this.families.whole(this.#refreshTokens.get(text) ?? '');
+    if (!before) return;
+    const tokens = before.tokens.map((one) => (one.id === text ? { ...one, ...how } : one));
+    this.families.replace(before, { ...before, tokens });
   }
 
-  #newTokens(family: string): { refreshToken: string; accessToken: string } {
-    const count = ++this.#count;
-    const ids = { refreshToken: `rt-${count}`, accessToken: `at-${count}` };
-    const refresh = this.form.refreshTokenText(this.chance);
-    const access = this.form.accessTokenText(this.chance);
-    this.#texts.set(ids.refreshToken, refresh).set(ids.accessToken, access);
-    this.#refreshTokens.set(refresh, { family, id: ids.refreshToken });
-    this.#accessTokens.set(access, { family, id: ids.accessToken });
-    return ids;
+  /** The texts are the ids; each is made when it is needed, and once. */
+  #ids(realm: string): { readonly refreshToken: string; readonly accessToken: string } {
+    const { form, chance } = this;
+    let refreshToken: string | undefined;
+    let accessToken: string | undefined;
+    return {
+      get refreshToken() {
+        refreshToken ??= form.refreshTokenText(chance, realm);
+        return refreshToken;
+      },
+      get accessToken() {
+        accessToken ??= form.accessTokenText(chance, realm);
+        return accessToken;
+      },
+    };
   }
 
   #issued(family: Family, refreshToken: string, accessToken: string): Issued {
-    const { user, id } = family;
-    return { user, family: id, accessToken: this.textOf(accessToken), refreshToken: this.textOf(refreshToken) };
+    const allowed = this.#allowed.get(family.id);
+    if (!allowed) throw new Error(`${family.id} was allowed nothing`);
+    this.#accessTokens.set(accessToken, family.id);
+    if (!allowed.isOffline) return { family, allowed, accessToken, refreshToken: null };
+    this.#refreshTokens.set(refreshToken, family.id);
+    return { family, allowed, accessToken, refreshToken };
   }
 }
+
+const evicted = (families: readonly Family[]) =>
+  families.flatMap((one) => one.tokens).filter((one) => one.evictedAt !== null).length;
 
 function aged(family: Family, byMs: number): Family {
   const back = (instant: Instant | null) => (instant === null ? null : after(instant, -byMs));
@@ -319,7 +376,7 @@ function aged(family: Family, byMs: number): Family {
     issuedAt: after(one.issuedAt, -byMs),
     lastUsedAt: back(one.lastUsedAt),
   }));
-  return { ...family, tokens };
+  return { ...family, tokens, startedAt: after(family.startedAt, -byMs) };
 }
 
 function agedAccess(family: Family, byMs: number): Family {

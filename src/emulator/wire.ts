@@ -2,6 +2,7 @@
  * What crosses the wire of an emulator, as plain values: a simulator calls the handler with them, the socket server
  * translates them. How an answer is delivered (whole, cut, never) is part of it, because faults are about that.
  */
+import { parseObject } from '../oauth/json.ts';
 
 export interface EmulatorRequest {
   readonly method: string;
@@ -19,6 +20,8 @@ export type Delivery =
   | { readonly kind: 'none' }
   /** Nothing comes, and the connection stays open. */
   | { readonly kind: 'hang' }
+  /** Bytes that are no HTTP, then the end: what a client of TLS meets that is turned away. */
+  | { readonly kind: 'alert' }
   /** The head and so many bytes of the body, then the connection ends: in order, or by a reset. */
   | { readonly kind: 'partial'; readonly bytes: number; readonly end: 'close' | 'reset' }
   /** Everything, a few bytes at a time. */
@@ -34,6 +37,7 @@ export interface EmulatorAnswer {
 export type Handler = (request: EmulatorRequest) => Promise<EmulatorAnswer>;
 
 const encoder = new TextEncoder();
+const decoder = new TextDecoder();
 
 export function answer(status: number, headers: Record<string, string>, body = ''): EmulatorAnswer {
   return { status, headers, body: encoder.encode(body), delivery: { kind: 'whole' } };
@@ -54,15 +58,28 @@ export function redirect(location: string): EmulatorAnswer {
 }
 
 export function bodyText(carrier: { readonly body: Uint8Array }): string {
-  return new TextDecoder().decode(carrier.body);
+  return decoder.decode(carrier.body);
 }
 
 /** The fields of a form body; null when it is no form, or a field comes twice (RFC 6749 section 3.2). */
 export function formOf(request: EmulatorRequest): ReadonlyMap<string, string> | null {
   const type = request.headers['content-type'] ?? '';
   if (!/^application\/x-www-form-urlencoded\s*(;|$)/i.test(type)) return null;
-  const fields = new URLSearchParams(bodyText(request));
-  return new Set(fields.keys()).size === fields.size ? new Map(fields) : null;
+  const fields = new Map<string, string>();
+  for (const [name, value] of new URLSearchParams(bodyText(request))) {
+    if (fields.has(name)) return null;
+    fields.set(name, value);
+  }
+  return fields;
+}
+
+/** The members of a JSON body that are texts; null when it is no JSON object. */
+export function jsonFieldsOf(request: EmulatorRequest): ReadonlyMap<string, string> | null {
+  if (!/^application\/json\s*(;|$)/i.test(request.headers['content-type'] ?? '')) return null;
+  const body = parseObject(bodyText(request));
+  if (!body || Array.isArray(body)) return null;
+  const texts = Object.entries(body).filter((entry): entry is [string, string] => typeof entry[1] === 'string');
+  return new Map(texts);
 }
 
 const NOWHERE = 'http://localhost/';
@@ -70,6 +87,17 @@ const NOWHERE = 'http://localhost/';
 /** The path and query of a request, whether or not it names a host. What is no address is taken for the root. */
 export function urlOf(request: EmulatorRequest): URL {
   return new URL(URL.canParse(request.url, NOWHERE) ? request.url : NOWHERE, NOWHERE);
+}
+
+/** The path alone; most requests name a plain one. */
+export function pathOf(request: EmulatorRequest): string {
+  const plain = /^(\/[\w/-][\w./-]*)(?:\?|$)/.exec(request.url)?.[1];
+  return plain === undefined || plain.includes('/.') || plain.startsWith('//') ? urlOf(request).pathname : plain;
+}
+
+/** Where this server is, as the request calls it. */
+export function originOf(request: EmulatorRequest): string {
+  return `http://${request.headers.host ?? 'localhost'}`;
 }
 
 /** The token of `Authorization: Bearer …` (RFC 6750 section 2.1). */

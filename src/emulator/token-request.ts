@@ -1,0 +1,45 @@
+/** A request to the token endpoint, as far as it could be read: fields, and how the client says who it is. */
+import type { Form } from './form.ts';
+import { type EmulatorRequest, formOf, jsonFieldsOf, originOf, pathOf } from './wire.ts';
+
+export interface TokenRequest {
+  readonly fields: ReadonlyMap<string, string>;
+  readonly basic: boolean;
+  readonly clientId: string | null;
+  readonly clientSecret: string | null;
+  /** The code or refresh token. */
+  readonly presented: string | null;
+  readonly realm: string;
+  readonly origin: string;
+}
+
+/** Null for what is no such request: another kind of body, a field that comes twice, two ways to authenticate. */
+export function readTokenRequest(form: Form, request: EmulatorRequest, realm: string): TokenRequest | null {
+  const read =
+    (form.bodies.includes('form') ? formOf(request) : null) ??
+    (form.bodies.includes('json') ? jsonFieldsOf(request) : null);
+  if (!read) return null;
+  // What comes to a place of its own for exchanges need not say that it is one.
+  const isExchange = pathOf(request) === form.paths.refresh;
+  const fields = isExchange ? new Map([['grant_type', 'refresh_token'], ...read]) : read;
+  const basic = basicOf(request);
+  if (basic && fields.has('client_secret')) return null;
+  return {
+    fields,
+    basic: basic !== null,
+    clientId: basic?.id ?? fields.get(form.clientIdParameter) ?? null,
+    clientSecret: basic?.secret ?? fields.get('client_secret') ?? null,
+    presented: fields.get(fields.get('grant_type') === 'authorization_code' ? 'code' : 'refresh_token') ?? null,
+    realm,
+    origin: originOf(request),
+  };
+}
+
+/** RFC 6749 section 2.3.1: both parts are form-encoded before they are joined. */
+function basicOf(request: EmulatorRequest): { id: string; secret: string } | null {
+  const text = /^Basic +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1];
+  const parts = text === undefined ? null : /^([^:]*):(.*)$/.exec(Buffer.from(text, 'base64').toString());
+  if (!parts) return null;
+  const decode = (part = '') => new URLSearchParams(`v=${part}`).get('v') ?? '';
+  return { id: decode(parts[1]), secret: decode(parts[2]) };
+}

@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { apiKeys } from './access/api-keys.ts';
 import { catalogue } from './catalogue/catalogue.ts';
+import { loadProvider } from './catalogue/dated.ts';
+import { againInWords } from './catalogue/in-words.ts';
 import { EvergrantError } from './core/errors.ts';
 import type { HttpParts } from './http/parts.ts';
 import { buildServer } from './http/server.ts';
@@ -23,7 +25,7 @@ import { openDataFolder, loadNodeId } from './world/data-folder.ts';
 import { openFileJournal } from './world/file-journal.ts';
 import { network } from './world/network.ts';
 import { createLog } from './world/pino-log.ts';
-import { readProviderFiles } from './world/provider-files.ts';
+import { readProviderFile, readProviderFiles } from './world/provider-files.ts';
 import { loadRootKey } from './world/root-key.ts';
 import { systemClock } from './world/system-clock.ts';
 import { systemRandom } from './world/system-random.ts';
@@ -175,6 +177,12 @@ function openStore(settings: Settings, folder: string): { readonly store: Sqlite
   const store = openSqliteStore(file);
   verifyKeyCheck(store.meta, sealer.keyCheck);
   return { store, sealer };
+}
+
+/** A file as the folder of `--providers` may hold it, right at each of its dates. Throws `setting` where it is not. */
+export function checkProviderFile(path: string) {
+  const provider = loadProvider(readProviderFile(path), 'local').at(systemClock.now());
+  return { file: path, id: provider.id, name: provider.name, again: againInWords(provider) };
 }
 
 function providerCatalogue(settings: Settings, clock: Clock) {

@@ -1,5 +1,5 @@
 /** The documentation says what the code does: pages made from code are up to date, and nothing is left out. */
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { DIAGNOSES } from '../src/core/diagnosis.ts';
@@ -26,4 +26,10 @@ test('every error is explained with a remedy, and only errors that exist are', (
 test('every number in the name of a test stands for a promise in words', () => {
   const unknown = taggedTests().filter(({ tag }) => PROMISES[tag] === undefined);
   expect(unknown.map(({ tag, file }) => `${file}: [${tag}] has no words in test/promises.ts`)).toEqual([]);
+});
+
+test('every provider has a page, and every page is about a provider that is there', () => {
+  const there = globSync('docs/providers/*.md', { cwd: join(import.meta.dirname, '..') });
+  const made = Object.keys(PAGES).filter((path) => path.startsWith('docs/providers/'));
+  expect(there.toSorted()).toEqual(made.toSorted());
 });

@@ -15,6 +15,7 @@ import { DIAGNOSES } from '../src/core/diagnosis.ts';
 import { ERRORS } from '../src/core/errors.ts';
 import { ERROR_HELP } from './error-help.ts';
 import { PROMISES, taggedTests } from './promises.ts';
+import { providerPages } from './provider-pages.ts';
 
 const MADE = '<!-- Made by `npm run docs`; a test holds it equal to the code. -->\n';
 
@@ -23,6 +24,7 @@ export const PAGES: Readonly<Record<string, () => string>> = {
   'docs/settings.md': settingsPage,
   'docs/errors.md': errorsPage,
   'docs/promises.md': promisesPage,
+  ...providerPages(MADE),
 };
 
 export function writePages(): void {

@@ -29,16 +29,27 @@ interface Stage {
 function stagesOf(name: string, document: unknown, reach: Reach): readonly Stage[] {
   const parsed = providerFile.safeParse(document);
   if (!parsed.success) throw wrongFile(name, faultsOf(parsed.error));
-  const changes = (parsed.data.changes ?? []).toSorted((a, b) => a.from.localeCompare(b.from));
+  const changes = (parsed.data.changes ?? [])
+    .map((change, i) => ({ ...change, about: `/changes/${i}` }))
+    .toSorted((a, b) => a.from.localeCompare(b.from));
   let current: ProviderFile = parsed.data;
-  return changes.map(({ from, set }) => {
-    const changed = structuredClone(current);
+  return changes.map(({ from, set, about }) => {
+    const changed = { ...structuredClone(current), facts: factsAfter(current.facts ?? [], Object.keys(set), about) };
     for (const [pointer, value] of Object.entries(set)) setAt(name, changed, pointer, value);
     const provider = parseProvider(`${name} from ${from} on`, changed, reach);
     if (provider.id !== parsed.data.id) throw wrongFile(name, [{ at: '/changes', reason: 'the id cannot change' }]);
     current = changed;
     return { from: Date.parse(`${from}T00:00:00Z`), provider };
   });
+}
+
+type Facts = NonNullable<ProviderFile['facts']>;
+
+/** What was known about a place gives way to what is known about the change of it. */
+function factsAfter(facts: Facts, places: readonly string[], about: string): Facts {
+  const kept = facts.filter((fact) => !places.some((place) => `${fact.about}/`.startsWith(`${place}/`)));
+  const why = facts.filter((fact) => fact.about === about);
+  return [...kept, ...places.flatMap((place) => why.map((fact) => ({ ...fact, about: place })))];
 }
 
 /** Sets a member, making the objects on the way that are not there; the result is checked as a whole afterwards. */

@@ -11,11 +11,12 @@ const SCHEMA = 'schema.json';
  * its files cannot be read.
  */
 export function readProviderFiles(folder: string): readonly { readonly name: string; readonly text: string }[] {
-  return namesIn(folder).map((name) => {
-    const path = join(folder, name);
-    // Some editors put a byte order mark before JSON.
-    return { name: path, text: reading(path, () => readFileSync(path, 'utf8').replace(/^\u{FEFF}/u, '')) };
-  });
+  return namesIn(folder).map((name) => readProviderFile(join(folder, name)));
+}
+
+export function readProviderFile(path: string): { readonly name: string; readonly text: string } {
+  // Some editors put a byte order mark before JSON.
+  return { name: path, text: reading(path, () => readFileSync(path, 'utf8').replace(/^\u{FEFF}/u, '')) };
 }
 
 function namesIn(folder: string): readonly string[] {
@@ -30,7 +31,7 @@ function reading<T>(path: string, read: () => T): T {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new EvergrantError('setting', `The provider files cannot be read: ${reason}`, {
       cause,
-      remedy: `Check that ${path} is there and may be read, or set --providers (EVERGRANT_PROVIDERS) to another folder.`,
+      remedy: `Check that ${path} is there and may be read; a folder is set with --providers (EVERGRANT_PROVIDERS).`,
     });
   }
 }

@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { EvergrantError } from '../src/core/errors.ts';
 import { POLICIES } from '../src/core/policies.fixture.ts';
 import type { RotationPolicy } from '../src/core/rotation-policy.ts';
+import type { Sealed } from '../src/core/secret.ts';
 import { EXCHANGE_STEPS } from '../src/keeper/parts.ts';
 import type { Store } from '../src/ports/store.ts';
 import { createMemoryStore } from '../src/storage/memory/store.ts';
@@ -495,6 +496,73 @@ describe('a database restored from an older backup', () => {
     expect(restored.world.upstream.presented).toEqual(['rt-4']);
     expect((await restored.world.keeper.grants.get('eol')).state).toBe('broken');
   });
+});
+
+describe('an answer that the database gives back damaged', () => {
+  /** After one exchange, what is kept of the newest token does not open any more. */
+  async function damaged(policy: RotationPolicy) {
+    const { chains, ...rest } = createMemoryStore();
+    const lost = new Set<string>();
+    const damaging: typeof chains = {
+      ...chains,
+      async answer(grant, link) {
+        const sealed = await chains.answer(grant, link);
+        return lost.has(link) ? ('v1.damaged' as Sealed) : sealed;
+      },
+      async append(grant, expected, event) {
+        if (event.type === 'received') lost.delete(event.link.id);
+        return chains.append(grant, expected, event);
+      },
+    };
+    const world = await bench({ policy, store: { ...rest, chains: damaging } });
+    const { id } = await world.imported();
+    await world.clock.advance(600_000);
+    await world.clock.until(world.keeper.tokens.get('eol', WISH));
+    const newest = (await chains.read(id)).chain.links.at(-1);
+    lost.add(newest?.id ?? '');
+    await world.restart();
+    return world;
+  }
+
+  test.each(Object.entries(POLICIES))('is taken from the journal (%s)', async (_name, policy) => {
+    const { keeper, clock, upstream } = await damaged(policy);
+    expect((await clock.until(keeper.tokens.get('eol', WISH))).accessToken.reveal()).toBe('at-1');
+    await clock.advance(600_000);
+    expect((await clock.until(keeper.tokens.get('eol', WISH))).accessToken.reveal()).toBe('at-2');
+    expect(upstream.presented).toEqual(['rt-0-eol', 'rt-1']);
+  });
+
+  const USABLE_AGAIN = ['durable', 'lastThree', 'window60s'];
+  const byRule = Object.groupBy(Object.entries(POLICIES), ([name]) => String(USABLE_AGAIN.includes(name)));
+
+  test.each(byRule.true ?? [])(
+    'and is in no journal is had again with the token before it (%s)',
+    async (_name, policy) => {
+      const { keeper, clock, upstream, journal } = await damaged(policy);
+      journal.records.length = 0;
+      expect((await clock.until(keeper.tokens.get('eol', WISH))).accessToken.reveal()).toBe('at-2');
+      expect(upstream.presented).toEqual(['rt-0-eol', 'rt-0-eol']);
+    },
+  );
+
+  test.each(byRule.false ?? [])('and is in no journal is told as the cause of the end (%s)', async (_name, policy) => {
+    const { keeper, clock, upstream, journal } = await damaged(policy);
+    journal.records.length = 0;
+    const error = await refusal(clock.until(keeper.tokens.get('eol', WISH)));
+    expect([error.code, error.details.diagnosis?.code]).toEqual(['authorization_required', 'storage_fault']);
+    expect((await keeper.grants.get('eol')).diagnosis?.evidence).toBe(
+      'What is kept of token 1 cannot be opened any more, and no other copy is here.',
+    );
+    expect(upstream.presented).toEqual(['rt-0-eol']);
+  });
+});
+
+test('a request that cannot be made leaves nothing in doubt', async () => {
+  const { keeper, clock, imported } = await bench({ provider: { tokenEndpointAuthMethods: ['private_key_jwt'] } });
+  await imported();
+  await clock.advance(600_000);
+  expect((await refusal(clock.until(keeper.tokens.get('eol', WISH)))).code).toBe('setting');
+  expect((await keeper.grants.get('eol')).state).toBe('active');
 });
 
 describe('after a crash', () => {

@@ -59,6 +59,8 @@ export interface Link {
   readonly firstUsedAt: Moment | null;
   /** Set once the provider said that its refresh token is dead. */
   readonly refusal: Refusal | null;
+  /** Set once its answer could not be opened any more: what was kept of it is lost here, whatever it is worth elsewhere. */
+  readonly damagedAt?: Moment;
 }
 
 export interface Refusal {
@@ -204,6 +206,8 @@ export type ChainEvent =
   | { readonly type: 'deferred'; readonly at: Moment; readonly deferral: Omit<Deferral, 'since' | 'count'> }
   /** What held exchanges back was put right by an operator. */
   | { readonly type: 'resumed'; readonly at: Moment }
+  /** What is kept of this link is not what was received, and no other copy is left. */
+  | { readonly type: 'damaged'; readonly at: Moment; readonly link: LinkId }
   | { readonly type: 'broken'; readonly at: Moment; readonly diagnosis: Diagnosis }
   | { readonly type: 'ended'; readonly at: Moment };
 
@@ -255,6 +259,8 @@ function fold(chain: Chain, event: ChainEventWithoutAnswer): Chain {
       return withLink(chain, event.link, (link) => ({ ...link, status: 'proven' }));
     case 'deferred':
       return { ...chain, deferral: { ...event.deferral, since: event.at, count: (chain.deferral?.count ?? 0) + 1 } };
+    case 'damaged':
+      return withLink(chain, event.link, (link) => ({ ...link, damagedAt: event.at }));
     case 'resumed':
       return { ...chain, deferral: null };
     case 'broken':

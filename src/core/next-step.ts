@@ -61,8 +61,16 @@ export function nextStep(chain: Chain, policy: RotationPolicy, now: Moment): Ste
   const open = chain.attempts.find((attempt) => attempt.lost === null);
   if (open) return { step: 'await', attempt: open.id };
   const choice = choose(chain, policy, now);
-  if (!choice) return { step: 'give_up', diagnosis: explain(chain, policy, now) };
+  if (!choice) return { step: 'give_up', diagnosis: damage(chain, now) ?? explain(chain, policy, now) };
   return { step: 'exchange', ...choice, waitMs: Math.max(choice.waitMs, deferralLeftMs(chain, now)) };
+}
+
+/** Where the newest token cannot be read any more, nothing that was said of older ones explains the end. */
+function damage(chain: Chain, now: Moment): Diagnosis | null {
+  const newest = chain.links.findLast((link) => link.tokenOf === link.id);
+  if (!newest?.damagedAt) return null;
+  const evidence = `What is kept of token ${newest.counter} cannot be opened any more, and no other copy is here.`;
+  return { code: 'storage_fault', since: now.at, said: null, evidence };
 }
 
 /** The newest link, when it is not published yet. A late answer to an earlier exchange is never published. */
@@ -79,7 +87,9 @@ interface Choice {
 
 /** The newest token that is not known to be dead and may be presented, now or later; older ones only after it. */
 function choose(chain: Chain, policy: RotationPolicy, now: Moment): Choice | null {
-  const tokens = chain.links.filter((link) => link.tokenOf === link.id && !link.refusal).toReversed();
+  const tokens = chain.links
+    .filter((link) => link.tokenOf === link.id && !link.refusal && !link.damagedAt)
+    .toReversed();
   for (const token of tokens) {
     const lost = chain.attempts.filter((attempt) => attempt.presented === token.id);
     const spacing = spacingLeftMs(chain, policy, now);

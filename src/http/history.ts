@@ -92,6 +92,7 @@ function tell(event: ChainEventWithoutAnswer): Told {
       return { link: event.id, outcome: event.means, said: event.said };
     case 'published':
     case 'proven':
+    case 'damaged':
       return { link: event.link, outcome: event.type };
     case 'deferred':
       return { outcome: event.deferral.why, said: event.deferral.said, retry_after: event.deferral.forMs / 1000 };

@@ -17,6 +17,7 @@ import { refreshRequest, refreshUrlOf } from '../oauth/token-request.ts';
 import type { Connection, HttpAnswer } from '../ports/network.ts';
 import type { StoredChain } from '../ports/store.ts';
 import { type KeptAnswer, keepable, openAnswer, sameAnswer, sealAnswer } from './answers.ts';
+import { heldAnswer } from './held-answers.ts';
 import { freshId, type KeeperParts, reach } from './parts.ts';
 import { readAnswer, tokensOf } from './reading.ts';
 import { persistently } from './persistently.ts';
@@ -52,6 +53,9 @@ async function exchangeOver(
   upstream: Upstream,
 ): Promise<StoredChain> {
   const token = await refreshTokenOf(parts, grant, present, upstream);
+  if (!token) return parts.store.chains.read(grant);
+  // Before the intent: where it cannot be made, nothing is in doubt.
+  const request = refreshRequest(upstream.provider, upstream, token);
   const intended = await intend(parts, grant, stored, present);
   if (intended === 'conflict') return parts.store.chains.read(grant);
   if (intended === 'unconfirmed') return defer(parts, grant, stored, upstream, 'storage_fault', null, null);
@@ -61,27 +65,23 @@ async function exchangeOver(
     return append(parts, grant, { type: 'not_sent', at: parts.clock.moment(), id, reason: 'the intent took too long' });
   }
   await reach(parts, 'sending', grant);
-  const outcome = await connection.send(refreshRequest(upstream.provider, upstream, token), REQUEST_TIMEOUT_MS);
+  const outcome = await connection.send(request, REQUEST_TIMEOUT_MS);
   if (outcome.kind === 'answer') return settle(parts, grant, { id, present, sequence, requestedAt }, upstream, outcome);
   if (outcome.kind === 'lost') return lose(parts, grant, id, 'no_answer', null);
   const unsent = await append(parts, grant, { type: 'not_sent', at: parts.clock.moment(), id, reason: outcome.reason });
   return defer(parts, grant, unsent, upstream, 'upstream_unavailable', null, null);
 }
 
-/** The refresh token of a link, opened for the wire. Throws `SealBroken`, or `Error` where the answer is gone. */
+/** The refresh token of a link, opened for the wire; null where nothing of the link can be read any more. */
 async function refreshTokenOf(
   parts: KeeperParts,
   grant: GrantId,
   link: LinkId,
   upstream: Upstream,
-): Promise<RefreshToken> {
-  const sealed = await parts.store.chains.answer(grant, link);
-  if (!sealed) throw new Error(`The answer of ${link} is not in the store.`);
-  const { refreshToken } = tokensOf(
-    openAnswer(parts.sealer, grant, link, sealed),
-    upstream.provider,
-    parts.clock.now(),
-  );
+): Promise<RefreshToken | null> {
+  const answer = await heldAnswer(parts, grant, link);
+  if (!answer) return null;
+  const { refreshToken } = tokensOf(answer, upstream.provider, parts.clock.now());
   if (!refreshToken) throw new Error(`The answer of ${link} holds no refresh token.`);
   return refreshToken;
 }

@@ -11,8 +11,8 @@ import { nextStep, type Step } from '../core/next-step.ts';
 import type { RotationPolicy } from '../core/rotation-policy.ts';
 import type { AccessToken } from '../core/secret.ts';
 import type { StoredChain } from '../ports/store.ts';
-import { openAnswer } from './answers.ts';
 import { exchange } from './exchange.ts';
+import { heldAnswer } from './held-answers.ts';
 import type { LiveAccessToken } from './keeper.ts';
 import { type KeeperParts, reach } from './parts.ts';
 import { tokensOf } from './reading.ts';
@@ -227,11 +227,14 @@ export class ChainMinder {
 
   /** The access token of a link, opened; null where its answer had none. */
   async #open(link: Link): Promise<Held | null> {
-    if (link.accessTokenLifeMs === null) return null;
-    const sealed = await this.#parts.store.chains.answer(this.grant, link.id);
-    if (!sealed) return null;
+    if (link.accessTokenLifeMs === null || link.damagedAt) return null;
     const { provider } = await this.#upstream();
-    const answer = openAnswer(this.#parts.sealer, this.grant, link.id, sealed);
+    const answer = await heldAnswer(this.#parts, this.grant, link.id);
+    if (!answer) {
+      // What was found to be lost is in the store now.
+      this.#stored = null;
+      return null;
+    }
     const { accessToken } = tokensOf(answer, provider, link.receivedAt.at);
     return accessToken ? { link, accessToken } : null;
   }

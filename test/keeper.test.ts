@@ -437,6 +437,23 @@ describe('a store that fails while a chain is in doubt', () => {
   );
 });
 
+describe('a provider that fails for a day', () => {
+  test('is asked no more often than it allows in a day, and the chain does not grow without end', async () => {
+    const policy = { ...POLICIES.exact, pacing: { ...POLICIES.exact.pacing, perDay: 200 } };
+    const { keeper, clock, upstream, store, imported } = await bench({ policy });
+    const { id } = await imported();
+    await clock.advance(600_000);
+    upstream.script.push(...Array.from({ length: 10_000 }, () => () => answer(502, 'bad gateway')));
+    keeper.tokens.get('eol', WISH).catch(() => undefined);
+    await clock.advance(86_400_000);
+    expect(upstream.presented.length).toBeLessThanOrEqual(210);
+    expect((await store.chains.read(id)).chain.attempts.length).toBeLessThanOrEqual(128);
+    upstream.script.length = 0;
+    await clock.advance(432_000);
+    expect((await clock.until(keeper.tokens.get('eol', WISH))).accessToken.reveal()).toBe('at-1');
+  });
+});
+
 describe('a database restored from an older backup', () => {
   /** A store whose content can be set back to what it was. */
   async function restorable(policy: RotationPolicy, exchangesBefore: number, journalKept: number) {

@@ -25,6 +25,8 @@ import type { Fingerprint, Sealed } from './secret.ts';
 
 /** How many links a chain remembers; the oldest proven ones leave first, and their answers are wiped. */
 const LINKS_KEPT = 8;
+/** How many attempts without an answer it remembers, the first among them: an outage may last for weeks. */
+const ATTEMPTS_KEPT = 128;
 /** How many refusals of a generation it remembers, each kind in a row being one. */
 const REFUSALS_KEPT = 8;
 
@@ -245,10 +247,7 @@ function fold(chain: Chain, event: ChainEventWithoutAnswer): Chain {
     case 'not_sent':
       return forgetAttempt(chain, event.id);
     case 'lost':
-      return withAttempt(chain, event.id, (attempt) => ({
-        ...attempt,
-        lost: { at: event.at, reason: event.reason, said: event.said },
-      }));
+      return lose(chain, event);
     case 'received':
       return receive(chain, event);
     case 'refused':
@@ -306,6 +305,14 @@ function start(chain: Chain, event: ChainEvent & { type: 'started' }): Chain {
   }));
   if (used === chain) return chain;
   return { ...used, attempts: [...used.attempts, attempt], nextSequence: attempt.sequence + 1 };
+}
+
+function lose(chain: Chain, { id, at, reason, said }: ChainEvent & { type: 'lost' }): Chain {
+  const lost = withAttempt(chain, id, (attempt) => ({ ...attempt, lost: { at, reason, said } }));
+  const surplus = lost.attempts.length - ATTEMPTS_KEPT;
+  if (surplus <= 0) return lost;
+  // The first one tells where windows began, the last ones what to wait for.
+  return { ...lost, attempts: lost.attempts.filter((one, i) => i === 0 || i > surplus || one.lost === null) };
 }
 
 /** The attempt did not reach the token: its presentation does not count. */

@@ -32,6 +32,7 @@ const MOST_RETRY_MARGIN_MS = 1_000;
 const MOST_RETRY_STEP_MS = 20_000;
 const BACKOFF_FIRST_MS = 1_000;
 const BACKOFF_MOST_MS = 60_000;
+const DAY_MS = 86_400_000;
 /** Longest pause after refusals that nobody understands: each may count as an error of the app. */
 const FAULT_MOST_MS = 900_000;
 const SECOND_LOOK_MS = 10_000;
@@ -178,12 +179,16 @@ function inStepMs(lost: readonly Attempt[], policy: RotationPolicy, now: Moment)
   const last = lost.at(-1);
   if (!first || !last) return 0;
   const { minSpacingMs } = policy.pacing;
-  if (minSpacingMs === 0) return backoffMs(lost.length) - sinceEndMs(last, now);
+  if (minSpacingMs === 0) return Math.max(0, backoffMs(lost.length) - sinceEndMs(last, now));
   const slack = slackMs(policy);
   const margin = Math.min(MOST_RETRY_MARGIN_MS, slack / 30);
-  const spaced = minSpacingMs + margin - elapsed(first.startedAt, now).atLeastMs;
-  const stepped = lost.length > 1 ? retryStepMs(policy) - elapsed(last.startedAt, now).atLeastMs : 0;
-  return Math.max(0, spaced, stepped);
+  const sinceFirstMs = elapsed(first.startedAt, now).atLeastMs;
+  const isWindowOver = sinceFirstMs > REQUEST_TIMEOUT_MS + minSpacingMs + slack;
+  // Nothing presses any more: what the provider allows in a day is to last for the day.
+  const patientMs = Math.max(backoffMs(lost.length), DAY_MS / policy.pacing.perDay);
+  const stepMs = isWindowOver ? patientMs : retryStepMs(policy);
+  const stepped = lost.length > 1 ? stepMs - elapsed(last.startedAt, now).atLeastMs : 0;
+  return Math.max(0, minSpacingMs + margin - sinceFirstMs, stepped);
 }
 
 /** Exact Online: 20 s, so that eight tries cover every instant at which a request may have been processed. */

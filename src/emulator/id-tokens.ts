@@ -49,7 +49,7 @@ export class IdTokens {
   }
 
   #privateKey(): KeyObject {
-    this.#key ??= rsaKey(new Chance(`${this.#seed}|signing key`));
+    this.#key ??= keyOfSeed(`${this.#seed}|signing key`);
     return this.#key;
   }
 }
@@ -61,6 +61,18 @@ export function claimsOf(user: Identity): Record<string, unknown> {
 }
 
 const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
+
+/** Keys of late, since making one takes a quarter of a second and a seed always gives the same. */
+const made = new Map<string, KeyObject>();
+const MOST_KEYS = 16;
+
+function keyOfSeed(seed: string): KeyObject {
+  const key = made.get(seed) ?? rsaKey(new Chance(seed));
+  made.set(seed, key);
+  const [oldest] = made.keys();
+  if (made.size > MOST_KEYS && oldest !== undefined) made.delete(oldest);
+  return key;
+}
 
 /** RFC 8017 section 3, with primes that chance gives. */
 function rsaKey(chance: Chance): KeyObject {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { DIAGNOSES } from '../src/core/diagnosis.ts';
 import { ERRORS } from '../src/core/errors.ts';
+import { FOREIGN_CODES } from '../src/core/foreign-codes.ts';
 import { ERROR_HELP } from './error-help.ts';
 import { PAGES } from './pages.ts';
 import { PROMISES, taggedTests } from './promises.ts';
@@ -17,6 +18,12 @@ test.each(Object.keys(PAGES))('%s is up to date (npm run docs)', (path) => {
 test('every error and every diagnosis has a section, and every section is about one', () => {
   const headings = read('docs/errors.md').match(/(?<=^### )\w+/gm) ?? [];
   expect(headings.toSorted()).toEqual([...Object.keys(ERRORS), ...Object.keys(DIAGNOSES)].toSorted());
+});
+
+test('every code of another system stands in the table of errors.md with its source [S52] [S53] [S54] [S98]', () => {
+  const page = read('docs/errors.md');
+  for (const { code, system, means } of FOREIGN_CODES)
+    expect(page).toContain(`| \`${code}\` | ${system} | \`${means}\` |`);
 });
 
 test('every error is explained with a remedy, and only errors that exist are', () => {

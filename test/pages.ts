@@ -11,9 +11,7 @@ import {
   variableOf,
 } from '../src/cli/setting-table.ts';
 import { keysOf } from '../src/cli/settings.ts';
-import { DIAGNOSES } from '../src/core/diagnosis.ts';
-import { ERRORS } from '../src/core/errors.ts';
-import { ERROR_HELP } from './error-help.ts';
+import { errorsPage } from './errors-page.ts';
 import { PROMISES, taggedTests } from './promises.ts';
 import { providerPages } from './provider-pages.ts';
 
@@ -22,7 +20,7 @@ const MADE = '<!-- Made by `npm run docs`; a test holds it equal to the code. --
 /** Each page by its path in the repository. */
 export const PAGES: Readonly<Record<string, () => string>> = {
   'docs/settings.md': settingsPage,
-  'docs/errors.md': errorsPage,
+  'docs/errors.md': () => `${MADE}\n${errorsPage()}`,
   'docs/promises.md': promisesPage,
   ...providerPages(MADE),
 };
@@ -69,38 +67,6 @@ function settingRow(setting: Setting<unknown>): string {
   const keys = keysOf(setting).map((key) => `\`${key}\``);
   const about = setting.list ? `${setting.about} May be repeated, or separated by commas.` : setting.about;
   return `| ${flag} | ${variables} | ${keys.join(', ')} | ${about} | ${setting.expects} | ${setting.byDefault} |`;
-}
-
-function errorsPage(): string {
-  const errors = Object.entries(ERRORS).map(([code, { status, exit, title }]) => {
-    const help = ERROR_HELP[code];
-    return `### ${code}\n\n${title}. ${help?.meaning ?? ''}\n\n- HTTP status ${status}, exit code ${exit}\n- Remedy: ${help?.remedy ?? ''}\n`;
-  });
-  const diagnoses = Object.entries(DIAGNOSES).map(([code, { cause, remedy, retry }]) => {
-    const passes = retry ? 'It may pass without a person.' : 'It does not pass by itself.';
-    return `### ${anchor(code)}\n\n${cause} ${passes}\n\n- Remedy: ${remedy}\n`;
-  });
-  return `${MADE}
-# Errors and diagnoses
-
-Every error of the API is an \`application/problem+json\` (RFC 9457) with a stable \`code\`; a command prints the same
-with its remedy, and on stderr as JSON with \`--json\`. A diagnosis says why a chain stands still; it is part of the
-grant, and of the error that its clients get.
-
-Exit codes of commands: 0 done · 1 failed, not found or not allowed · 2 wrong usage · 3 a person is needed · 75 try
-later · 78 wrong setting, key, folder, port or Node version.
-
-## Errors
-
-${errors.join('\n')}
-## Diagnoses
-
-${diagnoses.join('\n')}`;
-}
-
-/** A code that is an error and a diagnosis has two sections; their headings differ. */
-function anchor(code: string): string {
-  return Object.hasOwn(ERRORS, code) ? `${code} (diagnosis)` : code;
 }
 
 function promisesPage(): string {

@@ -13,6 +13,7 @@ import { authorizationPasteRoutes } from './authorization-paste.ts';
 import { authorizeRoutes } from './authorize-page.ts';
 import { browserErrorPage } from './browser-errors.ts';
 import { callbackRoutes } from './callback.ts';
+import { diagnoseRoutes } from './diagnose.ts';
 import { docsRoutes } from './docs-page.ts';
 import { grantRoutes } from './grants.ts';
 import { healthRoutes } from './health.ts';
@@ -101,6 +102,7 @@ function apiGroup(routes: Routes, parts: HttpParts, all: Metrics): void {
   authorizationPasteRoutes(routes, parts);
   apiKeyRoutes(routes, parts);
   providerRoutes(routes, parts);
+  diagnoseRoutes(routes, parts);
 }
 
 /** What describes the server: open on this machine, with a key beyond it. */

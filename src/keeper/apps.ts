@@ -3,6 +3,7 @@
  * not name are discovered when the app is first used, and again after a restart; what was discovered is remembered, so
  * that an issuer that does not answer keeps nobody from a token that lives, nor the keeper from starting.
  */
+import { givesRefreshTokens } from '../catalogue/in-words.ts';
 import { resolve, withMetadata } from '../catalogue/resolve.ts';
 import type { Provider, ResolvedProvider } from '../catalogue/provider.ts';
 import { EvergrantError } from '../core/errors.ts';
@@ -118,6 +119,7 @@ export function appRegistry(parts: KeeperParts, onChanged: (app: AppId) => Promi
 function newRecord(parts: KeeperParts, wish: NewApp): AppRecord {
   const provider = parts.catalogue.get(wish.provider);
   if (!provider) throw unknownProvider(parts, wish.provider);
+  if (!givesRefreshTokens(provider)) throw nothingToKeep(provider);
   const id = freshId(parts, 'app');
   return {
     id,
@@ -220,6 +222,12 @@ async function discover(parts: KeeperParts, provider: Provider, timeoutMs: numbe
       retryAfterMs: DISCOVERY_TIMEOUT_MS,
     },
   );
+}
+
+function nothingToKeep({ id, name }: Provider): EvergrantError {
+  return new EvergrantError('invalid_request', `${name} gives no refresh tokens: its access tokens do not expire.`, {
+    remedy: `There is nothing to keep alive, so use its access token as it is. See docs/providers/${id}.md`,
+  });
 }
 
 function unknownProvider(parts: KeeperParts, id: string): EvergrantError {

@@ -301,6 +301,7 @@ describe('what only looks like a dead refresh token is not taken for one', () =>
       'consent_ended',
     ],
     ['a wrong secret', 'freee', 401, '{"error":"invalid_client"}', 'client_rejected'],
+    ['a wrong secret, in the standard form', 'square', 401, '{"error":"invalid_client"}', 'client_rejected'],
     [
       'an access token that a refresh ended',
       'ringcentral',

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { EvergrantError } from '../src/core/errors.ts';
 import { POLICIES } from '../src/core/policies.fixture.ts';
 import { Secret } from '../src/core/secret.ts';
+import { createMemoryStore } from '../src/storage/memory/store.ts';
 import type { CallbackParameters } from '../src/keeper/keeper.ts';
 import { type Bench, bench } from './support/keeper-bench.ts';
 import { answer, json, LOST } from './support/scripted-upstream.ts';
@@ -129,6 +130,34 @@ describe('an authorization', () => {
     expect(outcome).toMatchObject({ outcome: 'failed', reason });
     expect((await world.keeper.grants.get('eol')).state).toBe('pending');
   });
+
+  test.each([0, 1, 2, 3])(
+    'whose code was recorded and not sent, for the store failed %d calls later, is finished by a reload',
+    async (n) => {
+      const { records, ...rest } = createMemoryStore();
+      let failing = Number.POSITIVE_INFINITY;
+      const failingRecords: typeof records = {
+        ...records,
+        async get(kind, id) {
+          if (failing-- === 0) throw new Error('database is locked');
+          return records.get(kind, id);
+        },
+        async update(kind, id, version, body, terms) {
+          const written = await records.update(kind, id, version, body, terms);
+          if (body.includes('"status":"coded"')) failing = n;
+          if (failing-- === 0) throw new Error('database is locked');
+          return written;
+        },
+      };
+      const world = await bench({ store: { ...rest, records: failingRecords } });
+      const { state, browserCookie } = await opened(world);
+      const finish = () => world.clock.until(world.keeper.authorizations.finish(callback(state), browserCookie));
+      await expect(finish()).rejects.toThrow('database is locked');
+      expect(world.upstream.presented).toEqual([]);
+      expect(await finish()).toMatchObject({ outcome: 'done' });
+      expect(world.upstream.presented).toEqual(['the-code']);
+    },
+  );
 
   test('is refused when another authorization server answers (RFC 9207)', async () => {
     const world = await bench({

@@ -34,7 +34,7 @@ const TRY_AGAIN = 'Ask for a new link and try again.';
 export interface CodeUse {
   /** Sends the recorded code and sees it through. Whoever asks meanwhile gets the same outcome. */
   exchange(id: string): Promise<AuthorizationOutcome>;
-  /** How an authorization ended, once it has. */
+  /** How an authorization ended, once it has. A code that was recorded and, by some failure, not sent goes now. */
   outcome(id: string): Promise<AuthorizationOutcome>;
   fail(id: string, reason: string, remedy: string): Promise<AuthorizationOutcome>;
   resume(): Promise<void>;
@@ -59,7 +59,8 @@ export function codeUse(
 
   return {
     exchange: (id) => once(id, () => flow.sendCode(id)),
-    outcome: async (id) => underWay.get(id) ?? flow.outcome(id),
+    outcome: async (id) =>
+      underWay.get(id) ?? ((await flow.isUnsent(id)) ? once(id, () => flow.sendWhileAlive(id)) : flow.outcome(id)),
     fail: (id, reason, remedy) => flow.fail(id, reason, remedy),
 
     async resume() {
@@ -345,14 +346,19 @@ class CodeFlow {
     const exchanging = await this.#records.withStatus('exchanging');
     const answered = await this.#records.withStatus('answered');
     return [
-      ...coded.map(({ value }) => ({ id: value.id, work: () => this.#resumeCoded(value) })),
+      ...coded.map(({ value }) => ({ id: value.id, work: () => this.sendWhileAlive(value.id) })),
       ...exchanging.map(({ value }) => ({ id: value.id, work: () => this.#resumeExchanging(value) })),
       ...answered.map(({ value }) => ({ id: value.id, work: () => this.complete(value.id) })),
     ];
   }
 
+  async isUnsent(id: string): Promise<boolean> {
+    return (await this.#records.get(id)).value.status === 'coded';
+  }
+
   /** The code was never sent: it still may be, while it lives. */
-  async #resumeCoded(record: AuthorizationRecord): Promise<AuthorizationOutcome> {
+  async sendWhileAlive(id: string): Promise<AuthorizationOutcome> {
+    const { value: record } = await this.#records.get(id);
     const lifeMs = (await this.#upstreamOf(record)).provider.policy.life.codeMs ?? ASSUMED_CODE_LIFE_MS;
     const ageMs = this.#parts.clock.now() - (record.codeAt ?? 0);
     if (ageMs < lifeMs) return this.sendCode(record.id);

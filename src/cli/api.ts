@@ -17,6 +17,10 @@ import { closeOnSignals } from './stop.ts';
 export interface Api {
   /** Rejects with `Refused` when the answer is a problem. */
   call(method: ApiRequest['method'], path: string, body?: Json): Promise<unknown>;
+  /** The whole answer to a GET, whatever its status. */
+  look(path: string): Promise<ApiAnswer>;
+  /** The server that answers; null where it runs inside this process. */
+  readonly origin: string | null;
 }
 
 type Send = (request: Omit<ApiRequest, 'origin'>) => Promise<ApiAnswer>;
@@ -40,7 +44,7 @@ export async function withApi<T>(
 function remoteApi(configuration: Configuration): Api {
   const origin = configuration.server ?? ownOrigin(configuration.settings);
   const key = keyFor(origin, configuration);
-  return apiOver(key, async (wanted) => {
+  return apiOver(origin, key, async (wanted) => {
     try {
       return await request({ ...wanted, origin, timeoutMs: ANSWER_TIMEOUT_MS });
     } catch (cause) {
@@ -112,14 +116,16 @@ async function withOwnServer<T>(
   // Ctrl-C must not cut an exchange off: the process ends once its answer is kept.
   closeOnSignals(app, 'command');
   try {
-    return await use(apiOver(apiKey ?? app.adminKey.text, (wanted) => app.request(wanted)));
+    return await use(apiOver(null, apiKey ?? app.adminKey.text, (wanted) => app.request(wanted)));
   } finally {
     await app.close();
   }
 }
 
-function apiOver(key: string, send: Send): Api {
+function apiOver(origin: string | null, key: string, send: Send): Api {
   return {
+    origin,
+    look: (path) => send({ method: 'GET', path, headers: { authorization: `Bearer ${key}` } }),
     call: async (method, path, body) => {
       const headers: Record<string, string> = { authorization: `Bearer ${key}`, accept: 'application/json' };
       if (body !== undefined) headers['content-type'] = 'application/json';

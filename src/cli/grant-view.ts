@@ -17,7 +17,7 @@ const LINKS_DRAWN = 5;
 const FINGERPRINT_SHOWN = 8;
 const OUTCOME_WIDTH = 16;
 
-function stateCell(state: string): Cell {
+export function stateCell(state: string): Cell {
   const style = Object.entries(STATE_STYLES).find(([name]) => name === state)?.[1];
   return style === undefined ? { words: state } : { words: state, style };
 }
@@ -89,7 +89,7 @@ function grantFields(grant: Json, now: number): string {
  * `◆ 3f9a12 3 h ago ── ○ 88ab01 20 min ago ── ● 12cd9f 9 min ago`: the last links by their fingerprints, oldest first.
  * ◆ began with an authorization, ● is the newest; the end shows what stands after it.
  */
-function chainLine(grant: Json, history: readonly Json[], now: number): string {
+export function chainLine(grant: Json, history: readonly Json[], now: number): string {
   const all = history.filter(isLink);
   const links = all.slice(0, LINKS_DRAWN).toReversed();
   if (links.length === 0) return '';
@@ -119,7 +119,7 @@ function isLink(entry: Json): boolean {
   return ['authorized', 'received'].includes(text(entry, 'type'));
 }
 
-function diagnosisLines(diagnosis: Json): string {
+export function diagnosisLines(diagnosis: Json): string {
   if (text(diagnosis, 'code') === '') return '';
   return fields([
     ['diagnosis', text(diagnosis, 'code')],
@@ -130,7 +130,7 @@ function diagnosisLines(diagnosis: Json): string {
   ]);
 }
 
-function said(entry: Json): string {
+export function said(entry: Json): string {
   if (typeof entry.said === 'string') return entry.said;
   const words = asObject(entry.said);
   return ['status', 'error', 'description']

@@ -20,6 +20,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   connect: { about: 'Authorize in a browser', load: async () => (await import('./connect.ts')).command() },
   token: { about: 'Print a fresh access token', load: async () => (await import('./token.ts')).command() },
   grants: { about: 'Look after grants', load: async () => (await import('./grants.ts')).command() },
+  doctor: {
+    about: 'Explain a grant, an error text, or how all is',
+    load: async () => (await import('./doctor.ts')).command(),
+  },
   import: { about: 'Take over grants from elsewhere', load: async () => (await import('./import.ts')).command() },
   apps: { about: 'Look after apps', load: async () => (await import('./apps.ts')).command() },
   'api-keys': { about: 'Look after API keys', load: async () => (await import('./api-keys.ts')).command() },

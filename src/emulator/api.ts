@@ -51,8 +51,11 @@ function decide(context: Context, request: EmulatorRequest, token: string | null
 }
 
 function answerOf({ upstream }: Context, request: EmulatorRequest, access: Access): EmulatorAnswer {
-  const isUserinfo = pathOf(request) === upstream.form.paths.userinfo;
-  return isUserinfo ? json(200, claimsOf(access.user)) : upstream.form.api(request, access);
+  const { userinfo, api } = upstream.form.paths;
+  const path = pathOf(request);
+  return path === userinfo && !api.includes(path)
+    ? json(200, claimsOf(access.user))
+    : upstream.form.api(request, access);
 }
 
 function refuse({ upstream }: Context, reason: ApiRefusal) {

@@ -111,7 +111,7 @@ function pathsOf(provider: Provider, openId: OpenId | null): Paths {
     token: path(provider.tokenEndpoint, '/token') ?? '/token',
     refresh: path(provider.refreshEndpoint, null),
     api: [...new Set([...(identity === null ? [] : [identity]), ...bases, ...(bases.length > 0 ? [] : ['/api'])])],
-    userinfo: openId && identity !== '/userinfo' ? '/userinfo' : null,
+    userinfo: openId && (provider.identity?.subject === '/sub' ? identity : '/userinfo'),
     revoke: path(provider.revocationEndpoint, hasDiscovery ? '/revoke' : null),
   };
 }

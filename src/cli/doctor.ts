@@ -133,7 +133,8 @@ async function serverChecks(api: Api): Promise<readonly Check[]> {
     {
       name: 'clock',
       ok: Math.abs(skewS) <= MOST_SKEW_S,
-      detail: skewS === 0 ? 'as here' : `${Math.abs(skewS)} s ${skewS > 0 ? 'ahead of' : 'behind'} this machine`,
+      detail:
+        Math.abs(skewS) <= 1 ? 'as here' : `${Math.abs(skewS)} s ${skewS > 0 ? 'ahead of' : 'behind'} this machine`,
     },
   ];
 }

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { EvergrantError } from '../core/errors.ts';
 import { readJson, whereItBreaks } from './json-body.ts';
 
 test('what is JSON is read as JSON.parse reads it', () => {
@@ -39,3 +40,13 @@ test('__proto__ is refused however it is spelled', () => {
   }
   expect(readJson(Buffer.from('{"a":"__proto__"}'))).toEqual({ a: '__proto__' });
 });
+
+test.each(['[', '{"a":', '{"\\u0061":'])(
+  'a body that is nested too deep is refused like any other mistake: %s',
+  (open) => {
+    const close = open === '[' ? ']' : '}';
+    const nested = (depth: number) => Buffer.from(`${open.repeat(depth)}1${close.repeat(depth)}`);
+    expect(() => readJson(nested(60))).not.toThrow();
+    expect(() => readJson(nested(70_000))).toThrow(EvergrantError);
+  },
+);

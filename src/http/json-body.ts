@@ -5,6 +5,9 @@
 import { isUtf8 } from 'node:buffer';
 import { EvergrantError } from '../core/errors.ts';
 
+/** No body of the API is nested deeper than this by far; what walks a value may do it by recursion. */
+const MOST_DEPTH = 64;
+
 /** The value of a body; undefined for an empty one. */
 export function readJson(bytes: Buffer): unknown {
   if (bytes.length === 0) return undefined;
@@ -17,9 +20,21 @@ export function readJson(bytes: Buffer): unknown {
     const { line, column } = lineAndColumn(text, whereItBreaks(text));
     throw notJson(`line ${line}, position ${column}`);
   }
+  if (isDeeperThan(MOST_DEPTH, value)) throw notJson(`it is nested more than ${MOST_DEPTH} levels deep`);
   // The only name that is not a plain member everywhere. It may be spelled with escapes.
   if (/__proto__|\\u/.test(text)) JSON.parse(text, refuseProto);
   return value;
+}
+
+/** Level by level: the value may be nested deeper than the stack is. */
+function isDeeperThan(most: number, value: unknown): boolean {
+  let level = [value];
+  for (let depth = 0; depth <= most && level.length > 0; depth++) level = level.flatMap(members);
+  return level.length > 0;
+}
+
+function members(value: unknown): unknown[] {
+  return typeof value === 'object' && value !== null ? Object.values(value) : [];
 }
 
 function refuseProto(key: string, value: unknown): unknown {

@@ -5,7 +5,8 @@
  */
 import { type ChainEvent, type ReceivedLink, stateOf } from '../core/chain.ts';
 import { DIAGNOSES, type DiagnosisCode } from '../core/diagnosis.ts';
-import type { GrantId } from '../core/id.ts';
+import type { GrantId, LinkId } from '../core/id.ts';
+import type { Moment } from '../core/instant.ts';
 import { REQUEST_TIMEOUT_MS } from '../core/next-step.ts';
 import type { AccessToken, Fingerprint } from '../core/secret.ts';
 import { codeRequest } from '../oauth/token-request.ts';
@@ -59,8 +60,7 @@ export function codeUse(
 
   return {
     exchange: (id) => once(id, () => flow.sendCode(id)),
-    outcome: async (id) =>
-      underWay.get(id) ?? ((await flow.isUnsent(id)) ? once(id, () => flow.sendWhileAlive(id)) : flow.outcome(id)),
+    outcome: (id) => once(id, () => flow.outcome(id)),
     fail: (id, reason, remedy) => flow.fail(id, reason, remedy),
 
     async resume() {
@@ -106,16 +106,23 @@ class CodeFlow {
       return this.fail(id, `${name} could not be reached: ${connection.reason}.`, 'Try again when it can be.');
     }
     try {
-      return await this.#sendOver(connection, id, upstream);
+      return await this.#sendOver(connection, id, value.grant, upstream);
     } finally {
       connection.close();
     }
   }
 
-  async #sendOver(connection: Connection, id: string, upstream: Upstream): Promise<AuthorizationOutcome> {
+  async #sendOver(
+    connection: Connection,
+    id: string,
+    grant: GrantId,
+    upstream: Upstream,
+  ): Promise<AuthorizationOutcome> {
     const link = freshId(this.#parts, 'lnk');
     const requestedAt = this.#parts.clock.moment();
-    const record = await this.#move(id, 'coded', (value) => ({ ...value, status: 'exchanging', link, requestedAt }));
+    const record = await persistently(this.#parts, 'record that a code is sent', grant, () =>
+      this.#claim(id, link, requestedAt),
+    );
     if (!record?.code) return this.outcome(id);
     const { sealer } = this.#parts;
     const answer = await connection.send(
@@ -130,6 +137,14 @@ class CodeFlow {
     if (answer.kind === 'answer') return this.#keepAnswer(id, record, answer);
     const what = answer.kind === 'lost' ? 'did not answer' : 'could not be reached';
     return this.fail(id, `${upstream.provider.name} ${what}: ${answer.reason}.`, TRY_AGAIN);
+  }
+
+  /** Records that the code is about to be sent; null when somebody else was first. May be repeated. */
+  async #claim(id: string, link: LinkId, requestedAt: Moment): Promise<AuthorizationRecord | null> {
+    const claimed = await this.#move(id, 'coded', (value) => ({ ...value, status: 'exchanging', link, requestedAt }));
+    if (claimed) return claimed;
+    const { value } = await this.#records.get(id);
+    return value.status === 'exchanging' && value.link === link ? value : null;
   }
 
   /** Journal first, then the record; only then is the answer read. */
@@ -330,9 +345,12 @@ class CodeFlow {
     if (chain.generation === 0) await this.#registry.discard(grant);
   }
 
+  /** How it ended. What was cut off, by a crash or a store that failed, is taken up again. */
   async outcome(id: string): Promise<AuthorizationOutcome> {
     const { value } = await this.#records.get(id);
     const { result, returnUrl } = value;
+    if (value.status === 'coded') return this.#sendWhileAlive(id);
+    if (value.status === 'exchanging') return this.#resumeExchanging(value);
     if (value.status === 'answered') return this.complete(id);
     if (!result)
       return { outcome: 'failed', reason: 'The authorization is not finished.', remedy: TRY_AGAIN, returnUrl };
@@ -346,18 +364,14 @@ class CodeFlow {
     const exchanging = await this.#records.withStatus('exchanging');
     const answered = await this.#records.withStatus('answered');
     return [
-      ...coded.map(({ value }) => ({ id: value.id, work: () => this.sendWhileAlive(value.id) })),
+      ...coded.map(({ value }) => ({ id: value.id, work: () => this.#sendWhileAlive(value.id) })),
       ...exchanging.map(({ value }) => ({ id: value.id, work: () => this.#resumeExchanging(value) })),
       ...answered.map(({ value }) => ({ id: value.id, work: () => this.complete(value.id) })),
     ];
   }
 
-  async isUnsent(id: string): Promise<boolean> {
-    return (await this.#records.get(id)).value.status === 'coded';
-  }
-
   /** The code was never sent: it still may be, while it lives. */
-  async sendWhileAlive(id: string): Promise<AuthorizationOutcome> {
+  async #sendWhileAlive(id: string): Promise<AuthorizationOutcome> {
     const { value: record } = await this.#records.get(id);
     const lifeMs = (await this.#upstreamOf(record)).provider.policy.life.codeMs ?? ASSUMED_CODE_LIFE_MS;
     const ageMs = this.#parts.clock.now() - (record.codeAt ?? 0);

@@ -104,6 +104,9 @@ function variableFaults(file: ProviderFile, addresses: readonly (readonly [strin
       ...(inAddresses.has(name) && variable.is_text
         ? [{ at: `${at}/is_text`, reason: 'any text could lead an address anywhere; it may stand in parameters alone' }]
         : []),
+      ...(variable.of_resource === undefined || Object.hasOwn(file.variables ?? {}, variable.of_resource)
+        ? []
+        : [{ at: `${at}/of_resource`, reason: `there is no variable ${variable.of_resource}` }]),
       ...(isChoice ? [] : [{ at: `${at}/default`, reason: 'is not one of the choices' }]),
     ];
   });

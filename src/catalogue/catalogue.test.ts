@@ -190,6 +190,11 @@ describe('a wrong file is refused with file, place and reason', () => {
       { policy: { caps: { tokens_per_user_client: 1.5 } } },
       'at /policy/caps/tokens_per_user_client: ',
     ],
+    [
+      'a resource that no variable names',
+      { issuer: '{issuer}', variables: { issuer: { is_issuer: true, of_resource: 'api' } } },
+      'at /variables/issuer/of_resource: there is no variable api',
+    ],
     ['no id', { id: undefined }, 'acme.json at /id: '],
     ['another id than its name', { id: 'other' }, 'acme.json at /id: is other, and the file is called acme'],
     [

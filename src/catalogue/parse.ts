@@ -117,6 +117,7 @@ function variablesOf(file: ProviderFile): Provider['variables'] {
         default: variable.default ?? null,
         isIssuer: variable.is_issuer ?? false,
         isText: variable.is_text ?? false,
+        ofResource: variable.of_resource ?? null,
       },
     ]),
   );

@@ -93,6 +93,8 @@ export interface ProviderVariable {
   readonly default: string | null;
   /** A whole issuer URL; only for server admins. */
   readonly isIssuer: boolean;
+  /** The variable whose resource names this issuer where none is given (RFC 9728). */
+  readonly ofResource?: string | null;
   /** Any text, since it stands in parameters alone. */
   readonly isText?: boolean;
 }

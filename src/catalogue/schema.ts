@@ -32,6 +32,10 @@ const variable = z
     choices: z.record(z.string().min(1), z.string().min(1)).nullable().optional(),
     default: z.string().nullable().optional(),
     is_issuer: z.boolean().optional().describe('a whole issuer address; only for server admins'),
+    of_resource: z
+      .string()
+      .optional()
+      .describe('left out, this issuer is the one that the resource of that other variable names (RFC 9728)'),
     is_text: z.boolean().optional().describe('any text; may stand in parameters, never in an address'),
   })
   .describe('one DNS label, one of its choices, an issuer, or a text for parameters');

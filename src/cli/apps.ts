@@ -39,7 +39,7 @@ async function show(app: string, options: JsonOption): Promise<void> {
 }
 
 interface AddOptions extends JsonOption {
-  readonly clientId: string;
+  readonly clientId?: string;
   readonly name?: string;
   readonly variable?: Readonly<Record<string, string>>;
 }
@@ -47,7 +47,7 @@ interface AddOptions extends JsonOption {
 function addCommand(): Command {
   return apiCommand('add', 'Add an app; its client secret is asked for, or read from stdin')
     .argument('<provider>', 'id of the provider')
-    .requiredOption('--client-id <ID>', 'client id that the provider gave')
+    .option('--client-id <ID>', 'client id that the provider gave; left out, the app registers itself where it can')
     .option('--name <NAME>', 'a name for people')
     .option('--variable <NAME=VALUE>', 'a variable of the provider; may be repeated', collectPairs)
     .addHelpText('after', '\nWithout a terminal: EVERGRANT_CLIENT_SECRET[_FILE], or the secret as a line on stdin.')
@@ -58,9 +58,9 @@ async function add(provider: string, options: AddOptions): Promise<void> {
   const { clientId, name, variable: variables } = options;
   const app = await withApi({ ...options }, 'none', async (api) => {
     await refuseUnknownProvider(api, provider);
-    const secret = await asking(clientSecret);
+    const client = clientId ? { client_id: clientId, client_secret: await asking(clientSecret) } : {};
     const more = { ...(name ? { name } : {}), ...(variables ? { variables } : {}) };
-    return api.call('POST', '/v1/apps', { provider, client_id: clientId, client_secret: secret, ...more });
+    return api.call('POST', '/v1/apps', { provider, ...client, ...more });
   });
   if (options.json) printJson(app);
   else print(text(asObject(app), 'id'));

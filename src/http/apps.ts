@@ -25,7 +25,9 @@ const NewApp = named(
   'NewApp',
   z.strictObject({
     provider: text(64),
-    client_id: printable(1024),
+    client_id: printable(1024)
+      .optional()
+      .describe('Left out, the app registers itself, where the provider offers that.'),
     client_secret: printable(4096).nullish().describe('Left out for a public client.'),
     name: text(255).optional(),
     variables: Variables.optional(),
@@ -67,7 +69,7 @@ export function appRoutes(routes: Routes, { keeper }: HttpParts): void {
     async ({ body }, reply) => {
       const app = await keeper.apps.create({
         provider: body.provider,
-        clientId: body.client_id,
+        ...present({ clientId: body.client_id }),
         clientSecret: body.client_secret ? new Secret('client secret', body.client_secret) : null,
         ...present({ name: body.name, variables: body.variables }),
       });

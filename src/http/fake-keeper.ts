@@ -117,7 +117,7 @@ export function fakeKeeper(): FakeKeeper {
     apps: {
       async create(app: NewApp) {
         note('apps.create', app);
-        const { provider, clientId, name = clientId, variables = {}, clientSecret } = app;
+        const { provider, clientId = 'registered', name = clientId, variables = {}, clientSecret } = app;
         if (provider === 'nowhere') throw fail('unknown_provider');
         const id = newId('app', NOW, createHash('sha256').update(`${apps.size}`).digest());
         const made = { id, provider, clientId, name, variables, hasSecret: clientSecret !== null, createdAt: NOW };

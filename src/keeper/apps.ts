@@ -15,6 +15,7 @@ import { type Metadata, metadataUrls, readMetadata } from '../oauth/metadata.ts'
 import type { App, Apps, NewApp } from './keeper.ts';
 import type { KeeperParts } from './parts.ts';
 import { freshId } from './parts.ts';
+import { register, withIssuers } from './registration.ts';
 import { type AppRecord, appTerms, parseRecord, type Versioned } from './records.ts';
 import type { Upstream, Upstreams } from './upstream.ts';
 
@@ -69,10 +70,11 @@ export function appRegistry(parts: KeeperParts, onChanged: (app: AppId) => Promi
     upstreams,
 
     async create(wish) {
-      const wished = newRecord(parts, wish);
+      const draft = newRecord(parts, await withIssuer(parts, wish));
       // Finds out now whether variables and issuer are right, rather than at the first authorization.
-      const provider = providerOf(parts, wished);
+      const provider = providerOf(parts, draft);
       const { said } = await discovered(parts, provider, null);
+      const wished = wish.clientId === undefined ? await registered(parts, draft, provider, said) : draft;
       upstreamOf(parts, wished, provider, said);
       const record: AppRecord = said ? { ...wished, metadata: said } : wished;
       await records.insert('app', record.id, JSON.stringify(record), appTerms(record));
@@ -124,12 +126,28 @@ function newRecord(parts: KeeperParts, wish: NewApp): AppRecord {
   return {
     id,
     provider: provider.id,
-    clientId: wish.clientId,
+    clientId: wish.clientId ?? '',
     clientSecret: wish.clientSecret && sealSecret(parts, id, wish.clientSecret),
     name: wish.name ?? provider.name,
     variables: wish.variables ?? {},
     createdAt: parts.clock.now(),
   };
+}
+
+async function withIssuer(parts: KeeperParts, wish: NewApp): Promise<NewApp> {
+  const provider = parts.catalogue.get(wish.provider);
+  return provider ? { ...wish, variables: await withIssuers(parts, provider, wish.variables ?? {}) } : wish;
+}
+
+/** The record with the client id and secret that the provider gives to who asks for them. */
+async function registered(
+  parts: KeeperParts,
+  record: AppRecord,
+  provider: Provider,
+  metadata: Metadata | null,
+): Promise<AppRecord> {
+  const { clientId, clientSecret } = await register(parts, provider, metadata);
+  return { ...record, clientId, clientSecret: clientSecret && sealSecret(parts, record.id, clientSecret) };
 }
 
 function sealSecret(parts: KeeperParts, app: AppId, secret: ClientSecret): Sealed {

@@ -35,7 +35,8 @@ export interface App {
 
 export interface NewApp {
   readonly provider: string;
-  readonly clientId: string;
+  /** Left out: the app registers itself, where the provider offers that (RFC 7591). */
+  readonly clientId?: string;
   readonly clientSecret: ClientSecret | null;
   readonly name?: string;
   readonly variables?: Readonly<Record<string, string>>;

@@ -11,6 +11,8 @@ export interface Metadata {
   readonly tokenEndpoint: string | null;
   readonly revocationEndpoint: string | null;
   readonly deviceAuthorizationEndpoint: string | null;
+  /** RFC 7591. */
+  readonly registrationEndpoint?: string | null;
   readonly userinfoEndpoint: string | null;
   readonly codeChallengeMethodsSupported: readonly string[];
   readonly tokenEndpointAuthMethodsSupported: readonly string[];
@@ -45,6 +47,7 @@ export function readMetadata(body: Uint8Array, issuer: string): Metadata {
     tokenEndpoint: textOf(document.token_endpoint),
     revocationEndpoint: textOf(document.revocation_endpoint),
     deviceAuthorizationEndpoint: textOf(document.device_authorization_endpoint),
+    registrationEndpoint: textOf(document.registration_endpoint),
     userinfoEndpoint: textOf(document.userinfo_endpoint),
     codeChallengeMethodsSupported: textsOf(document.code_challenge_methods_supported),
     tokenEndpointAuthMethodsSupported: textsOf(document.token_endpoint_auth_methods_supported),

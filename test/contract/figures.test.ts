@@ -38,7 +38,7 @@ const FIGURES = {
   },
   google: {
     /** Invantive, 2021: a window of 50 refresh tokens. */
-    tokensPerAccount: { then: 50, now: 100 },
+    tokensPerAccount: { earlier: 50, now: 100 },
   },
 } as const;
 
@@ -91,7 +91,7 @@ test('[S129] Google: tokens do not rotate, and the oldest goes when there are to
   expect(policy.rotate.mode).toBe('never');
   expect(policy.caps.tokensPerUserClient).toBe(FIGURES.google.tokensPerAccount.now);
   const note = facts?.find(({ about }) => about === '/policy/caps/tokens_per_user_client')?.note;
-  expect(note).toContain(String(FIGURES.google.tokensPerAccount.then));
+  expect(note).toContain(String(FIGURES.google.tokensPerAccount.earlier));
 });
 
 test('[S6] the four kinds of refresh token that users meet are each the rules of some provider', () => {

@@ -110,6 +110,7 @@ const CLASSES: Readonly<Record<string, readonly string[]>> = {
     'pipedrive',
     'ramp',
     'reddit',
+    'resource',
     'sage-accounting',
     'sage-intacct',
     'salesforce',

@@ -159,6 +159,21 @@ describe('an authorization', () => {
     },
   );
 
+  test('that is over leaves the database after a while, and the journal at once, however it ended', async () => {
+    const world = await bench();
+    const { records } = world.store;
+    const kept = async () => (await records.list('authorization', { limit: 200, after: null })).items.length;
+    const { grant } = await connected(world);
+    world.upstream.script.push(() => json(400, { error: 'invalid_grant' }));
+    expect(await renewed(world, grant.id)).toMatchObject({ outcome: 'failed' });
+    expect(world.journal.unsettled()).toEqual([]);
+    for (let i = 0; i < 30; i++) await world.keeper.authorizations.begin(grant.id, {});
+    expect(await kept()).toBe(32);
+    await world.clock.advance(8 * 86_400_000);
+    for (let i = 0; i < 5; i++) await world.keeper.authorizations.begin(grant.id, {});
+    expect(await kept()).toBe(5);
+  });
+
   test('is refused when another authorization server answers (RFC 9207)', async () => {
     const world = await bench({
       provider: { issuer: 'https://right.example', authorizationResponseIss: true },

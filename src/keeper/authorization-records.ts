@@ -27,12 +27,21 @@ export interface AuthorizationRecords {
 }
 
 const MOST_RESUMED = 1_000;
+/** So long after it ended one may still ask how. */
+const KEPT_MS = 7 * 86_400_000;
+/** With every new one so many of the oldest are looked at: they go faster than they come. */
+const LOOKED_AT = 10;
+/** What holds a code or an answer is never taken away. */
+const REMOVABLE: readonly AuthorizationStatus[] = ['issued', 'opened', 'done', 'failed'];
 
 export function authorizationRecords(parts: KeeperParts): AuthorizationRecords {
   const { records } = parts.store;
   const parsed = parseRecord<AuthorizationRecord>;
   return {
     async insert(record) {
+      await removeOld(parts).catch((cause: unknown) => {
+        parts.log.warn('Old authorizations could not be removed.', { reason: String(cause) });
+      });
       await records.insert('authorization', record.id, JSON.stringify(record), authorizationTerms(record));
     },
     async get(id) {
@@ -61,6 +70,16 @@ export function authorizationRecords(parts: KeeperParts): AuthorizationRecords {
       return written.outcome === 'written';
     },
   };
+}
+
+async function removeOld({ store, clock }: KeeperParts): Promise<void> {
+  const before = clock.now() - KEPT_MS;
+  for (const status of REMOVABLE) {
+    const terms = [{ name: 'status', value: status }];
+    const { items } = await store.records.list('authorization', { terms, limit: LOOKED_AT, after: null });
+    const old = items.filter((item) => parseRecord<AuthorizationRecord>(item).value.expiresAt < before);
+    for (const { id } of old) await store.records.remove('authorization', id);
+  }
 }
 
 export function linkUnknown(): EvergrantError {

@@ -202,7 +202,6 @@ class CodeFlow {
     };
     await this.#adopt(target.grant, { ...received }, answer);
     await this.#end(id, { grant: target.grant.id, joined: target.grant.id !== grant });
-    this.#parts.journal.settled(link);
     return this.outcome(id);
   }
 
@@ -332,7 +331,9 @@ class CodeFlow {
     for (;;) {
       const { version, value } = await this.#records.get(id);
       if (value.status === 'done' || value.status === 'failed') return;
-      if (await this.#records.update(version, { ...value, ...wiped, status, result })) break;
+      if (!(await this.#records.update(version, { ...value, ...wiped, status, result }))) continue;
+      if (value.link) this.#parts.journal.settled(value.link);
+      break;
     }
     if (!('grant' in result)) return;
     const { value } = await this.#records.get(id);
@@ -363,11 +364,19 @@ class CodeFlow {
     const coded = await this.#records.withStatus('coded');
     const exchanging = await this.#records.withStatus('exchanging');
     const answered = await this.#records.withStatus('answered');
+    this.#settleAllBut(new Set([...exchanging, ...answered].map(({ value }) => value.link)));
     return [
       ...coded.map(({ value }) => ({ id: value.id, work: () => this.#sendWhileAlive(value.id) })),
       ...exchanging.map(({ value }) => ({ id: value.id, work: () => this.#resumeExchanging(value) })),
       ...answered.map(({ value }) => ({ id: value.id, work: () => this.complete(value.id) })),
     ];
+  }
+
+  /** An authorization that is over needs its answer no more, however it ended. */
+  #settleAllBut(needed: ReadonlySet<LinkId | null>): void {
+    const { journal } = this.#parts;
+    const over = journal.unsettled().filter(({ purpose, link }) => purpose === 'authorization' && !needed.has(link));
+    for (const { link } of over) journal.settled(link);
   }
 
   /** The code was never sent: it still may be, while it lives. */

@@ -80,6 +80,8 @@ export interface EmulatorWithoutSocket {
   readonly controlUrl: string;
   readonly controlKey: string;
   readonly control: EmulatedServer;
+  /** Which switches mean something at this provider. */
+  readonly settable: readonly (keyof Switches)[];
   /** Everything that a socket would carry, by a call. */
   readonly handle: Handler;
 }
@@ -148,6 +150,7 @@ function describe(server: EmulatedServer, key: string, handle: Handler, baseUrl:
     controlUrl: `${baseUrl}${CONTROL_PATH}`,
     controlKey: key,
     control: server,
+    settable: server.settable,
     handle,
   };
 }

@@ -257,6 +257,10 @@ export class EmulatedServer {
     this.#context = this.#fresh();
   }
 
+  get settable(): Form['settable'] {
+    return this.#options.form.settable;
+  }
+
   providerFile(baseUrl: string): Record<string, unknown> {
     const { form, policy, speed } = this.#context.upstream;
     return form.providerFile(baseUrl, asSeenInRealTime(policy, speed));

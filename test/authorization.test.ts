@@ -425,6 +425,22 @@ describe('a grant that was ended', () => {
     expect((await world.keeper.grants.get(grant.id)).state).toBe('revoked');
   });
 
+  test('frees its alias also for those who had asked for its tokens by it', async () => {
+    const world = await bench();
+    const codeNow = () => refusal(world.keeper.tokens.get('eol', { minTtlMs: 0, waitMs: 0 })).then(({ code }) => code);
+    await world.imported('eol');
+    const other = await world.imported('other');
+    await world.keeper.tokens.get('other', { minTtlMs: 0, waitMs: 0 });
+    await world.keeper.grants.end('eol');
+    expect(await codeNow()).toBe('grant_revoked');
+    await world.keeper.grants.create({ app: world.app.id, alias: 'eol' });
+    expect(await codeNow()).toBe('authorization_pending');
+    await world.keeper.grants.end('eol');
+    expect(await codeNow()).toBe('grant_revoked');
+    await world.keeper.grants.update(other.id, { alias: 'eol' });
+    expect((await world.keeper.tokens.get('eol', { minTtlMs: 0, waitMs: 0 })).accessToken.reveal()).toBe('at-0-other');
+  });
+
   test('while an exchange is on the wire stays ended', async () => {
     const world = await bench();
     await connected(world);

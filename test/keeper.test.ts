@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { EvergrantError } from '../src/core/errors.ts';
 import { POLICIES } from '../src/core/policies.fixture.ts';
 import type { RotationPolicy } from '../src/core/rotation-policy.ts';
-import type { Sealed } from '../src/core/secret.ts';
+import { type Sealed, Secret } from '../src/core/secret.ts';
 import { EXCHANGE_STEPS } from '../src/keeper/parts.ts';
 import type { Store } from '../src/ports/store.ts';
 import { createMemoryStore } from '../src/storage/memory/store.ts';
@@ -638,8 +638,21 @@ describe('an app whose secret is wrong', () => {
     const error = await refusal(clock.until(keeper.tokens.get('eol', { ...WISH, waitMs: 0 })));
     expect(error.code).toBe('upstream_unavailable');
     expect(error.details.diagnosis?.code).toBe('client_rejected');
-    const { Secret } = await import('../src/core/secret.ts');
     await keeper.apps.update(app.id, { clientSecret: new Secret('client secret', 'the right one') });
     expect((await clock.until(keeper.tokens.get('eol', WISH), 5_000)).accessToken.reveal()).toBe('at-1');
+  });
+
+  test('that is put right while an exchange with it is on the wire is not waited for any longer', async () => {
+    const { keeper, clock, upstream, app, imported } = await bench();
+    await imported();
+    await clock.advance(600_000);
+    const { promise: answered, resolve: letAnswer } = Promise.withResolvers<void>();
+    upstream.script.push(() => answered.then(() => json(401, { error: 'invalid_client' })));
+    await refusal(clock.until(keeper.tokens.get('eol', { ...WISH, waitMs: 0 })));
+    await keeper.apps.update(app.id, { clientSecret: new Secret('client secret', 'the right one') });
+    letAnswer();
+    await clock.advance(0);
+    const live = await clock.until(keeper.tokens.get('eol', { ...WISH, waitMs: 1_000 }));
+    expect(live.accessToken.reveal()).toBe('at-1');
   });
 });

@@ -70,7 +70,15 @@ export async function createKeeper(parts: KeeperParts): Promise<Keeper> {
     }
   }
 
+  /** What is on the wire went with the old secret; how it is answered is waited for, but not by who gave the new one. */
   async function resumeGrant(grant: GrantId): Promise<void> {
+    const minder = minders.known(grant);
+    if (!minder?.isWorking) return resumeIdleGrant(grant);
+    const resumed = minder.idle().then(() => resumeIdleGrant(grant));
+    resumed.catch((cause: unknown) => parts.log.error('A grant did not go on with the new secret.', { grant }, cause));
+  }
+
+  async function resumeIdleGrant(grant: GrantId): Promise<void> {
     const { chain } = await parts.store.chains.read(grant);
     if (chain.deferral?.why !== 'client_rejected') return;
     const minder = await minders.of(grant);

@@ -55,7 +55,6 @@ export function grantRegistry(parts: KeeperParts, minders: Minders, upstreams: U
         ...(wish.owner === undefined ? {} : { owner: wish.owner }),
         ...(wish.labels === undefined ? {} : { labels: wish.labels }),
       }));
-      if (before.alias !== null && before.alias !== record.alias) minders.forgetName(before.alias);
       return registry.view(record);
     },
 
@@ -88,7 +87,11 @@ export function grantRegistry(parts: KeeperParts, minders: Minders, upstreams: U
         const { version, value } = await registry.record(id);
         const next = change(value);
         const written = await store.records.update('grant', id, version, JSON.stringify(next), grantTerms(next));
-        if (written.outcome === 'written') return next;
+        if (written.outcome === 'written') {
+          // Whoever asks for the name from now on means the grant that has it next.
+          if (value.alias !== null && value.alias !== next.alias) minders.forgetName(value.alias);
+          return next;
+        }
         if (written.outcome === 'taken') throw taken(written.term, written.by);
       }
     },

@@ -12,6 +12,7 @@ import {
 } from '../src/cli/setting-table.ts';
 import { keysOf } from '../src/cli/settings.ts';
 import { emulatorPage } from './emulator-page.ts';
+import { diagnosisPage } from './diagnosis-page.ts';
 import { errorsPage } from './errors-page.ts';
 import { PROMISES, taggedTests } from './promises.ts';
 import { providerPages } from './provider-pages.ts';
@@ -21,6 +22,7 @@ const MADE = '<!-- Made by `npm run docs`; a test holds it equal to the code. --
 /** Each page by its path in the repository. */
 export const PAGES: Readonly<Record<string, () => string>> = {
   'docs/settings.md': settingsPage,
+  'docs/diagnosis.md': () => `${MADE}\n${diagnosisPage()}`,
   'docs/errors.md': () => `${MADE}\n${errorsPage()}`,
   'docs/emulator.md': () => emulatorPage(MADE),
   'docs/promises.md': promisesPage,

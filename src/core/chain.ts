@@ -56,7 +56,7 @@ export interface Link {
    * accepted its refresh token, or its access token where the policy counts that as use.
    */
   readonly status: 'received' | 'published' | 'proven';
-  /** Presentations of its refresh token that may have reached the provider. */
+  /** Presentations of its refresh token that may have reached the provider, since it was last given. */
   readonly uses: number;
   readonly firstUsedAt: Moment | null;
   /** Set once the provider said that its refresh token is dead. */
@@ -345,7 +345,10 @@ function receive(chain: Chain, event: Omit<ChainEvent & { type: 'received' }, 'a
     firstUsedAt: null,
     refusal: null,
   };
-  const links = [...withLink(chain, parent.id, (one) => accepted(one, received.requestedAt)).links, link];
+  const before = withLink(chain, parent.id, (one) => accepted(one, received.requestedAt));
+  // A token that goes on is as good as new (RFC 6749 section 6).
+  const renewed = isSameToken ? withLink(before, parent.tokenOf, (one) => ({ ...one, uses: 0 })) : before;
+  const links = [...renewed.links, link];
   return {
     ...chain,
     exchanges: chain.exchanges + 1,

@@ -191,6 +191,13 @@ describe('a refused token', () => {
     expect(evidence).toContain('imported at 1970-01-01 00:00:00 UTC and never accepted here');
   });
 
+  test('whose last answer named no new one, where there always is one, died of that [S20]', () => {
+    const story = held().extended('B', 'A', 600).presented('C', 'A', 1_200, 'superseded');
+    const { code, evidence } = diagnosis(story, exact, 1_200);
+    expect(code).toBe('successor_lost');
+    expect(evidence).toContain('The answer of 1970-01-01 00:10:00 UTC named no new refresh token');
+  });
+
   test('that does not rotate and had not expired was revoked, or dropped where the provider keeps a number of them', () => {
     const story = held().presented('B', 'A', 600, 'invalid_grant');
     expect(diagnosis(story, durable, 600)).toMatchObject({ code: 'revoked' });

@@ -109,6 +109,8 @@ function silence(chain: Chain, policy: RotationPolicy, refused: Refused): Found 
   if (refused.refusal.means === 'invalid_chain') return unknownChain(chain, policy, refused);
   if (policy.rotate.mode === 'never') return notRotating(policy, refused);
   if (wasNeverAccepted(chain, refused)) return importedDead(chain, refused);
+  const withoutNew = chain.links.findLast((link) => link.tokenOf === refused.id && link.id !== refused.id);
+  if (withoutNew && policy.rotate.mode === 'always') return successorWithheld(refused, withoutNew);
   return isSupersedable(policy, refused) ? supersededUnused(chain, refused) : usedElsewhere(policy, refused);
 }
 
@@ -153,6 +155,14 @@ function importedDead(chain: Chain, refused: Refused): Found {
   };
 }
 
+/** A provider that gives a new refresh token each time gave none. */
+function successorWithheld(refused: Refused, answer: Link): Found {
+  return {
+    code: 'successor_lost',
+    evidence: `The answer of ${when(answer.receivedAt.at)} named no new refresh token, although this provider gives one each time; so ${nameOf(refused).replace('T', 't')} was presented again at ${when(refused.refusal.at.at)}, and refused. The provider was at fault.`,
+  };
+}
+
 /** Whether its predecessor could still be exchanged, which would have put another successor in this one's place. */
 function isSupersedable(policy: RotationPolicy, { refusal, counter, status }: Refused): boolean {
   const { successorUnused, answer } = policy.overlap;
@@ -175,7 +185,7 @@ function usedElsewhere(policy: RotationPolicy, refused: Refused): Found {
   const revokes = policy.onReuse.refresh === 'reject' ? '' : ' Its use by someone else ends the whole chain there.';
   return {
     code: 'used_elsewhere',
-    evidence: `${nameOf(refused)}, received at ${when(refused.receivedAt.at)}${activated}, was the newest of this chain and had never been presented from here before ${when(refused.refusal.at.at)}: it was older than the active one, so a newer one was made elsewhere, or the authorization was revoked.${revokes}`,
+    evidence: `${nameOf(refused)}, received at ${when(refused.receivedAt.at)}${activated}, was the newest of this chain and had never been presented from here before ${when(refused.refusal.at.at)}: it was older than the active one, so a newer one was made elsewhere, the authorization was revoked, or the provider had handed out a dead one.${revokes}`,
   };
 }
 

@@ -60,6 +60,13 @@ describe('an untroubled chain', () => {
     expect(held().next(fast, 0)).toMatchObject({ waitMs: 9_000 + 1_000 / 15 });
   });
 
+  test('presents a token that the answer let go on, whatever the class of the policy', () => {
+    for (const policy of [oneTime, oneTimeRevoking, durable, lastThree, exact]) {
+      const story = held().extended('B', 'A', 600).extended('C', 'A', 1_200);
+      expect(story.next(policy, 1_800)).toMatchObject({ step: 'exchange', present: 'A', because: 'next', waitMs: 0 });
+    }
+  });
+
   test('waits out a deferral', () => {
     expect(held().deferred(10, 4_000).next(oneTime, 11)).toMatchObject({ waitMs: 3_000 });
   });

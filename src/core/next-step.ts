@@ -258,7 +258,7 @@ export function deferralMs(
     case 'too_early':
       // In doubt, the end of a window may be near. Otherwise somebody else's exchange counts, and half a minute is soon.
       if (chain.attempts.length > 0) return retryStepMs(policy);
-      return retryAfterMs ?? Math.max(BACKOFF_FIRST_MS, policy.pacing.minSpacingMs / 20) * 2 ** Math.min(count - 1, 5);
+      return retryAfterMs ?? notPast(chain, policy, earlyPauseMs(policy, count));
     case 'client_rejected':
       return Math.min(3_600_000, BACKOFF_MOST_MS * 2 ** (count - 1));
     case 'upstream_fault':
@@ -270,4 +270,20 @@ export function deferralMs(
     case 'storage_fault':
       return Math.max(retryAfterMs ?? 0, backoffMs(count));
   }
+}
+
+function earlyPauseMs({ pacing }: RotationPolicy, count: number): number {
+  return Math.max(BACKOFF_FIRST_MS, pacing.minSpacingMs / 20) * 2 ** Math.min(count - 1, 5);
+}
+
+/**
+ * Not past the moment at which an exchange is possible again, if what made ours too early was our own request, doubled
+ * on its way: shortly after that moment the token dies.
+ */
+function notPast(chain: Chain, policy: RotationPolicy, waitMs: number): number {
+  const early = chain.refusals?.at(-1);
+  if (early?.means !== 'too_early') return waitMs;
+  const margin = Math.min(MOST_SKEW_MS, slackMs(policy) / 15);
+  const leftMs = policy.pacing.minSpacingMs + margin - elapsed(early.since, early.at).atLeastMs;
+  return leftMs > 0 ? Math.min(waitMs, leftMs) : waitMs;
 }

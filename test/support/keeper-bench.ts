@@ -81,11 +81,12 @@ export interface BenchOptions {
   readonly provider?: Partial<Provider>;
   readonly store?: Store;
   readonly network?: Network;
+  readonly clock?: VirtualClock;
   readonly onStep?: (step: ExchangeStep) => void | Promise<void>;
 }
 
 export async function bench(options: BenchOptions = {}) {
-  const clock = new VirtualClock();
+  const clock = options.clock ?? new VirtualClock();
   const upstream = new ScriptedUpstream();
   const journal = new MemoryJournal();
   const store = options.store ?? createMemoryStore();

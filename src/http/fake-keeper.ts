@@ -207,11 +207,11 @@ export function fakeKeeper(): FakeKeeper {
         return { id: authorizationId(tickets.size), ticket, expiresAt: after(NOW, 600_000) };
       },
       async view(ticket) {
-        const { grant } = unusedTicket(ticket);
+        const { grant, returnUrl } = unusedTicket(ticket);
         const { requested: scope } = grant.scope;
         const names = { appName: 'Acme Books', providerName: 'Exact Online' };
         const isRenewal = grant.generation > 0;
-        return { id: authorizationId(1), grant, ...names, scope, isRenewal, expiresAt: after(NOW, 540_000) };
+        return { id: authorizationId(1), grant, ...names, scope, isRenewal, returnUrl, expiresAt: after(NOW, 540_000) };
       },
       async open(ticket) {
         note('authorizations.open', ticket);

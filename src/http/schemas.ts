@@ -83,11 +83,14 @@ export const Scope = z
 export const ReturnUrl = z
   .string()
   .max(2048)
-  .refine(isWebUrl, 'must be an http or https URL without user and password');
+  .refine(isReturnUrl, 'must be an https URL (http for this machine) without user and password');
 
-function isWebUrl(value: string): boolean {
+const THIS_MACHINE = /^(localhost|127(\.\d+){3}|\[::1\])$/;
+
+function isReturnUrl(value: string): boolean {
   const url = URL.parse(value);
-  return url !== null && /^https?:$/.test(url.protocol) && url.username === '' && url.password === '';
+  if (url === null || url.username !== '' || url.password !== '') return false;
+  return url.protocol === 'https:' || (url.protocol === 'http:' && THIS_MACHINE.test(url.hostname));
 }
 
 export const PageQuery = z.strictObject({

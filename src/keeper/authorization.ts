@@ -201,6 +201,7 @@ async function viewOf(
     providerName: upstream.provider.name,
     scope: record.scope,
     isRenewal: record.isRenewal,
+    returnUrl: record.returnUrl,
     expiresAt: record.expiresAt,
   };
 }

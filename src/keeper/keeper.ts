@@ -176,6 +176,8 @@ export interface AuthorizationView {
   readonly providerName: string;
   readonly scope: readonly string[];
   readonly isRenewal: boolean;
+  /** Where the browser goes in the end; null: it stays here. */
+  readonly returnUrl: string | null;
   readonly expiresAt: Instant;
 }
 

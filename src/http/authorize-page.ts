@@ -96,7 +96,7 @@ ${rows(view, now)}
 }
 
 function rows(view: AuthorizationView, now: Instant): Html[] {
-  const { grant, appName, scope, expiresAt } = view;
+  const { grant, appName, scope, returnUrl, expiresAt } = view;
   const labels = Object.entries(grant.labels).slice(0, LABELS_SHOWN);
   const account = grant.account && (grant.account.label ?? grant.account.subject);
   return [
@@ -105,6 +105,7 @@ function rows(view: AuthorizationView, now: Instant): Html[] {
     ...(account ? [row('Account', html`${account}<small>Please sign in with this one.</small>`)] : []),
     row('App', html`${appName}`),
     row('Access', scope.length > 0 ? chips(scope) : html`what the app is registered for`),
+    ...(returnUrl ? [row('Afterwards', html`your browser goes to <strong>${new URL(returnUrl).host}</strong>`)] : []),
     row('This link', html`works once, ${untilWhen(expiresAt, now)}`),
   ];
 }

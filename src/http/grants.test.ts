@@ -63,6 +63,8 @@ describe('apps and grants', () => {
       [{ refresh_token: 'rt', obtained_at: 'yesterday' }, 'obtained_at'],
       [{ return_url: 'javascript:alert(1)' }, 'return_url'],
       [{ return_url: 'https://user:pw@a.example/' }, 'return_url'],
+      [{ return_url: 'http://a.example/' }, 'return_url'],
+      [{ return_url: 'http://127.0.0.1.a.example/' }, 'return_url'],
     ];
     for (const [fields, name] of pairs) {
       const answer = await send('POST', '/v1/grants', { app, alias: 'eol', ...fields });

@@ -53,6 +53,14 @@ describe('the page behind a link', () => {
     expect(headers).toMatchObject({ 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' });
   });
 
+  test('it says where the browser goes afterwards, before anything is allowed', async () => {
+    const parts = fakeParts();
+    const server = await buildServer(parts);
+    const { id } = parts.keeper.addGrant('eol');
+    await parts.keeper.authorizations.begin(id, { returnUrl: 'https://books.example:8443/done?a=1' });
+    expect((await server.inject('/authorize/ticket-1')).body).toContain('<strong>books.example:8443</strong>');
+  });
+
   test('it runs no script and loads nothing from elsewhere', async () => {
     const { server } = await withTicket();
     const { body, headers } = await server.inject('/authorize/ticket-1');

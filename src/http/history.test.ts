@@ -27,7 +27,7 @@ const EVENTS: readonly RecordedEvent['event'][] = [
 ];
 const newestFirst = EVENTS.map((event, i) => ({ version: i + 1, event })).toReversed();
 
-test('the history tells each exchange: parent, fingerprint, node, outcome and what the provider said', async () => {
+test('the history tells each exchange: parent, fingerprint, node, outcome and what the provider said [S108]', async () => {
   const { send, keeper } = await serve();
   keeper.addGrant('eol', { generation: 2 });
   keeper.history = newestFirst;

@@ -97,7 +97,7 @@ test('[S129] Google: tokens do not rotate, and the oldest goes when there are to
   expect(note).toContain(String(FIGURES.google.tokensPerAccount.earlier));
 });
 
-test('[S6] the four kinds of refresh token that users meet are each the rules of some provider', () => {
+test('[S6] [S23] the four kinds of refresh token that users meet are each the rules of some provider', () => {
   const kinds = ['github-app', 'exact-online', 'xero', 'google'].map((id) => classOf(provider(id).policy).class);
   expect(kinds).toEqual(['one-time-revoking', 'until-successor-used-within', 'window', 'durable']);
 });

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { EvergrantError } from '../src/core/errors.ts';
 import { POLICIES } from '../src/core/policies.fixture.ts';
 import { Secret } from '../src/core/secret.ts';
+import { faultyStore } from '../src/storage/faulty.ts';
 import { createMemoryStore } from '../src/storage/memory/store.ts';
 import type { CallbackParameters } from '../src/keeper/keeper.ts';
 import { type Bench, bench } from './support/keeper-bench.ts';
@@ -399,6 +400,33 @@ describe('an import', () => {
     const results = await Promise.allSettled(both);
     expect(results.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected']);
     expect(world.upstream.presented).toEqual(['theirs']);
+  });
+
+  test('of one token twice, however close together, never begins its chain a second time', async () => {
+    for (let distance = 0; distance < 100; distance++) {
+      const world = await bench({ policy: POLICIES.oneTime });
+      const { keeper, app } = world;
+      const take = (alias: string) =>
+        keeper.grants.import({
+          app: app.id,
+          alias,
+          refreshToken: new Secret('refresh token', 'rt-0'),
+          takeover: true,
+        });
+      const first = take('one');
+      for (let i = 0; i < distance; i++) await Promise.resolve();
+      const both = await world.clock.until(Promise.allSettled([first, take('two')]));
+      expect(both.map(({ status }) => status).toSorted(), `at ${distance}`).toEqual(['fulfilled', 'rejected']);
+      expect((await keeper.grants.get('one')).generation).toBe(1);
+    }
+  });
+
+  test('into a store that returns other bytes at first is written again until it returns the right ones', async () => {
+    const { chains, ...rest } = createMemoryStore();
+    const store = faultyStore({ ...rest, chains }, [{ on: 'chains.answer', times: 2, does: { fault: 'corrupt' } }]);
+    const world = await bench({ store });
+    await world.clock.until(world.imported());
+    expect((await world.keeper.tokens.get('eol', { minTtlMs: 0, waitMs: 0 })).accessToken.reveal()).toBe('at-0-eol');
   });
 
   test('of a dead token says so, and the grant can be renewed', async () => {

@@ -197,15 +197,23 @@ export async function recordAnswer(
   }
 }
 
-/** Stores a received link, reads it back and compares, and does not rest before both agree. */
+/**
+ * Stores a received link, reads it back and compares, and does not rest before both agree. Where a version was expected
+ * that the chain no longer has, nothing is stored, and what is there is the result.
+ */
 export async function keep(
   parts: KeeperParts,
   grant: GrantId,
   event: Extract<ChainEvent, { answer: Sealed }>,
   answer: KeptAnswer,
+  expected: number | 'any' = 'any',
 ): Promise<StoredChain> {
   const keptAs = await persistently(parts, 'store a received answer', grant, async () => {
-    const stored = await parts.store.chains.append(grant, 'any', event);
+    let stored = await parts.store.chains.append(grant, expected, event);
+    // An earlier try had its effect, and what it left may not be what was received: it is written anew.
+    if (stored.outcome === 'conflict' && stored.chain.links.some((link) => link.id === event.link.id)) {
+      stored = await parts.store.chains.append(grant, 'any', event);
+    }
     await reach(parts, 'stored', grant);
     await readBack(parts, grant, event.link.id, answer);
     return stored;

@@ -4,10 +4,12 @@
  */
 import { type ChainEvent, newestLink, stateOf } from '../core/chain.ts';
 import { EvergrantError } from '../core/errors.ts';
+import type { GrantId, LinkId } from '../core/id.ts';
 import type { Instant, Moment } from '../core/instant.ts';
 import type { Fingerprint } from '../core/secret.ts';
 import { type KeptAnswer, sealAnswer } from './answers.ts';
 import { keep } from './exchange.ts';
+import type { StoredChain } from '../ports/store.ts';
 import { type GrantRegistry, insert, newRecord } from './grants.ts';
 import type { ImportedGrant } from './keeper.ts';
 import type { Minders } from './minders.ts';
@@ -27,7 +29,13 @@ export async function importChain(
   const record = await recordFor(parts, registry, upstreams, wish, fingerprint);
   const minder = await minders.of(record.id);
   const upstream = await upstreams.of(record.app);
-  await minder.change(() => keepImported(parts, record, upstream, wish, fingerprint));
+  await minder.change(async () => {
+    const before = await parts.store.chains.read(record.id);
+    const link = freshId(parts, 'lnk');
+    const kept = before.chain.generation > 0 ? before : await keepImported(parts, record, upstream, wish, link, before);
+    if (!kept.chain.links.some((one) => one.id === link)) throw held(record.id, true);
+    return kept;
+  });
   await minder.advance();
   // The first run published what was brought; the second one exchanges it.
   if (wish.takeover) await minder.advance();
@@ -60,19 +68,20 @@ async function assertNew(parts: KeeperParts, fingerprint: Fingerprint): Promise<
     const { chain } = await parts.store.chains.read(holder.grant);
     if (stateOf(chain) === 'revoked' || chain.generation === 0) continue;
     const isCurrent = newestLink(chain)?.fingerprint === fingerprint;
-    throw new EvergrantError(
-      isCurrent ? 'already_held' : 'older_than_held',
-      isCurrent
-        ? `Grant ${holder.grant} holds this refresh token already. Nothing was sent.`
-        : `Grant ${holder.grant} holds a newer token of the same chain. Nothing was sent.`,
-      {
-        grant: holder.grant,
-        remedy: isCurrent
-          ? 'Nothing to do: use that grant.'
-          : 'Use that grant, and stop what still holds the old token.',
-      },
-    );
+    throw held(holder.grant, isCurrent);
   }
+}
+
+function held(grant: GrantId, isCurrent: boolean): EvergrantError {
+  return isCurrent
+    ? new EvergrantError('already_held', `Grant ${grant} holds this refresh token already. Nothing was sent.`, {
+        grant,
+        remedy: 'Nothing to do: use that grant.',
+      })
+    : new EvergrantError('older_than_held', `Grant ${grant} holds a newer token of the same chain. Nothing was sent.`, {
+        grant,
+        remedy: 'Use that grant, and stop what still holds the old token.',
+      });
 }
 
 function keepImported(
@@ -80,9 +89,9 @@ function keepImported(
   record: GrantRecord,
   upstream: Upstream,
   wish: ImportedGrant,
-  fingerprint: Fingerprint,
+  id: LinkId,
+  before: StoredChain,
 ) {
-  const id = freshId(parts, 'lnk');
   const answer: KeptAnswer = {
     from: 'import',
     refreshToken: wish.refreshToken.reveal(),
@@ -94,7 +103,7 @@ function keepImported(
     by: 'import',
     link: {
       id,
-      fingerprint,
+      fingerprint: parts.sealer.fingerprint(wish.refreshToken),
       node: parts.node,
       requestedAt: obtained(parts, upstream, wish),
       receivedAt: obtained(parts, upstream, wish),
@@ -103,7 +112,7 @@ function keepImported(
     },
     answer: sealAnswer(parts.sealer, record.id, id, answer),
   };
-  return keep(parts, record.id, event, answer);
+  return keep(parts, record.id, event, answer, before.version);
 }
 
 /** Margin beyond the spacing, so that an import of unknown age is exchanged at once. */

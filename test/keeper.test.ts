@@ -130,6 +130,21 @@ describe('the spacing of Exact Online', () => {
   });
 });
 
+test('a chain that the provider says it does not know is tried once more although nobody asks, and heals [S21]', async () => {
+  const description = 'Token is not allowed, because of invalid or empty chainId';
+  const { keeper, clock, upstream, imported } = await bench({
+    provider: { errors: [{ status: 400, error: 'invalid_grant', description, means: 'invalid_chain' }] },
+  });
+  await imported();
+  await clock.advance(600_000);
+  upstream.script.push(() => json(400, { error: 'invalid_grant', error_description: description }));
+  await refusal(clock.until(keeper.tokens.get('eol', { ...WISH, waitMs: 0 })));
+  expect((await keeper.grants.get('eol')).state).not.toBe('broken');
+  await clock.advance(11_000);
+  expect(upstream.presented).toEqual(['rt-0-eol', 'rt-0-eol']);
+  expect(keeper.tokens.peek('eol', 5_000)?.accessToken.reveal()).toBe('at-1');
+});
+
 test('a refusal that is in no table leaves the chain whole: it waits, says what was said, and asks less and less often', async () => {
   const { keeper, clock, upstream, imported } = await bench();
   await imported();

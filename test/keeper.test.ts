@@ -589,6 +589,17 @@ describe('an answer that the database gives back damaged', () => {
   });
 });
 
+test('a grant of a provider whose file is gone is still shown, and ended', async () => {
+  const world = await bench();
+  await world.imported();
+  world.loseProvider();
+  await world.restart();
+  const { items } = await world.keeper.grants.list({ limit: 10, after: null });
+  expect(items.map(({ alias, state }) => [alias, state])).toEqual([['eol', 'active']]);
+  expect((await refusal(world.keeper.tokens.get('eol', WISH))).code).toBe('unknown_provider');
+  expect((await world.keeper.grants.end('eol')).state).toBe('revoked');
+});
+
 test('a request that cannot be made leaves nothing in doubt', async () => {
   const { keeper, clock, imported } = await bench({ provider: { tokenEndpointAuthMethods: ['private_key_jwt'] } });
   await imported();

@@ -5,12 +5,13 @@ import { explainDeferral } from '../core/explain.ts';
 import { forecast } from '../core/forecast.ts';
 import { ALIAS, type GrantId, isId } from '../core/id.ts';
 import { after } from '../core/instant.ts';
+import { type RotationPolicy, UNKNOWN_POLICY } from '../core/rotation-policy.ts';
 import type { Page, StoredChain, Term } from '../ports/store.ts';
 import type { Grant, GrantQuery, Grants, NewGrant } from './keeper.ts';
 import type { Minders } from './minders.ts';
 import { freshId, type KeeperParts } from './parts.ts';
 import { type GrantRecord, grantTerms, parseRecord, type Versioned } from './records.ts';
-import type { Upstream, Upstreams } from './upstream.ts';
+import type { Upstreams } from './upstream.ts';
 import { importChain } from './import.ts';
 
 export interface GrantRegistry extends Grants {
@@ -98,7 +99,7 @@ export function grantRegistry(parts: KeeperParts, minders: Minders, upstreams: U
 
     async view(record) {
       const stored = await store.chains.read(record.id);
-      return viewOf(parts, record, stored, await upstreams.of(record.app));
+      return viewOf(parts, record, stored, await policyOf(upstreams, record));
     },
 
     async byAccount(accountKey) {
@@ -218,11 +219,20 @@ function matches(record: GrantRecord, q: string | undefined): boolean {
   return searched.includes(q.toLowerCase());
 }
 
-function viewOf(parts: KeeperParts, record: GrantRecord, stored: StoredChain, upstream: Upstream): Grant {
+/** The rules of a grant's provider; of one whose file is not here any more nothing is known, and the grant is still shown. */
+async function policyOf(upstreams: Upstreams, { app }: GrantRecord): Promise<RotationPolicy> {
+  try {
+    return (await upstreams.of(app)).provider.policy;
+  } catch (cause) {
+    if (cause instanceof EvergrantError) return UNKNOWN_POLICY;
+    throw cause;
+  }
+}
+
+function viewOf(parts: KeeperParts, record: GrantRecord, stored: StoredChain, policy: RotationPolicy): Grant {
   const { chain } = stored;
   const now = parts.clock.moment();
   const published = publishedLink(chain);
-  const { policy } = upstream.provider;
   const { nextExchangeAt, ...expires } = forecast(chain, policy, now);
   const granted = published?.scope?.split(/[ ,]+/).filter(Boolean) ?? null;
   return {

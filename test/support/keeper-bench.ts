@@ -94,6 +94,7 @@ export async function bench(options: BenchOptions = {}) {
   const provider = { ...testProvider(options.policy ?? POLICIES.exact), ...options.provider };
   let run = 0;
   let onStep = options.onStep;
+  let isProviderThere = true;
 
   const parts = (): KeeperParts => ({
     store,
@@ -104,7 +105,7 @@ export async function bench(options: BenchOptions = {}) {
     log: silent,
     network: options.network ?? upstream,
     catalogue: {
-      get: (id) => (id === provider.id ? provider : null),
+      get: (id) => (id === provider.id && isProviderThere ? provider : null),
       ids: () => [provider.id],
       list: () => [provider],
     },
@@ -134,6 +135,10 @@ export async function bench(options: BenchOptions = {}) {
     /** What the rest of the exchange meets at each step from now on. */
     atStep(hook: ((step: ExchangeStep) => void | Promise<void>) | undefined) {
       onStep = hook;
+    },
+    /** The file of the provider is not there any more, from the next start on. */
+    loseProvider(): void {
+      isProviderThere = false;
     },
     async restart(): Promise<void> {
       onStep = undefined;

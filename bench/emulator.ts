@@ -10,22 +10,34 @@ import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Kind, Ready } from './emulator-servers.ts';
-import { median } from './measure.ts';
+import { cpuSeconds, median } from './measure.ts';
 
 const FAMILIES = [10, 1_000, 100_000] as const;
 const KINDS: readonly Kind[] = ['bare', 'emulator', 'oidc-provider'];
 const CONNECTIONS = 10;
 const ROUNDS = 5;
 const ROUND_MS = 2_000;
-const WARM_UP_MS = 2_000;
+/** Until the compiler has seen enough. */
+const WARM_UP_MS = 6_000;
 
 export interface RotationSpeed {
   readonly families: number;
-  /** Rotations a second, medians of the rounds; of the bare server, answers. */
-  readonly perSecond: Readonly<Record<Kind, number>>;
-  /** By the bare server, median of the ratios of the rounds. */
-  readonly emulatorRatio: number;
-  readonly oidcProviderRatio: number;
+  readonly servers: Readonly<Record<Kind, Side>>;
+}
+
+interface Side {
+  /** Rotations a second, median of the rounds; of the bare server, answers. */
+  readonly perSecond: number;
+  /** By the bare server's, median of the ratios of the rounds. */
+  readonly ratio: number;
+  /** Processor time of the server for one, in microseconds: the figure that other load moves least. */
+  readonly cpu: number;
+  readonly cpuRatio: number;
+}
+
+interface Shot {
+  readonly perSecond: number;
+  readonly cpu: number;
 }
 
 export async function rotationSpeed(families: readonly number[] = FAMILIES): Promise<readonly RotationSpeed[]> {
@@ -39,30 +51,35 @@ async function compare(families: number): Promise<RotationSpeed> {
   try {
     for (const kind of KINDS) shooters.set(kind, await Shooter.start(kind, families));
     for (const shooter of shooters.values()) await shooter.shoot(WARM_UP_MS);
-    const rounds: Record<Kind, number>[] = [];
+    const rounds: ReadonlyMap<Kind, Shot>[] = [];
     for (let i = 0; i < ROUNDS; i++) {
-      const round = { bare: 0, emulator: 0, 'oidc-provider': 0 };
-      for (const [kind, shooter] of shooters) round[kind] = await shooter.shoot(ROUND_MS);
+      const round = new Map<Kind, Shot>();
+      for (const [kind, shooter] of shooters) round.set(kind, await shooter.shoot(ROUND_MS));
       rounds.push(round);
     }
-    const of = (kind: Kind) => median(rounds.map((round) => round[kind]));
-    const ratio = (kind: Kind) => median(rounds.map((round) => round[kind] / round.bare));
-    return {
-      families,
-      perSecond: { bare: of('bare'), emulator: of('emulator'), 'oidc-provider': of('oidc-provider') },
-      emulatorRatio: ratio('emulator'),
-      oidcProviderRatio: ratio('oidc-provider'),
-    };
+    const [bare, emulated, certified] = KINDS.map((kind) => sideOf(rounds, kind));
+    if (!bare || !emulated || !certified) throw new Error('three servers are compared');
+    return { families, servers: { bare, emulator: emulated, 'oidc-provider': certified } };
   } finally {
     for (const shooter of shooters.values()) await shooter.end();
   }
+}
+
+function sideOf(rounds: readonly ReadonlyMap<Kind, Shot>[], kind: Kind): Side {
+  const shots = (one: Kind) => rounds.flatMap((round) => round.get(one) ?? []);
+  const [own, bare] = [shots(kind), shots('bare')];
+  return {
+    perSecond: median(own.map((one) => one.perSecond)),
+    ratio: median(own.map((one, i) => one.perSecond / (bare[i]?.perSecond ?? Number.NaN))),
+    cpu: median(own.map((one) => one.cpu)),
+    cpuRatio: median(own.map((one, i) => (bare[i]?.cpu ?? Number.NaN) / one.cpu)),
+  };
 }
 
 class Shooter {
   readonly #child: ChildProcess;
   readonly #ready: Ready;
   readonly #tokens: string[];
-  readonly #connections: Connection[] = [];
 
   private constructor(child: ChildProcess, ready: Ready) {
     this.#child = child;
@@ -76,16 +93,19 @@ class Shooter {
     child.send({ kind, families });
     const [ready] = (await Promise.race([once(child, 'message'), ended])) as [Ready];
     ended.catch(() => undefined);
-    const shooter = new Shooter(child, ready);
-    for (let i = 0; i < CONNECTIONS; i++) shooter.#connections.push(await Connection.open(ready.port));
-    return shooter;
+    return new Shooter(child, ready);
   }
 
-  /** Gives rotations a second. */
-  async shoot(forMs: number): Promise<number> {
+  async shoot(forMs: number): Promise<Shot> {
+    const ports = Array.from({ length: CONNECTIONS }, () => this.#ready.port);
+    const connections = await Promise.all(ports.map((port) => Connection.open(port)));
+    const before = cpuSeconds(this.#child.pid ?? 0);
     const startedAt = performance.now();
-    const counts = await Promise.all(this.#connections.map((one, i) => this.#rotate(one, i, startedAt + forMs)));
-    return counts.reduce((sum, one) => sum + one, 0) / ((performance.now() - startedAt) / 1000);
+    const counts = await Promise.all(connections.map((one, i) => this.#rotate(one, i, startedAt + forMs)));
+    for (const connection of connections) connection.close();
+    const count = counts.reduce((sum, one) => sum + one, 0);
+    const cpu = ((cpuSeconds(this.#child.pid ?? 0) - before) * 1e6) / count;
+    return { perSecond: count / ((performance.now() - startedAt) / 1000), cpu };
   }
 
   /** The families whose number leaves this remainder, one after the other. */
@@ -112,7 +132,6 @@ class Shooter {
   }
 
   async end(): Promise<void> {
-    for (const connection of this.#connections) connection.close();
     if (this.#child.exitCode !== null) return;
     const over = once(this.#child, 'exit');
     this.#child.kill('SIGTERM');
@@ -137,6 +156,7 @@ class Connection {
     socket.setNoDelay(true).setEncoding('latin1');
     socket.on('data', (part: string) => this.#hear(part));
     socket.on('error', (error) => this.#waiting?.reject(error));
+    socket.on('close', () => this.#waiting?.reject(new Error('the server closed a connection')));
   }
 
   static async open(port: number): Promise<Connection> {
@@ -169,11 +189,14 @@ class Connection {
 }
 
 export function rotationTable(results: readonly RotationSpeed[]): string {
-  const lines = results.map(({ families, perSecond, emulatorRatio, oidcProviderRatio }) => {
-    const [bare, ours, theirs] = KINDS.map((kind) => Math.round(perSecond[kind]));
-    return `${String(families).padStart(7)} families: emulator ${ours}/s, bare ${bare}/s: ratio ${emulatorRatio.toFixed(2)} (aim 0.50); oidc-provider ${theirs}/s: ratio ${oidcProviderRatio.toFixed(2)}`;
-  });
-  return lines.join('\n');
+  const rows = results.flatMap(({ families, servers }) =>
+    KINDS.map((kind) => {
+      const { perSecond, ratio, cpu, cpuRatio } = servers[kind];
+      return `| ${families} | ${kind} | ${Math.round(perSecond)} | ${ratio.toFixed(2)} | ${cpu.toFixed(0)} µs | ${cpuRatio.toFixed(2)} |`;
+    }),
+  );
+  const head = '| families | server | rotations a second | ratio | processor time each | ratio |';
+  return [head, '|---|---|---|---|---|---|', ...rows].join('\n');
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -81,7 +81,7 @@ async function shoot(
 }
 
 /** User and system time of a process so far: fields 14 and 15 of proc(5), in ticks of 10 ms. NaN elsewhere than Linux. */
-function cpuSeconds(pid: number): number {
+export function cpuSeconds(pid: number): number {
   try {
     const afterName = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
     return (Number(afterName[11]) + Number(afterName[12])) / 100;

@@ -16,7 +16,7 @@ import {
   type EmulatorRequest,
   type Handler,
   json,
-  urlOf,
+  pathOf,
 } from './wire.ts';
 
 export const CONTROL_PATH = '/_emu';
@@ -70,9 +70,9 @@ const BODIES = {
 /** Answers control requests itself and passes everything else on. */
 export function withControl(server: EmulatedServer, key: string): Handler {
   return async (request) => {
-    const { pathname } = urlOf(request);
-    if (!pathname.startsWith(`${CONTROL_PATH}/`)) return server.handle(request);
-    return control(server, key, request, pathname.slice(CONTROL_PATH.length + 1));
+    const path = pathOf(request);
+    if (!path.startsWith(`${CONTROL_PATH}/`)) return server.handle(request);
+    return control(server, key, request, path.slice(CONTROL_PATH.length + 1));
   };
 }
 

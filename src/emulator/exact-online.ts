@@ -67,7 +67,8 @@ const stamp = (country: string) => `stamp${country.toUpperCase()}001.`;
 
 /** Key handle, `!`, payload: the form that DotNetOpenAuth gives its refresh tokens and codes. */
 function handleAndPayload(chance: Chance, country: string, purpose: string, length: number): string {
-  return `${stamp(country)}${chance.text(`${purpose} handle`, 4)}!IAAAA${chance.text(purpose, length)}`;
+  const text = chance.text(purpose, 4 + length);
+  return `${stamp(country)}${text.slice(0, 4)}!IAAAA${text.slice(4)}`;
 }
 
 function codeText(chance: Chance, country: string, { codeFormat }: Switches, now: Instant): string {

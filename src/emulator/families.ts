@@ -6,7 +6,7 @@
 import type { Family, FamilyAccessToken, FamilyToken } from '../core/family.ts';
 
 /** Rows of a family at hand: at least so many, and at most three times that. */
-const KEPT = 16;
+const KEPT = 8;
 
 interface Shelf {
   readonly tokens: FamilyToken[];
@@ -73,7 +73,7 @@ export class Families {
   /** `before` is what was read; it tells whether rows of the shelf are among those of `after`. */
   replace(before: Family | undefined, after: Family): void {
     if (before !== this.#recent.get(after.id)) this.#shelves.delete(after.id);
-    this.#index(after);
+    if (!before || after.revoked || after.tokens.at(-1)?.evictedAt !== null) this.#index(after);
     this.#recent.set(after.id, this.#shorten(after));
   }
 

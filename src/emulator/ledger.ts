@@ -27,7 +27,11 @@ export interface LedgerEntry {
 }
 
 /** An entry as it is kept: tokens as they are, since most are never looked at. */
-type Kept = Omit<LedgerEntry, 'n' | 'time'> & { readonly n: number; readonly at: Instant };
+interface Kept {
+  readonly n: number;
+  readonly at: Instant;
+  readonly entry: Omit<LedgerEntry, 'n' | 'time'>;
+}
 
 /** The newest so many requests, at least, are kept. */
 export const LEAST_ENTRIES = 50_000;
@@ -38,12 +42,12 @@ export class Ledger {
 
   /** `presented` and `issued` are the texts themselves. */
   add(at: Instant, entry: Omit<LedgerEntry, 'n' | 'time'>): void {
-    this.#kept.push({ n: ++this.#count, at, ...entry });
+    this.#kept.push({ n: ++this.#count, at, entry });
     if (this.#kept.length > 2 * LEAST_ENTRIES) this.#kept = this.#kept.slice(-LEAST_ENTRIES);
   }
 
   entries(): readonly LedgerEntry[] {
-    return this.#kept.map(({ n, at, presented, issued, ...rest }) => ({
+    return this.#kept.map(({ n, at, entry: { presented, issued, ...rest } }) => ({
       n,
       time: toRfc3339(at),
       ...rest,

@@ -51,6 +51,7 @@ export class EmulatedServer {
   readonly #options: ServerOptions;
   #context: Context;
   #offsetMs = 0;
+  #shown = { second: Number.NaN, text: '' };
   #hosts: ReadonlySet<string> | null = null;
 
   constructor(options: ServerOptions) {
@@ -65,8 +66,15 @@ export class EmulatedServer {
       return answer(421, { 'content-type': 'text/plain' }, 'This server is not known by that name.\n');
     }
     const given = await this.#route(request);
-    return { ...given, headers: { date: new Date(shownTime(this.#context)).toUTCString(), ...given.headers } };
+    return { ...given, headers: { date: this.#date(), ...given.headers } };
   };
+
+  /** Made once a second. */
+  #date(): string {
+    const second = Math.floor(shownTime(this.#context) / 1000);
+    if (this.#shown.second !== second) this.#shown = { second, text: new Date(second * 1000).toUTCString() };
+    return this.#shown.text;
+  }
 
   isOwnHost(request: EmulatorRequest): boolean {
     return this.#hosts === null || this.#hosts.has((request.headers.host ?? '').toLowerCase());

@@ -1,7 +1,7 @@
 /** The outer wall: a socket on loopback, in front of the handler. It delivers answers as faults want them delivered. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { EmulatorAnswer, EmulatorRequest, Handler } from './wire.ts';
+import { bodyText, type EmulatorAnswer, type EmulatorRequest, type Handler } from './wire.ts';
 
 const MOST_BODY_BYTES = 1_048_576;
 
@@ -81,7 +81,8 @@ async function deliver(
   }
   const bodyless = status === 304 || status === 204;
   outgoing.writeHead(status, bodyless ? headers : { ...headers, 'content-length': body.length });
-  if (delivery.kind === 'whole') outgoing.end(body);
+  // As a text it leaves in one piece with the head. All bodies are texts.
+  if (delivery.kind === 'whole') outgoing.end(bodyText({ body }));
   else if (delivery.kind === 'drip') await drip(body, delivery, outgoing, sleep);
   else cut(body.subarray(0, delivery.bytes), delivery.end, outgoing);
 }

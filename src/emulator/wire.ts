@@ -66,11 +66,24 @@ export function formOf(request: EmulatorRequest): ReadonlyMap<string, string> | 
   const type = request.headers['content-type'] ?? '';
   if (!/^application\/x-www-form-urlencoded\s*(;|$)/i.test(type)) return null;
   const fields = new Map<string, string>();
-  for (const [name, value] of new URLSearchParams(bodyText(request))) {
+  for (const pair of bodyText(request).split('&')) {
+    if (pair === '') continue;
+    const equals = pair.indexOf('=');
+    const name = decoded(equals < 0 ? pair : pair.slice(0, equals));
     if (fields.has(name)) return null;
-    fields.set(name, value);
+    fields.set(name, equals < 0 ? '' : decoded(pair.slice(equals + 1)));
   }
   return fields;
+}
+
+/** Most values need no decoding; the rest is left to those who know how (URL Standard, section 5.1). */
+function decoded(text: string): string {
+  if (!/[%+]/.test(text)) return text;
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '));
+  } catch {
+    return new URLSearchParams(`v=${text}`).get('v') ?? '';
+  }
 }
 
 /** The members of a JSON body that are texts; null when it is no JSON object. */

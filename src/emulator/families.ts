@@ -73,7 +73,7 @@ export class Families {
   /** `before` is what was read; it tells whether rows of the shelf are among those of `after`. */
   replace(before: Family | undefined, after: Family): void {
     if (before !== this.#recent.get(after.id)) this.#shelves.delete(after.id);
-    if (!before || after.revoked || after.tokens.at(-1)?.evictedAt !== null) this.#index(after);
+    if (!this.#recent.has(after.id) || after.revoked || after.tokens.at(-1)?.evictedAt !== null) this.#index(after);
     this.#recent.set(after.id, this.#shorten(after));
   }
 

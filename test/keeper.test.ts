@@ -222,6 +222,23 @@ describe('a token that the provider refused', () => {
     expect(upstream.presented).toEqual([]);
   });
 
+  test('is asked about once, however many doubt it, and an API that refuses everything makes no storm', async () => {
+    const { keeper, clock, upstream, imported } = await bench({ policy: POLICIES.oneTime });
+    await imported();
+    await clock.advance(0);
+    upstream.probed.length = 0;
+    upstream.account = { status: 401, body: { sub: '', name: '' } };
+    const all = Array.from({ length: 100 }, () => keeper.tokens.get('eol', { ...WISH, rejected: digest('at-0-eol') }));
+    await clock.until(Promise.all(all));
+    expect(upstream.probed.filter((token) => token === 'at-0-eol')).toHaveLength(1);
+    for (let i = 1; i <= 50; i++) {
+      const live = await clock.until(keeper.tokens.get('eol', WISH));
+      await clock.until(keeper.tokens.get('eol', { ...WISH, rejected: digest(live.accessToken.reveal()) }));
+      await clock.advance(100);
+    }
+    expect(upstream.presented.length).toBeLessThanOrEqual(2);
+  });
+
   test('while the account address cannot be asked stays, for who refused it may be wrong', async () => {
     const { keeper, upstream, imported } = await bench();
     await imported();
@@ -652,6 +669,24 @@ describe('after a crash', () => {
     await world.clock.advance(1_000);
     await world.restart();
     expect((await world.clock.until(world.keeper.tokens.get('eol', WISH), 30_000)).accessToken.reveal()).toBe('at-1');
+  });
+});
+
+describe('a journal with a record that cannot be read', () => {
+  test('stops neither the start nor any other chain', async () => {
+    const world = await bench({ policy: POLICIES.oneTime });
+    await world.imported('one');
+    await world.imported('two');
+    await world.clock.advance(600_000);
+    world.atStep((step) => (step === 'journaled' ? new Promise(() => undefined) : undefined));
+    world.keeper.tokens.get('one', WISH).catch(() => undefined);
+    await world.clock.advance(1_000);
+    const [record] = world.journal.records.splice(-1);
+    if (record)
+      world.journal.records.push({ ...record, answer: `${record.answer.slice(0, -4)}AAAA` as typeof record.answer });
+    await world.restart();
+    const live = await world.clock.until(world.keeper.tokens.get('two', WISH));
+    expect(live.leftMs).toBeGreaterThan(5_000);
   });
 });
 

@@ -131,7 +131,7 @@ async function afterRejection(
   rejected: string,
 ): Promise<LiveAccessToken> {
   const live = minder.peek(0);
-  if (live && digest(live) === rejected) await judge(parts, upstreams, minder, live);
+  if (live && digest(live) === rejected) await minder.doubt(() => judge(parts, upstreams, minder, live));
   return (await held(upstreams, minder, wish)) ?? fresh(parts, upstreams, minder, wish);
 }
 

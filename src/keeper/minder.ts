@@ -35,6 +35,7 @@ function isUndecided(chain: Chain): boolean {
   return chain.attempts.length > 0 || chain.links.findLast((link) => link.tokenOf === link.id)?.refusal != null;
 }
 
+const DOUBT_PAUSE_MS = 10_000;
 /** While somebody asks, a token is exchanged this share of its life before its end, where the provider allows it. */
 const AHEAD_SHARE = 0.05;
 const AHEAD_MOST_MS = 60_000;
@@ -53,6 +54,8 @@ export class ChainMinder {
   #held: Held | null = null;
   /** The link whose access token the provider was found to refuse; not served again. */
   #rejected: LinkId | null = null;
+  #doubting: Promise<void> | null = null;
+  #noDoubtBefore = 0;
   /** The link whose access token somebody doubted, and for which an exchange was tried. */
   #doubted: LinkId | null = null;
   #working: Promise<void> | null = null;
@@ -153,6 +156,20 @@ export class ChainMinder {
     if (this.#held?.accessToken !== accessToken) return;
     this.#rejected = this.#held.link.id;
     this.#held = null;
+  }
+
+  /**
+   * Looks into a doubt about the access token: once for all who raise it at the same time, and not again for a while.
+   * An API that refuses everything would otherwise turn each new token into the next exchange.
+   */
+  doubt(look: () => Promise<void>): Promise<void> {
+    if (this.#doubting) return this.#doubting;
+    if (this.#parts.clock.now() < this.#noDoubtBefore) return Promise.resolve();
+    this.#doubting = look().finally(() => {
+      this.#doubting = null;
+      this.#noDoubtBefore = this.#parts.clock.now() + DOUBT_PAUSE_MS;
+    });
+    return this.#doubting;
   }
 
   /** Takes steps because of a doubt about this access token, once for each. */

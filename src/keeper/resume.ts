@@ -46,8 +46,14 @@ async function mergeJournal(parts: KeeperParts, registry: GrantRegistry, upstrea
     chains.set(grant, chain);
     const isForgotten = !unsettled.has(link) && isUnknownTo(chain, record);
     if (unsettled.has(link) || isForgotten) chains.delete(grant);
-    if (unsettled.has(link) || (isForgotten && (await givesTokens(parts, registry, upstreams, record)))) {
-      await mergeOne(parts, registry, upstreams, record, chain);
+    try {
+      if (unsettled.has(link) || (isForgotten && (await givesTokens(parts, registry, upstreams, record)))) {
+        await mergeOne(parts, registry, upstreams, record, chain);
+      }
+    } catch (cause) {
+      // One grant that cannot be read, its provider file gone or its record damaged, must not stop all others. The
+      // record stays in the journal, and the next start tries again.
+      parts.log.error('An answer in the journal could not be brought into the store.', { grant, link }, cause);
     }
   }
 }

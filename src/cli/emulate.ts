@@ -12,6 +12,7 @@ import {
   type FaultName,
   faultName,
   type Switches,
+  settingName,
   settingOf,
 } from '../emulator.ts';
 
@@ -100,11 +101,12 @@ async function start(
 /** What a person can mend is said with its remedy. */
 function understood(cause: unknown, provider: string, port: number): unknown {
   if (cause instanceof RangeError) {
-    return new EvergrantError('unknown_provider', `This cannot be emulated: ${cause.message.split('; ')[0]}.`, {
+    const [what = '', choice = ''] = asTyped(cause.message).split('; ');
+    return new EvergrantError('unknown_provider', `This cannot be emulated: ${what}.`, {
       cause,
-      remedy: cause.message.startsWith('no emulator')
+      remedy: what.startsWith('no emulator')
         ? `Name one of these, or the path of a provider file: ${emulatedProviders().join(', ')}.`
-        : `Choose another: ${cause.message.split('; ')[1] ?? ''}.`,
+        : `Choose another; ${choice}.`,
     });
   }
   const code = cause instanceof Error && 'code' in cause ? cause.code : null;
@@ -116,6 +118,11 @@ function understood(cause: unknown, provider: string, port: number): unknown {
   const why = code === 'EADDRINUSE' ? 'is in use' : 'may not be used';
   const remedy = 'Take another --port, or leave it out for a free one.';
   return new EvergrantError('setting', `Port ${port} ${why}.`, { cause, remedy });
+}
+
+/** Switches as `--set` spells them: `spacing` for `spacingMs`. */
+function asTyped(message: string): string {
+  return message.replaceAll(/\b[a-z]+(?:[A-Z][a-z]+)+\b/g, (name) => settingName(name as keyof Switches));
 }
 
 async function writeProviderFile(server: Emulator, folder: string | undefined): Promise<string> {

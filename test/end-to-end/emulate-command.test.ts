@@ -83,6 +83,22 @@ test('an unknown provider ends with 2 and the list of known ones', async () => {
   expect(said).toContain('exact-online');
 });
 
+test('any provider is emulated by its name or by the path of its file, with rules that are set', async () => {
+  for (const provider of ['xero', join(import.meta.dirname, '../../providers/xero.json')]) {
+    const child = run(provider, '--json', '--provider-folder', folder, '--set', 'leeway=5', '--set', 'idle=none');
+    if (!child.stdout) throw new Error('no stdout');
+    const [line] = (await once(createInterface(child.stdout), 'line')) as [string];
+    const file = JSON.parse(await readFile((JSON.parse(line) as Ready).provider_file, 'utf8')) as unknown;
+    expect(file).toMatchObject({ id: 'xero-emulated', policy: { overlap: { window: 5 }, life: { idle: null } } });
+  }
+});
+
+test('a rule that the provider does not have ends with 2 and names those that it has', async () => {
+  const { code, said } = await end(run('auth0', '--set', 'country=be'));
+  expect([code, said]).toEqual([2, expect.stringContaining('auth0 has no switch country')]);
+  expect(said).toContain('log_retention');
+});
+
 test('an unknown fault or a rate above one ends with 2', async () => {
   for (const fault of ['made-up=0.1', 'drop-after-commit=2', 'drop-after-commit']) {
     expect((await end(run('exact-online', '--fault', fault))).code).toBe(2);

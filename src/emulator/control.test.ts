@@ -72,7 +72,7 @@ test('an authorization can be decided beforehand', async () => {
   expect((await control.client.authorize()).headers.location).toContain('error=access_denied');
 });
 
-test('users and apps can be added, and the rules of the app changed', async () => {
+test('users and apps can be added, each app with a client id and secret of its own, and the rules changed [S30]', async () => {
   const control = new Controller();
   const user = await control.value('POST', 'users', { username: 'otto', password: 'geheim' });
   expect(user).toMatchObject({

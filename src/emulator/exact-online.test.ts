@@ -304,7 +304,7 @@ describe('the API', () => {
     expect((await client.me((await client.connect()).access)).status).toBe(200);
   });
 
-  test('[S8] an access token is good at 599 seconds and expired at 601, used or not', async () => {
+  test('[S8] [S130] an access token is good at 599 seconds and expired at 601, used or not', async () => {
     const client = new TestClient();
     const { access } = await client.connect();
     expect((await client.at(599).me(access)).status).toBe(200);

@@ -152,6 +152,7 @@ export async function startApp(
     adminKey: { text: adminKey.key.reveal(), isNew: adminKey.isNew },
     request: (request) => inProcess(server, request),
     close() {
+      keeper.stop();
       closed ??= closing.disposeAsync();
       return closed;
     },

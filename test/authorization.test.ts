@@ -312,6 +312,24 @@ describe('a renewal', () => {
   });
 });
 
+describe('a server that stops', () => {
+  test('waits for the answer to a code that it has sent, and keeps it, although the browser is gone', async () => {
+    const world = await bench();
+    const { state, browserCookie } = await opened(world);
+    let open: () => void = () => undefined;
+    world.upstream.gate = () => new Promise((done) => (open = done));
+    world.keeper.authorizations.finish(callback(state), browserCookie).catch(() => undefined);
+    await world.clock.advance(1_000);
+    let isOver = false;
+    const drained = world.keeper.drain(125_000).then(() => (isOver = true));
+    await world.clock.advance(60_000);
+    expect(isOver).toBe(false);
+    open();
+    await world.clock.until(drained);
+    expect((await world.keeper.grants.get('eol')).state).toBe('active');
+  });
+});
+
 describe('after a crash an authorization', () => {
   test('whose code was recorded but not sent goes on by itself, while the code lives', async () => {
     const world = await bench();

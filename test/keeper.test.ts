@@ -672,6 +672,21 @@ describe('after a crash', () => {
   });
 });
 
+describe('a server that stops', () => {
+  test('tells those who wait for a time to come at once, and does not make its end wait for them', async () => {
+    const { keeper, clock, imported } = await bench();
+    await imported();
+    await clock.advance(540_000);
+    const waiting = refusal(keeper.tokens.get('eol', { minTtlMs: 120_000, waitMs: 120_000 }));
+    await clock.advance(1_000);
+    keeper.stop();
+    await clock.advance(0);
+    const error = await waiting;
+    expect([error.code, error.status]).toEqual(['shutting_down', 503]);
+    expect(keeper.tokens.peek('eol', 0)?.accessToken.reveal()).toBe('at-0-eol');
+  });
+});
+
 describe('a journal with a record that cannot be read', () => {
   test('stops neither the start nor any other chain', async () => {
     const world = await bench({ policy: POLICIES.oneTime });

@@ -232,6 +232,7 @@ export function fakeKeeper(): FakeKeeper {
 
     isReady: () => keeper.ready(),
     countStates: async () => Object.fromEntries([...grants.values()].map((grant) => [grant.state, 1])),
+    stop: () => undefined,
     drain: async () => undefined,
   };
   return keeper;

@@ -75,6 +75,11 @@ function frame(parts: HttpParts): Routes {
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   app.setErrorHandler((error, request, reply) => sendProblem(parts, request, reply, error));
+  // Connections without a request are closed with the server; one whose last answer is still under way ends soon after
+  // it, rather than after the minute for which clients may keep one open.
+  app.addHook('preClose', async () => {
+    app.server.keepAliveTimeout = 1;
+  });
   app.decorateRequest('caller', null);
   app.decorateRequest('reservation', null);
   app.removeAllContentTypeParsers();

@@ -21,15 +21,16 @@ const USUAL_MIN_TTL_MS = 5_000;
 /** How often one request goes round: take steps, look, wait. Bounds what a strange provider can make us do. */
 const MOST_ROUNDS = 50;
 
-export function tokens(parts: KeeperParts, minders: Minders, upstreams: Upstreams): Tokens {
+/** `stop`: aborted when the server is about to end; nobody is made to wait for a time to come then. */
+export function tokens(parts: KeeperParts, minders: Minders, upstreams: Upstreams, stop: AbortSignal): Tokens {
   return {
     peek: (name, minTtlMs) => minders.known(name)?.peek(minTtlMs) ?? null,
 
     async get(name, wish) {
       const minder = await minders.of(name);
       await minder.load();
-      if (wish.rejected !== undefined) return afterRejection(parts, upstreams, minder, wish, wish.rejected);
-      return (await held(upstreams, minder, wish)) ?? fresh(parts, upstreams, minder, wish);
+      if (wish.rejected !== undefined) return afterRejection(parts, upstreams, minder, wish, wish.rejected, stop);
+      return (await held(upstreams, minder, wish)) ?? fresh(parts, upstreams, minder, wish, stop);
     },
 
     async refresh(name) {
@@ -50,6 +51,7 @@ async function fresh(
   upstreams: Upstreams,
   minder: ChainMinder,
   wish: TokenWish,
+  stop: AbortSignal,
 ): Promise<LiveAccessToken> {
   if (wish.minTtlMs !== null) await assertPossible(upstreams, minder, wish.minTtlMs);
   const patienceEnds = parts.clock.now() + Math.min(wish.waitMs, MOST_WAIT_MS);
@@ -64,9 +66,18 @@ async function fresh(
     const waitMs = waitOf(await minder.step());
     const left = patienceEnds - parts.clock.now();
     if (waitMs === null || waitMs > left || !isOver) throw await refusal(parts, minder);
-    await parts.clock.sleep(waitMs);
+    await parts.clock.sleep(waitMs, stop);
+    if (stop.aborted) throw shuttingDown(minder.grant);
   }
   throw await refusal(parts, minder);
+}
+
+function shuttingDown(grant: GrantId): EvergrantError {
+  return new EvergrantError('shutting_down', 'The server is stopping, and there is no token yet.', {
+    remedy: 'Ask again after the time in Retry-After.',
+    grant,
+    retryAfterMs: DEFAULT_RETRY_MS,
+  });
 }
 
 /** Takes steps, but no longer than the caller's patience: an exchange under way goes on without the caller. */
@@ -129,10 +140,11 @@ async function afterRejection(
   minder: ChainMinder,
   wish: TokenWish,
   rejected: string,
+  stop: AbortSignal,
 ): Promise<LiveAccessToken> {
   const live = minder.peek(0);
   if (live && digest(live) === rejected) await minder.doubt(() => judge(parts, upstreams, minder, live));
-  return (await held(upstreams, minder, wish)) ?? fresh(parts, upstreams, minder, wish);
+  return (await held(upstreams, minder, wish)) ?? fresh(parts, upstreams, minder, wish, stop);
 }
 
 async function judge(

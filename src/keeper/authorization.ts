@@ -35,6 +35,8 @@ const LOGIN_LIFE_MS = 30 * 60_000;
 export interface AuthorizationFlow extends Authorizations {
   /** Takes up what a crash or an outage left between the code and the grant. */
   resume(): Promise<void>;
+  /** Resolves when no code and no answer to one is under way. Never rejects. */
+  idle(): Promise<void>;
 }
 
 export function authorizationFlow(
@@ -108,6 +110,7 @@ export function authorizationFlow(
     },
 
     resume: () => use.resume(),
+    idle: () => use.idle(),
   };
 }
 

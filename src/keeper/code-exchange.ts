@@ -39,6 +39,8 @@ export interface CodeUse {
   outcome(id: string): Promise<AuthorizationOutcome>;
   fail(id: string, reason: string, remedy: string): Promise<AuthorizationOutcome>;
   resume(): Promise<void>;
+  /** Resolves when nothing is under way. Never rejects. */
+  idle(): Promise<void>;
 }
 
 export function codeUse(
@@ -62,6 +64,10 @@ export function codeUse(
     exchange: (id) => once(id, () => flow.sendCode(id)),
     outcome: (id) => once(id, () => flow.outcome(id)),
     fail: (id, reason, remedy) => flow.fail(id, reason, remedy),
+
+    async idle() {
+      await Promise.allSettled(underWay.values());
+    },
 
     async resume() {
       const ids = await flow.unfinished();

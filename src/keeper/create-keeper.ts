@@ -92,7 +92,7 @@ export async function createKeeper(parts: KeeperParts): Promise<Keeper> {
   return {
     apps,
     grants,
-    tokens: tokens(parts, minders, upstreams),
+    tokens: tokens(parts, minders, upstreams, stop.signal),
     authorizations,
     async isReady() {
       if (stop.signal.aborted) return false;
@@ -100,10 +100,11 @@ export async function createKeeper(parts: KeeperParts): Promise<Keeper> {
       return true;
     },
     countStates: () => parts.store.chains.count(),
+    stop: () => stop.abort(),
     async drain(drainMs) {
       stop.abort();
       const over = new AbortController();
-      const idle = Promise.all([...minders.all()].map((minder) => minder.idle()));
+      const idle = authorizations.idle().then(() => Promise.all([...minders.all()].map((minder) => minder.idle())));
       await Promise.race([idle, parts.clock.sleep(drainMs, over.signal)]);
       over.abort();
     },

@@ -19,7 +19,9 @@ export interface Keeper {
   isReady(): Promise<boolean>;
   /** How many grants are in each state. */
   countStates(): Promise<Readonly<Partial<Record<ChainState, number>>>>;
-  /** No new work from now on; resolves once every exchange on the wire is kept, or after `drainMs`. */
+  /** No new work from now on; who waits for a time to come is told to ask again. */
+  stop(): void;
+  /** Stops; resolves once every exchange on the wire is kept, or after `drainMs`. */
   drain(drainMs: number): Promise<void>;
 }
 

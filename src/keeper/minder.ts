@@ -94,11 +94,6 @@ export class ChainMinder {
     return this.#live(held, leftMs);
   }
 
-  /** The link whose access token is served at present. */
-  get servedLink(): Link | null {
-    return this.#held?.link ?? null;
-  }
-
   get isWorking(): boolean {
     return this.#working !== null;
   }

@@ -143,6 +143,35 @@ describe.concurrent('SIGTERM', () => {
     }
   });
 
+  test('while a caller waits for a time to come tells it to ask again, and does not wait for that time', async () => {
+    const world = await World.create(402);
+    try {
+      await world.start();
+      await world.connect('eol');
+      await world.advance(500);
+      const asked = world.api('POST', '/v1/grants/eol/token', { min_ttl: 500, wait: 120 });
+      // The caller is in when the server has counted its connection; asking for something else shows that.
+      await eventually(
+        () => world.api('GET', '/v1/grants/eol'),
+        ({ status }) => status === 200,
+      );
+      const ended = world.signal('SIGTERM');
+      expect((await asked).body).toMatchObject({ code: 'shutting_down', status: 503 });
+      expect(
+        await Promise.race([
+          ended,
+          eventually(
+            async () => null,
+            () => false,
+            25_000,
+          ).catch(() => 'still there'),
+        ]),
+      ).toBe(0);
+    } finally {
+      await world.close();
+    }
+  });
+
   test('while nothing is on the wire exits with 0', async () => {
     const world = await World.create(401);
     try {

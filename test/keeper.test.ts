@@ -496,6 +496,11 @@ describe('a database restored from an older backup', () => {
       get chains() {
         return current.chains;
       },
+      get nodes() {
+        return current.nodes;
+      },
+      isShared: false,
+      watch: () => () => undefined,
       get records() {
         return current.records;
       },

@@ -12,16 +12,21 @@
  *                           waiting                ▼
  *   any ──authorized──▶ active                   broken          any ──ended──▶ revoked
  *
+ *   any but broken and revoked ──held──▶ held ──consulted, released, received──▶ as before
+ *
  * Rules that everything else rests on:
  * 1. A link that was received is appended, whatever else happened meanwhile; none is overwritten.
  * 2. A link is published only once it is durable, and never after a later one: what leaves the keeper activates.
  * 3. Older links stay until a newer one is proven, for they may be the only live ones.
  * 4. A refusal is final only while no attempt is unresolved.
  */
+import type { ChainEvent, ChainEventWithoutAnswer, ReceivedLink } from './chain-event.ts';
 import type { Diagnosis, DiagnosisCode, Meaning, Said } from './diagnosis.ts';
 import type { LinkId, NodeId } from './id.ts';
 import { elapsed, type Instant, type Moment } from './instant.ts';
-import type { Fingerprint, Sealed } from './secret.ts';
+import type { Fingerprint } from './secret.ts';
+
+export type { ChainEvent, ChainEventWithoutAnswer, ReceivedLink, RecordedEvent } from './chain-event.ts';
 
 /** How many links a chain remembers; the oldest proven ones leave first, and their answers are wiped. */
 const LINKS_KEPT = 8;
@@ -94,8 +99,30 @@ export interface Attempt {
   /** Names one run of one process: an attempt of a run that is over cannot be answered any more. */
   readonly run: string;
   readonly startedAt: Moment;
-  /** Set when it is sure that no answer will come: it may or may not have been processed. */
-  readonly lost: { readonly at: Moment; readonly reason: LossReason; readonly said: Said | null } | null;
+  /** Set when it is sure that no answer will come here: it may or may not have been processed. */
+  readonly lost: Loss | null;
+}
+
+export interface Loss {
+  readonly at: Moment;
+  readonly reason: LossReason;
+  readonly said: Said | null;
+  /**
+   * Another node said so, because this attempt's node is gone: its answer may lie in the journal of that node, which
+   * nobody has read since.
+   */
+  readonly isUnread?: true;
+}
+
+/**
+ * Why nothing may be presented although the chain may be intact. journal: an answer may lie in the journal of a node that
+ * is not here. restore: the store is older than what its nodes remember, and not all of them have brought theirs yet.
+ */
+export interface Hold {
+  readonly why: 'journal' | 'restore';
+  readonly since: Moment;
+  /** Whose journal is waited for; null: of several. */
+  readonly node: NodeId | null;
 }
 
 /** How an answer was lost. */
@@ -134,6 +161,8 @@ export interface Chain {
   readonly attempts: readonly Attempt[];
   readonly published: LinkId | null;
   readonly deferral: Deferral | null;
+  /** Not there: nothing is held back. */
+  readonly hold?: Hold;
   readonly end: { readonly kind: 'broken'; readonly diagnosis: Diagnosis } | { readonly kind: 'revoked' } | null;
   readonly stateSince: Instant;
 }
@@ -151,83 +180,13 @@ export const EMPTY_CHAIN: Chain = {
   stateSince: 0 as Instant,
 };
 
-/** What an answer told, as far as it is no secret. */
-export interface ReceivedLink {
-  readonly id: LinkId;
-  /** Null where the answer named no refresh token: the one that was presented goes on. */
-  readonly fingerprint: Fingerprint | null;
-  readonly node: NodeId;
-  readonly requestedAt: Moment;
-  readonly receivedAt: Moment;
-  readonly accessTokenLifeMs: number | null;
-  readonly scope: string | null;
-}
-
-export type ChainEvent =
-  /** A person (or recovery, or an import) gave a new chain. */
-  | {
-      readonly type: 'authorized';
-      readonly at: Moment;
-      readonly link: ReceivedLink & { readonly fingerprint: Fingerprint };
-      readonly answer: Sealed;
-      readonly by: 'code' | 'import';
-    }
-  /** About to send. Appended under the version it was decided on: the claim, the intent record and the fence in one. */
-  | {
-      readonly type: 'started';
-      readonly at: Moment;
-      readonly id: LinkId;
-      readonly presented: LinkId;
-      readonly node: NodeId;
-      readonly run: string;
-    }
-  /** It is sure that the request never left. */
-  | { readonly type: 'not_sent'; readonly at: Moment; readonly id: LinkId; readonly reason: string }
-  /** It is sure that no answer will come. */
-  | {
-      readonly type: 'lost';
-      readonly at: Moment;
-      readonly id: LinkId;
-      readonly reason: LossReason;
-      readonly said: Said | null;
-    }
-  | {
-      readonly type: 'received';
-      readonly at: Moment;
-      readonly link: ReceivedLink;
-      readonly parent: LinkId;
-      /** The sequence of its attempt, which the chain may have let go by now. */
-      readonly sequence: number;
-      readonly answer: Sealed;
-    }
-  /** The provider said no to this attempt. */
-  | { readonly type: 'refused'; readonly at: Moment; readonly id: LinkId; readonly means: Meaning; readonly said: Said }
-  | { readonly type: 'published'; readonly at: Moment; readonly link: LinkId }
-  /** The provider's API accepted the access token of this link. */
-  | { readonly type: 'proven'; readonly at: Moment; readonly link: LinkId }
-  | { readonly type: 'deferred'; readonly at: Moment; readonly deferral: Omit<Deferral, 'since' | 'count'> }
-  /** What held exchanges back was put right by an operator. */
-  | { readonly type: 'resumed'; readonly at: Moment }
-  /** What is kept of this link is not what was received, and no other copy is left. */
-  | { readonly type: 'damaged'; readonly at: Moment; readonly link: LinkId }
-  | { readonly type: 'broken'; readonly at: Moment; readonly diagnosis: Diagnosis }
-  | { readonly type: 'ended'; readonly at: Moment };
-
-/** An event as the history shows it: without the sealed answer. */
-export interface RecordedEvent {
-  readonly version: number;
-  readonly event: ChainEventWithoutAnswer;
-}
-
-type WithoutAnswer<E> = E extends { readonly answer: Sealed } ? Omit<E, 'answer'> : E;
-export type ChainEventWithoutAnswer = WithoutAnswer<ChainEvent>;
-
 export type ChainState = 'pending' | 'active' | 'in_doubt' | 'waiting' | 'recovering' | 'held' | 'broken' | 'revoked';
 
 /** The state as the API shows it. It follows from the events alone, so a list of grants can be kept by state. */
 export function stateOf(chain: Chain): ChainState {
   if (chain.end) return chain.end.kind;
   if (chain.generation === 0) return 'pending';
+  if (chain.hold) return 'held';
   if (chain.attempts.length > 0) return 'in_doubt';
   return chain.deferral ? 'waiting' : 'active';
 }
@@ -258,14 +217,29 @@ function fold(chain: Chain, event: ChainEventWithoutAnswer): Chain {
       return withLink(chain, event.link, (link) => ({ ...link, status: 'proven' }));
     case 'deferred':
       return { ...chain, deferral: { ...event.deferral, since: event.at, count: (chain.deferral?.count ?? 0) + 1 } };
+    case 'held': {
+      const { why, node, at: since } = event;
+      return chain.end || chain.generation === 0 ? chain : { ...chain, hold: { why, node, since } };
+    }
+    case 'consulted':
+      return consult(chain, event.node);
+    case 'released':
+      return chain.hold?.why === 'restore' ? withoutHold(chain) : chain;
     case 'damaged':
       return withLink(chain, event.link, (link) => ({ ...link, damagedAt: event.at }));
     case 'resumed':
       return { ...chain, deferral: null };
     case 'broken':
-      return chain.end ? chain : { ...chain, end: { kind: 'broken', diagnosis: event.diagnosis } };
+      return chain.end ? chain : { ...withoutHold(chain), end: { kind: 'broken', diagnosis: event.diagnosis } };
     case 'ended':
-      return { ...chain, end: { kind: 'revoked' }, links: [], attempts: [], published: null, deferral: null };
+      return {
+        ...withoutHold(chain),
+        end: { kind: 'revoked' },
+        links: [],
+        attempts: [],
+        published: null,
+        deferral: null,
+      };
   }
 }
 
@@ -307,12 +281,39 @@ function start(chain: Chain, event: ChainEvent & { type: 'started' }): Chain {
   return { ...used, attempts: [...used.attempts, attempt], nextSequence: attempt.sequence + 1 };
 }
 
-function lose(chain: Chain, { id, at, reason, said }: ChainEvent & { type: 'lost' }): Chain {
-  const lost = withAttempt(chain, id, (attempt) => ({ ...attempt, lost: { at, reason, said } }));
+function lose(chain: Chain, { id, at, reason, said, isUnread }: ChainEvent & { type: 'lost' }): Chain {
+  const loss: Loss = { at, reason, said, ...(isUnread ? { isUnread } : {}) };
+  const lost = endUnneededHold(withAttempt(chain, id, (attempt) => ({ ...attempt, lost: loss })));
   const surplus = lost.attempts.length - ATTEMPTS_KEPT;
   if (surplus <= 0) return lost;
   // The first one tells where windows began, the last ones what to wait for.
   return { ...lost, attempts: lost.attempts.filter((one, i) => i === 0 || i > surplus || one.lost === null) };
+}
+
+/** What other nodes said of attempts of this node is settled: whatever it had received is in the chain by now. */
+function consult(chain: Chain, node: NodeId): Chain {
+  if (!chain.attempts.some((one) => one.node === node && one.lost?.isUnread)) return chain;
+  const attempts = chain.attempts.map((one) => {
+    if (one.node !== node || !one.lost?.isUnread) return one;
+    const { isUnread: _, ...lost } = one.lost;
+    return { ...one, lost };
+  });
+  return endUnneededHold({ ...chain, attempts });
+}
+
+function endUnneededHold(chain: Chain): Chain {
+  return chain.hold?.why === 'journal' && !unreadAttempt(chain) ? withoutHold(chain) : chain;
+}
+
+function withoutHold(chain: Chain): Chain {
+  if (!chain.hold) return chain;
+  const { hold: _, ...rest } = chain;
+  return rest;
+}
+
+/** An attempt whose answer may lie in a journal that nobody has read. */
+export function unreadAttempt(chain: Chain): Attempt | null {
+  return chain.attempts.find((one) => one.lost?.isUnread) ?? null;
 }
 
 /** The attempt did not reach the token: its presentation does not count. */
@@ -324,7 +325,7 @@ function forgetAttempt(chain: Chain, id: LinkId): Chain {
     uses: link.uses - 1,
     firstUsedAt: link.uses === 1 ? null : link.firstUsedAt,
   }));
-  return { ...unused, attempts: chain.attempts.filter((one) => one !== attempt) };
+  return endUnneededHold({ ...unused, attempts: chain.attempts.filter((one) => one !== attempt) });
 }
 
 function receive(chain: Chain, event: Omit<ChainEvent & { type: 'received' }, 'answer'>): Chain {
@@ -349,7 +350,7 @@ function receive(chain: Chain, event: Omit<ChainEvent & { type: 'received' }, 'a
   // A token that goes on is as good as new (RFC 6749 section 6).
   const renewed = isSameToken ? withLink(before, parent.tokenOf, (one) => ({ ...one, uses: 0 })) : before;
   const links = [...renewed.links, link];
-  return {
+  return endUnneededHold({
     ...chain,
     exchanges: chain.exchanges + 1,
     nextSequence: Math.max(chain.nextSequence, sequence + 1),
@@ -358,7 +359,7 @@ function receive(chain: Chain, event: Omit<ChainEvent & { type: 'received' }, 'a
     attempts: chain.attempts.filter((one) => one.id !== received.id && (one.sequence > sequence || one.lost === null)),
     deferral: null,
     end: null,
-  };
+  });
 }
 
 /**
@@ -386,7 +387,7 @@ function refuse(chain: Chain, event: ChainEvent & { type: 'refused' }): Chain {
     ...link,
     refusal: { means, said, at, ...(link.refusal ? { times: (link.refusal.times ?? 1) + 1 } : {}) },
   }));
-  return { ...refused, attempts: chain.attempts.filter((one) => one !== attempt) };
+  return endUnneededHold({ ...refused, attempts: chain.attempts.filter((one) => one !== attempt) });
 }
 
 /** Keeps the refusal for a later diagnosis, however little it means by itself. */

@@ -13,10 +13,18 @@
  * | one-time                     | yes: a second presentation is refused and does no harm                               |
  * | one-time-revoking            | after a horizon, in which a request still on its way would have arrived              |
  */
-import { type Attempt, type Chain, type Deferral, type Link, newestLink, publishedLink } from './chain.ts';
+import {
+  type Attempt,
+  type Chain,
+  type Deferral,
+  type Link,
+  newestLink,
+  publishedLink,
+  unreadAttempt,
+} from './chain.ts';
 import type { Diagnosis } from './diagnosis.ts';
 import { explain } from './explain.ts';
-import type { LinkId } from './id.ts';
+import type { LinkId, NodeId } from './id.ts';
 import { elapsed, type Moment } from './instant.ts';
 import { classOf, type PolicyClass, type RotationPolicy, rejectsReuse } from './rotation-policy.ts';
 
@@ -46,6 +54,8 @@ export type Step =
   | { readonly step: 'publish'; readonly link: LinkId }
   /** Present the refresh token of this link, in `waitMs` milliseconds at the earliest (0: now). */
   | { readonly step: 'exchange'; readonly present: LinkId; readonly waitMs: number; readonly because: Because }
+  /** Nothing may be presented before the journal of this node was read; null: of several, after a restore. */
+  | { readonly step: 'hold'; readonly node: NodeId | null }
   /** Nothing is left that could be presented. */
   | { readonly step: 'give_up'; readonly diagnosis: Diagnosis };
 
@@ -61,9 +71,20 @@ export function nextStep(chain: Chain, policy: RotationPolicy, now: Moment): Ste
   if (unpublished) return { step: 'publish', link: unpublished.id };
   const open = chain.attempts.find((attempt) => attempt.lost === null);
   if (open) return { step: 'await', attempt: open.id };
+  if (chain.hold?.why === 'restore') return { step: 'hold', node: chain.hold.node };
   const choice = choose(chain, policy, now);
+  const unread = unreadAttempt(chain);
+  // An answer that nobody has read may be the live token: until it was looked for, nothing is over.
+  if (unread && (!choice || isHarmful(chain, policy, choice.present, now))) return { step: 'hold', node: unread.node };
   if (!choice) return { step: 'give_up', diagnosis: damage(chain, now) ?? explain(chain, policy, now) };
   return { step: 'exchange', ...choice, waitMs: Math.max(choice.waitMs, deferralLeftMs(chain, now)) };
+}
+
+/** Whether presenting this token would revoke everything, if an attempt that nobody has read was processed. */
+function isHarmful(chain: Chain, policy: RotationPolicy, present: LinkId, now: Moment): boolean {
+  const token = chain.links.find((link) => link.id === present);
+  const isOpen = chain.attempts.some((one) => one.presented === present && one.lost?.isUnread);
+  return token !== undefined && isOpen && !isHarmlessAgain(token, chain.attempts, policy, now);
 }
 
 /** Where the newest token cannot be read any more, nothing that was said of older ones explains the end. */
@@ -141,26 +162,24 @@ function slackMs(policy: RotationPolicy): number {
 
 /** Time until a token whose answer was lost may be presented again; null where it never may. */
 function retryWaitMs(token: Link, lost: readonly Attempt[], policy: RotationPolicy, now: Moment): number | null {
+  return isHarmlessAgain(token, lost, policy, now) ? inStepMs(lost, policy, now) : afterHorizonMs(lost, policy, now);
+}
+
+/** Whether presenting a token again does no harm, even if an earlier presentation was processed. */
+function isHarmlessAgain(token: Link, attempts: readonly Attempt[], policy: RotationPolicy, now: Moment): boolean {
   const rule = classOf(policy);
   switch (rule.class) {
     case 'durable':
     case 'one-time':
     case 'until-successor-used':
-      return inStepMs(lost, policy, now);
+      return true;
     case 'until-successor-used-within':
-      return rejectsReuse(policy) || isWithin(rule.windowMs, token, now)
-        ? inStepMs(lost, policy, now)
-        : afterHorizonMs(lost, policy, now);
     case 'window':
-      return isWithin(rule.windowMs, token, now) || rejectsReuse(policy)
-        ? inStepMs(lost, policy, now)
-        : afterHorizonMs(lost, policy, now);
+      return rejectsReuse(policy) || isWithin(rule.windowMs, token, now);
     case 'last-n':
-      return lost.length < rule.depth || rejectsReuse(policy)
-        ? inStepMs(lost, policy, now)
-        : afterHorizonMs(lost, policy, now);
+      return rejectsReuse(policy) || attempts.filter((one) => one.presented === token.id).length < rule.depth;
     case 'one-time-revoking':
-      return afterHorizonMs(lost, policy, now);
+      return false;
   }
 }
 

@@ -76,6 +76,9 @@ function itemOf(version: number, event: ChainEventWithoutAnswer, generation: num
   return { version, type: event.type, at: toRfc3339(event.at.at), generation, ...nothing, ...tell(event) };
 }
 
+const RESTORED = 'The store is older than what its nodes remember.';
+const UNREAD = 'An answer may lie in the journal of a node that is not here.';
+
 function tell(event: ChainEventWithoutAnswer): Told {
   switch (event.type) {
     case 'authorized':
@@ -97,7 +100,12 @@ function tell(event: ChainEventWithoutAnswer): Told {
     case 'deferred':
       return { outcome: event.deferral.why, said: event.deferral.said, retry_after: event.deferral.forMs / 1000 };
     case 'resumed':
-      return { outcome: 'resumed' };
+    case 'released':
+      return { outcome: event.type };
+    case 'held':
+      return { node: event.node, outcome: 'held', said: event.why === 'restore' ? RESTORED : UNREAD };
+    case 'consulted':
+      return { node: event.node, outcome: 'journal_read' };
     case 'broken':
       return { outcome: event.diagnosis.code, said: event.diagnosis.said, diagnosis: diagnosisJson(event.diagnosis) };
     case 'ended':

@@ -7,11 +7,12 @@
 import type { ChainEvent } from '../core/chain.ts';
 import type { Sealed } from '../core/secret.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { Chains, Page, Records, Store, StoredRecord } from '../ports/store.ts';
+import type { Chains, Nodes, Page, Records, Store, StoredRecord } from '../ports/store.ts';
 
 export type StoreCall =
   | `chains.${Exclude<keyof Chains, symbol>}`
   | `records.${Exclude<keyof Records, symbol>}`
+  | `nodes.${Exclude<keyof Nodes, symbol>}`
   | 'check';
 
 export interface StoreFault {
@@ -42,6 +43,13 @@ const WRITES: ReadonlySet<StoreCall> = new Set([
   'records.insert',
   'records.update',
   'records.remove',
+  'nodes.join',
+  'nodes.beat',
+  'nodes.merged',
+  'nodes.declareRestore',
+  'nodes.mergedFor',
+  'nodes.giveUp',
+  'nodes.leave',
   'check',
 ]);
 
@@ -76,6 +84,9 @@ export function faultyStore(store: Store, plan: readonly StoreFault[], clock?: P
   return {
     chains: faultyChains(store.chains, through),
     records: faultyRecords(store.records, through),
+    nodes: faultyNodes(store.nodes, through),
+    isShared: store.isShared,
+    watch: (listener) => store.watch(listener),
     check: () => through({ name: 'check' }, () => store.check(), same),
     close: () => store.close(),
   };
@@ -86,12 +97,13 @@ type Through = <T>(call: Call, work: () => Promise<T>, corrupt: (result: T) => T
 function faultyChains(chains: Chains, through: Through): Chains {
   return {
     read: (grant) => through({ name: 'chains.read' }, () => chains.read(grant), same),
-    append: (grant, expected, event) =>
-      through({ name: 'chains.append', event: event.type }, () => chains.append(grant, expected, event), same),
+    append: (grant, expected, event, dueOf) =>
+      through({ name: 'chains.append', event: event.type }, () => chains.append(grant, expected, event, dueOf), same),
     answer: (grant, link) => through({ name: 'chains.answer' }, () => chains.answer(grant, link), altered),
     holders: (fingerprint) => through({ name: 'chains.holders' }, () => chains.holders(fingerprint), same),
     history: (grant, page) => through({ name: 'chains.history' }, () => chains.history(grant, page), same),
     unsettled: () => through({ name: 'chains.unsettled' }, () => chains.unsettled(), same),
+    due: (by, limit) => through({ name: 'chains.due' }, () => chains.due(by, limit), same),
     count: () => through({ name: 'chains.count' }, () => chains.count(), same),
   };
 }
@@ -107,6 +119,19 @@ function faultyRecords(records: Records, through: Through): Records {
     find: (kind, name, value) =>
       through({ name: 'records.find' }, () => records.find(kind, name, value), alteredRecord),
     list: (kind, query) => through({ name: 'records.list' }, () => records.list(kind, query), alteredPage),
+  };
+}
+
+function faultyNodes(nodes: Nodes, through: Through): Nodes {
+  return {
+    join: (me, folder, leaseMs) => through({ name: 'nodes.join' }, () => nodes.join(me, folder, leaseMs), same),
+    beat: (me, leaseMs) => through({ name: 'nodes.beat' }, () => nodes.beat(me, leaseMs), same),
+    merged: (node, upTo) => through({ name: 'nodes.merged' }, () => nodes.merged(node, upTo), same),
+    declareRestore: () => through({ name: 'nodes.declareRestore' }, () => nodes.declareRestore(), same),
+    mergedFor: (node, restore) => through({ name: 'nodes.mergedFor' }, () => nodes.mergedFor(node, restore), same),
+    giveUp: (node) => through({ name: 'nodes.giveUp' }, () => nodes.giveUp(node), same),
+    leave: (me) => through({ name: 'nodes.leave' }, () => nodes.leave(me), same),
+    view: () => through({ name: 'nodes.view' }, () => nodes.view(), same),
   };
 }
 

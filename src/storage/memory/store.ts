@@ -5,9 +5,11 @@
  */
 import { type ChainState, EMPTY_CHAIN, type RecordedEvent, stateOf } from '../../core/chain.ts';
 import type { GrantId, LinkId } from '../../core/id.ts';
+import type { Instant } from '../../core/instant.ts';
 import type { Fingerprint, Sealed } from '../../core/secret.ts';
 import type {
   Chains,
+  Change,
   Holder,
   Page,
   RecordKind,
@@ -18,11 +20,14 @@ import type {
   Taken,
   Term,
 } from '../../ports/store.ts';
+import { LeaseLost } from '../../ports/store.ts';
 import { type Folded, fold, isUnsettled, linkOf, type Seen } from '../fold.ts';
+import { holdsLease, type NodeTable, nodesIn } from './nodes.ts';
 
 interface ChainRow extends StoredChain {
   readonly events: RecordedEvent[];
   readonly answers: Map<LinkId, Sealed>;
+  readonly dueAt: Instant | null;
 }
 
 interface RecordRow extends StoredRecord {
@@ -44,7 +49,13 @@ class Tables {
   readonly uniques = new Map<string, string>();
   /** Grants with something under way. */
   readonly unsettled = new Set<GrantId>();
+  readonly nodes: NodeTable = { rows: new Map(), restores: 0 };
+  readonly listeners = new Set<(change: Change) => void>();
   isOpen = true;
+
+  tell(change: Change): void {
+    for (const listener of this.listeners) listener(change);
+  }
 
   check(): void {
     if (!this.isOpen) throw new Error('The store is closed');
@@ -57,15 +68,24 @@ class Tables {
   }
 
   chain(grant: GrantId): ChainRow {
-    return this.chains.get(grant) ?? { version: 0, chain: EMPTY_CHAIN, events: [], answers: new Map() };
+    return this.chains.get(grant) ?? { version: 0, chain: EMPTY_CHAIN, events: [], answers: new Map(), dueAt: null };
   }
 }
 
-export function createMemoryStore(): Store {
+/** Several nodes may share it; `now` is its clock, by which leases end. Without one, it is for one node alone. */
+export function createMemoryStore(options: { readonly now?: () => Instant } = {}): Store {
   const tables = new Tables();
+  const now = options.now ?? (() => 0 as Instant);
+  const isShared = options.now !== undefined;
   return {
-    chains: chainsIn(tables),
+    chains: chainsIn(tables, isShared ? now : null),
     records: recordsIn(tables),
+    nodes: nodesIn(tables.nodes, now),
+    isShared,
+    watch(listener) {
+      tables.listeners.add(listener);
+      return () => tables.listeners.delete(listener);
+    },
     check: async () => tables.check(),
     close: async () => {
       tables.isOpen = false;
@@ -73,22 +93,27 @@ export function createMemoryStore(): Store {
   };
 }
 
-function chainsIn(tables: Tables): Chains {
+/** `now` is null where leases are not looked at. */
+function chainsIn(tables: Tables, now: (() => Instant) | null): Chains {
   return {
     async read(grant) {
       tables.check();
       const { version, chain } = tables.chain(grant);
       return { version, chain };
     },
-    async append(grant, expected, event) {
+    async append(grant, expected, event, dueOf) {
       tables.check();
+      if (now && event.type === 'started' && !holdsLease(tables.nodes, { id: event.node, run: event.run }, now())) {
+        throw new LeaseLost(event.node);
+      }
       const row = tables.chain(grant);
       const { version, chain } = row;
       if (expected !== 'any' && expected !== version) return { outcome: 'conflict', version, chain };
       const link = linkOf(event);
       const seen = link === null ? null : (tables.fingerprints.get(`${grant} ${link}`)?.seen ?? null);
       const folded = fold({ version, chain }, event, seen);
-      keep(tables, grant, row, folded);
+      keep(tables, grant, dueOf ? { ...row, dueAt: dueOf(folded.chain) } : row, folded);
+      tables.tell({ kind: 'chain', id: grant });
       return { outcome: 'appended', version: folded.version, chain: folded.chain };
     },
     async answer(grant, link) {
@@ -108,6 +133,13 @@ function chainsIn(tables: Tables): Chains {
     async unsettled() {
       tables.check();
       return [...tables.unsettled].toSorted();
+    },
+    async due(by, limit) {
+      tables.check();
+      const found = [...tables.chains].flatMap(([grant, { dueAt: at }]) =>
+        at !== null && at <= by ? [{ grant, at }] : [],
+      );
+      return found.toSorted((a, b) => a.at - b.at).slice(0, limit);
     },
     async count() {
       tables.check();
@@ -155,6 +187,7 @@ function recordsIn(tables: Tables): Records {
       const taken = takenTerm(tables, kind, id, terms);
       if (taken) return taken;
       put(tables, kind, { id, version: 1, body, terms: ownTerms(kind, terms) });
+      tables.tell({ kind, id });
       return { outcome: 'written', version: 1 };
     },
     async update(kind, id, version, body, terms) {
@@ -164,6 +197,7 @@ function recordsIn(tables: Tables): Records {
       const taken = takenTerm(tables, kind, id, terms);
       if (taken) return taken;
       put(tables, kind, { id, version: version + 1, body, terms: ownTerms(kind, terms) });
+      tables.tell({ kind, id });
       return { outcome: 'written', version: version + 1 };
     },
     async remove(kind, id) {
@@ -174,6 +208,7 @@ function recordsIn(tables: Tables): Records {
         tables.chains.delete(id as GrantId);
         tables.unsettled.delete(id as GrantId);
       }
+      tables.tell({ kind, id });
       return true;
     },
     async get(kind, id) {

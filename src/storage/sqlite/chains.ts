@@ -9,8 +9,9 @@ import {
   stateOf,
 } from '../../core/chain.ts';
 import type { GrantId, LinkId } from '../../core/id.ts';
+import type { Instant } from '../../core/instant.ts';
 import type { Sealed } from '../../core/secret.ts';
-import type { Appended, Chains, Conflict, StoredChain } from '../../ports/store.ts';
+import type { Appended, Chains, Conflict, DueOf, StoredChain } from '../../ports/store.ts';
 import { type Folded, fold, isUnsettled, linkOf, type Seen } from '../fold.ts';
 import { inTransaction, integer, Statement, text } from './database.ts';
 
@@ -31,6 +32,8 @@ const SQL = {
     ON CONFLICT (grant_id, link) DO UPDATE SET fingerprint = excluded.fingerprint, seen = excluded.seen`,
   holders: 'SELECT grant_id, link FROM fingerprints WHERE fingerprint = ? ORDER BY rowid',
   unsettled: 'SELECT grant_id FROM chains INDEXED BY chains_unsettled WHERE unsettled = 1 ORDER BY grant_id',
+  due: 'SELECT grant_id, due_at FROM chains WHERE due_at <= ? ORDER BY due_at LIMIT ?',
+  setDue: 'UPDATE chains SET due_at = ? WHERE grant_id = ?',
   count: `SELECT value AS state, count(*) AS grants FROM record_terms
     WHERE kind = 'grant' AND name = 'state' GROUP BY value`,
   nameState: `UPDATE record_terms SET value = ? WHERE kind = 'grant' AND name = 'state' AND id = ?`,
@@ -44,7 +47,8 @@ export function chainsIn(db: DatabaseSync): Chains {
   ) as Statements;
   return {
     read: async (grant) => read(sql, grant),
-    append: async (grant, expected, event) => inTransaction(db, () => append(sql, grant, expected, event)),
+    append: async (grant, expected, event, dueOf) =>
+      inTransaction(db, () => append(sql, grant, expected, event, dueOf)),
     async answer(grant, link) {
       const row = sql.answer.first(grant, link);
       return row ? (text(row, 'sealed') as Sealed) : null;
@@ -63,6 +67,10 @@ export function chainsIn(db: DatabaseSync): Chains {
       return { items, next: rows.length > limit ? String(items.at(-1)?.version) : null };
     },
     unsettled: async () => sql.unsettled.all().map((row) => text(row, 'grant_id') as GrantId),
+    due: async (by, limit) =>
+      sql.due
+        .all(by, limit)
+        .map((row) => ({ grant: text(row, 'grant_id') as GrantId, at: integer(row, 'due_at') as Instant })),
     count: async () =>
       Object.fromEntries(sql.count.all().map((row) => [text(row, 'state') as ChainState, integer(row, 'grants')])),
   };
@@ -74,11 +82,18 @@ function read(sql: Statements, grant: GrantId): StoredChain {
   return { version: integer(row, 'version'), chain: JSON.parse(text(row, 'chain')) as Chain };
 }
 
-function append(sql: Statements, grant: GrantId, expected: number | 'any', event: ChainEvent): Appended | Conflict {
+function append(
+  sql: Statements,
+  grant: GrantId,
+  expected: number | 'any',
+  event: ChainEvent,
+  dueOf: DueOf | undefined,
+): Appended | Conflict {
   const before = read(sql, grant);
   if (expected !== 'any' && expected !== before.version) return { outcome: 'conflict', ...before };
   const folded = fold(before, event, seen(sql, grant, linkOf(event)));
   keep(sql, grant, before, folded);
+  if (dueOf && folded.version > 0) sql.setDue.run(dueOf(folded.chain), grant);
   return { outcome: 'appended', version: folded.version, chain: folded.chain };
 }
 

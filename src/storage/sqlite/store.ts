@@ -7,6 +7,7 @@
 import type { Store } from '../../ports/store.ts';
 import { chainsIn } from './chains.ts';
 import { openDatabase, Statement, text } from './database.ts';
+import { nodesIn } from './nodes.ts';
 import { recordsIn } from './records.ts';
 
 /** Few values about the database itself. */
@@ -27,6 +28,10 @@ export function openSqliteStore(file: string): SqliteStore {
   return {
     chains: chainsIn(db),
     records: recordsIn(db),
+    nodes: nodesIn(db),
+    // The lock of its data folder keeps every other server away.
+    isShared: false,
+    watch: () => () => undefined,
     meta,
     async check() {
       checked.run();

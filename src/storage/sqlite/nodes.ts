@@ -1,0 +1,82 @@
+/** The nodes in SQLite: the one that is here, and those that used this file before. */
+import { randomUUID } from 'node:crypto';
+import type { DatabaseSync } from 'node:sqlite';
+import type { Instant } from '../../core/instant.ts';
+import type { ClusterView, Nodes } from '../../ports/store.ts';
+import { inTransaction, integer, type Row, Statement, text } from './database.ts';
+
+const NOW = `CAST(unixepoch('subsec') * 1000 AS INTEGER)`;
+
+const SQL = {
+  all: `SELECT id, run, folder, max(0, lease_until - ${NOW}) AS left_ms, merged, merged_for, given_up
+    FROM nodes ORDER BY id`,
+  now: `SELECT ${NOW} AS now`,
+  restore: `SELECT value FROM meta WHERE name = 'restore'`,
+  join: `INSERT INTO nodes (id, run, folder, lease_until, merged, given_up) VALUES (?, ?, ?, ${NOW} + ?, 0, 0)
+    ON CONFLICT (id) DO UPDATE SET
+      run = excluded.run, folder = excluded.folder, lease_until = excluded.lease_until, given_up = 0`,
+  beat: `UPDATE nodes SET lease_until = ${NOW} + ? WHERE id = ? AND run = ?`,
+  merged: 'UPDATE nodes SET merged = max(merged, ?) WHERE id = ?',
+  declare: `INSERT INTO meta (name, value) VALUES ('restore', ?)
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
+  mergedFor: 'UPDATE nodes SET merged_for = ? WHERE id = ?',
+  giveUp: 'UPDATE nodes SET given_up = 1 WHERE id = ?',
+  leave: `UPDATE nodes SET lease_until = ${NOW} WHERE id = ? AND run = ?`,
+} as const;
+
+export function nodesIn(db: DatabaseSync): Nodes {
+  const sql = Object.fromEntries(
+    Object.entries(SQL).map(([name, statement]) => [name, new Statement(db, statement)]),
+  ) as Readonly<Record<keyof typeof SQL, Statement>>;
+
+  function view(): ClusterView {
+    const restore = sql.restore.first();
+    return {
+      now: integer(sql.now.first() ?? {}, 'now') as Instant,
+      nodes: sql.all.all().map(nodeOf),
+      restore: restore ? text(restore, 'value') : null,
+    };
+  }
+
+  return {
+    join: async ({ id, run }, folder, leaseMs) =>
+      inTransaction(db, () => {
+        const row = sql.all.all().find((one) => one.id === id);
+        const isElsewhere = row && integer(row, 'left_ms') > 0 && row.folder !== folder && row.run !== run;
+        if (isElsewhere) return { outcome: 'in_use' };
+        sql.join.run(id, run, folder, leaseMs);
+        return { outcome: 'joined', view: view() };
+      }),
+    async beat({ id, run }, leaseMs) {
+      const outcome = sql.beat.run(leaseMs, id, run) === 1 ? 'kept' : 'lost';
+      return { outcome, view: view() };
+    },
+    async merged(node, upTo) {
+      sql.merged.run(upTo, node);
+    },
+    async declareRestore() {
+      const restore = randomUUID();
+      sql.declare.run(restore);
+      return restore;
+    },
+    async mergedFor(node, restore) {
+      sql.mergedFor.run(restore, node);
+    },
+    giveUp: async (node) => sql.giveUp.run(node) === 1,
+    async leave({ id, run }) {
+      sql.leave.run(id, run);
+    },
+    view: async () => view(),
+  };
+}
+
+function nodeOf(row: Row): ClusterView['nodes'][number] {
+  return {
+    id: text(row, 'id'),
+    run: text(row, 'run'),
+    leaseLeftMs: integer(row, 'left_ms'),
+    merged: integer(row, 'merged'),
+    mergedFor: row.merged_for === null ? null : text(row, 'merged_for'),
+    isGivenUp: row.given_up === 1,
+  };
+}

@@ -6,6 +6,12 @@ export type AppId = `app_${string}`;
 /** Names a link of a chain, and the exchange or authorization that made it. */
 export type LinkId = `lnk_${string}`;
 export type AuthorizationId = `aut_${string}`;
+/** Somebody who gets tokens of grants from here. */
+export type ClientId = `cli_${string}`;
+/** A client's refresh token for one grant, with all that succeeded it. */
+export type FamilyId = `fam_${string}`;
+/** A client's request for an authorization, pushed, in a browser or from a device. */
+export type RequestId = `req_${string}`;
 
 /** Where a node's data folder is known by in histories and journals. */
 export type NodeId = string;
@@ -28,7 +34,7 @@ export function newId<P extends string>(prefix: P, now: Instant, chance: Uint8Ar
   return `${prefix}_${time}${tail}`;
 }
 
-const ID = /^(grt|app|key|lnk|aut)_[0-9a-hjkmnp-tv-z]{26}$/;
+const ID = /^(grt|app|key|lnk|aut|cli|fam|req)_[0-9a-hjkmnp-tv-z]{26}$/;
 
 /** Whether a text has the form of an identifier with this prefix. */
 export function isId<P extends string>(prefix: P, text: string): text is `${P}_${string}` {

@@ -11,6 +11,7 @@ export type SecretKind =
   | 'code verifier'
   | 'api key'
   | 'id token'
+  | 'family key'
   | 'answer of a token endpoint';
 
 export class Secret<K extends SecretKind = SecretKind> {

@@ -3,7 +3,7 @@ import type { Fingerprint, Sealed, Secret, SecretKind } from '../core/secret.ts'
 
 /** Where a sealed secret belongs. A blob moved to another row or field does not open there. */
 export interface SealedPlace {
-  readonly table: 'answers' | 'apps' | 'authorizations' | 'idempotency';
+  readonly table: 'answers' | 'apps' | 'authorizations' | 'idempotency' | 'client-tokens';
   readonly row: string;
   readonly field: string;
 }

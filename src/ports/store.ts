@@ -68,7 +68,16 @@ export interface Chains {
   count(): Promise<Readonly<Partial<Record<ChainState, number>>>>;
 }
 
-export type RecordKind = 'app' | 'grant' | 'api-key' | 'authorization' | 'idempotency';
+export type RecordKind =
+  | 'app'
+  | 'grant'
+  | 'api-key'
+  | 'authorization'
+  | 'idempotency'
+  | 'client'
+  | 'client-token'
+  | 'client-request'
+  | 'client-events';
 
 /** A name by which a record is found. `unique`: at most one record of the kind may have it. */
 export interface Term {

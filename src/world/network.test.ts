@@ -7,7 +7,8 @@ import { createServer as createTlsServer } from 'node:tls';
 import { gzipSync } from 'node:zlib';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { HttpAnswer, HttpRequest, Lost, NotSent, Reach } from '../ports/network.ts';
-import { type NetworkOptions, network } from './network.ts';
+import type { NetworkOptions } from './guarded-connection.ts';
+import { network } from './network.ts';
 
 const opened: (() => void)[] = [];
 afterEach(() => {

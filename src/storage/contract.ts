@@ -1,74 +1,28 @@
 /** What every store must do, whatever it keeps things in. Each store's test file runs all of it. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { ChainEvent, ChainEventWithoutAnswer, Deferral } from '../core/chain.ts';
-import type { GrantId, LinkId } from '../core/id.ts';
-import type { Instant, Moment } from '../core/instant.ts';
-import type { Fingerprint, Sealed } from '../core/secret.ts';
-import type { Records, Store, StoredRecord, Term } from '../ports/store.ts';
+import type { ChainEvent, ChainEventWithoutAnswer } from '../core/chain.ts';
+import { after, type Instant } from '../core/instant.ts';
+import type { Sealed } from '../core/secret.ts';
+import type { DueOf, Records, Store, StoredRecord, Term } from '../ports/store.ts';
+import { nodeRules } from './contract-of-nodes.ts';
+import {
+  answered,
+  at,
+  authorized,
+  deferred,
+  ENDED,
+  fingerprintOf,
+  GRANT,
+  linkNamed,
+  ME,
+  OTHER,
+  published,
+  sealedAnswer,
+  started,
+} from './story.fixture.ts';
 
-export const GRANT: GrantId = 'grt_01';
-const OTHER: GrantId = 'grt_02';
-
-/** A moment so many seconds into the test. */
-function at(second: number): Moment {
-  return { at: (1_700_000_000_000 + second * 1000) as Instant, boot: 'boot', uptimeMs: second * 1000 };
-}
-
-function linkNamed(name: string): LinkId {
-  return `lnk_${name}`;
-}
-
-function fingerprintOf(name: string): Fingerprint {
-  return `fingerprint of ${name}` as Fingerprint;
-}
-
-export function sealedAnswer(name: string): Sealed {
-  return `sealed answer of ${name}` as Sealed;
-}
-
-/** The link that an answer makes. */
-function received(name: string) {
-  return {
-    id: linkNamed(name),
-    fingerprint: fingerprintOf(name),
-    node: 'node-1',
-    requestedAt: at(0),
-    receivedAt: at(1),
-    accessTokenLifeMs: 600_000,
-    scope: null,
-  };
-}
-
-export function authorized(name: string): ChainEvent {
-  return { type: 'authorized', at: at(1), link: received(name), answer: sealedAnswer(name), by: 'code' };
-}
-
-export function started(name: string, presented: string): ChainEvent {
-  return {
-    type: 'started',
-    at: at(2),
-    id: linkNamed(name),
-    presented: linkNamed(presented),
-    node: 'node-1',
-    run: 'run',
-  };
-}
-
-/** The answer to the exchange that was the `sequence`th to be started. */
-export function answered(name: string, parent: string, sequence = 2): ChainEvent {
-  const common = { at: at(3), parent: linkNamed(parent), sequence, answer: sealedAnswer(name) };
-  return { type: 'received', link: received(name), ...common };
-}
-
-function published(name: string): ChainEvent {
-  return { type: 'published', at: at(4), link: linkNamed(name) };
-}
-
-function deferred(why: Deferral['why']): ChainEvent {
-  return { type: 'deferred', at: at(5), deferral: { why, forMs: 1000, said: null } };
-}
-
-const ENDED: ChainEvent = { type: 'ended', at: at(9) };
+/** Longer than any run of these tests. */
+const LEASE_MS = 3_600_000;
 
 /** Exchanges `from` for `to` and publishes it. */
 async function rotate(store: Store, from: string, to: string): Promise<void> {
@@ -97,6 +51,7 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
     let store: Store;
     beforeEach(async () => {
       store = await open();
+      await store.nodes.join(ME, 'folder', LEASE_MS);
     });
     afterEach(() => store.close());
 
@@ -104,8 +59,10 @@ export function storeContract(name: string, open: () => Promise<Store>): void {
     describe('keeping answers', () => answerRules(() => store));
     describe('history', () => historyRules(() => store));
     describe('states', () => stateRules(() => store));
+    describe('what is due', () => dueRules(() => store));
     describe('records', () => recordRules(() => store));
     describe('terms', () => termRules(() => store));
+    describe('nodes', () => nodeRules(() => store));
 
     test('a store that was opened can be written to, and one that was closed rejects', async () => {
       await expect(store.check()).resolves.toBeUndefined();
@@ -344,6 +301,57 @@ function stateRules(store: () => Store): void {
     expect(await store().chains.unsettled()).toEqual([]);
     expect(await store().chains.count()).toEqual({});
     expect(await store().chains.holders(fingerprintOf('a'))).toEqual([{ grant: GRANT, link: linkNamed('a') }]);
+  });
+}
+
+function dueRules(store: () => Store): void {
+  const second = (n: number): Instant => at(n).at;
+  const dueAt = (n: number | null): DueOf => {
+    return () => (n === null ? null : second(n));
+  };
+
+  test('chains that are due by then are found, the longest due first, and no more than asked for', async () => {
+    for (const n of [30, 10, 20, 40]) await store().chains.append(`grt_${n}`, 0, authorized('a'), dueAt(n));
+    expect(await store().chains.due(second(30), 10)).toEqual(
+      [10, 20, 30].map((n) => ({ grant: `grt_${n}`, at: second(n) })),
+    );
+    expect(await store().chains.due(second(30), 2)).toEqual(
+      [10, 20].map((n) => ({ grant: `grt_${n}`, at: second(n) })),
+    );
+    expect(await store().chains.due(second(9), 10)).toEqual([]);
+  });
+
+  test('an append that says nothing of it leaves when the chain is due; one that says never ends it', async () => {
+    await store().chains.append(GRANT, 0, authorized('a'), dueAt(10));
+    await store().chains.append(GRANT, 1, published('a'));
+    expect(await store().chains.due(second(10), 10)).toEqual([{ grant: GRANT, at: second(10) }]);
+    await store().chains.append(GRANT, 2, started('b', 'a'), dueAt(null));
+    expect(await store().chains.due(second(1000), 10)).toEqual([]);
+  });
+
+  test('when a chain is due follows from the chain as the event leaves it, even where nothing else changes', async () => {
+    const dueOf: DueOf = (chain) => after(second(0), chain.links.length * 1000);
+    await store().chains.append(GRANT, 0, authorized('a'), dueOf);
+    await store().chains.append(GRANT, 1, started('b', 'a'), dueOf);
+    await store().chains.append(GRANT, 'any', answered('b', 'a'), dueOf);
+    expect(await store().chains.due(second(100), 10)).toEqual([{ grant: GRANT, at: second(2) }]);
+    await store().chains.append(GRANT, 'any', answered('b', 'a'), dueAt(50));
+    expect(await store().chains.due(second(100), 10)).toEqual([{ grant: GRANT, at: second(50) }]);
+  });
+
+  test('an append decided on an older version does not change when the chain is due', async () => {
+    await store().chains.append(GRANT, 0, authorized('a'), dueAt(10));
+    expect(await store().chains.append(GRANT, 0, started('b', 'a'), dueAt(5))).toMatchObject({ outcome: 'conflict' });
+    expect(await store().chains.due(second(100), 10)).toEqual([{ grant: GRANT, at: second(10) }]);
+  });
+
+  test('a grant that was removed is due no more, whatever is still appended to it', async () => {
+    await insertGrant(store(), GRANT);
+    await store().chains.append(GRANT, 0, authorized('a'), dueAt(10));
+    await store().records.remove('grant', GRANT);
+    expect(await store().chains.due(second(100), 10)).toEqual([]);
+    await store().chains.append(GRANT, 'any', authorized('a'), dueAt(10));
+    expect(await store().chains.due(second(100), 10)).toEqual([]);
   });
 }
 

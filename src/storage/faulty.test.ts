@@ -1,8 +1,8 @@
 import { beforeEach, expect, test } from 'vitest';
 import type { Store } from '../ports/store.ts';
-import { authorized, GRANT, sealedAnswer, started } from './contract.ts';
 import { faultyStore, InjectedFault } from './faulty.ts';
 import { createMemoryStore } from './memory/store.ts';
+import { authorized, GRANT, sealedAnswer, started } from './story.fixture.ts';
 
 let inner: Store;
 beforeEach(() => {

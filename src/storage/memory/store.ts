@@ -83,7 +83,7 @@ export function createMemoryStore(options: { readonly now?: () => Instant } = {}
     nodes: nodesIn(tables.nodes, now),
     isShared,
     watch(listener) {
-      tables.listeners.add(listener);
+      if (isShared) tables.listeners.add(listener);
       return () => tables.listeners.delete(listener);
     },
     check: async () => tables.check(),

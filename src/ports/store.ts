@@ -64,6 +64,8 @@ export interface Chains {
   unsettled(): Promise<readonly GrantId[]>;
   /** Chains that are due by then, the longest due first. By an index: its cost grows with what it finds alone. */
   due(by: Instant, limit: number): Promise<readonly { readonly grant: GrantId; readonly at: Instant }[]>;
+  /** Another time for `due`, while nothing happens to the chain; of a chain that has this version still. */
+  reschedule(grant: GrantId, expected: number, at: Instant | null): Promise<void>;
   /** How many grants are in each state. */
   count(): Promise<Readonly<Partial<Record<ChainState, number>>>>;
 }

@@ -329,6 +329,19 @@ function dueRules(store: () => Store): void {
     expect(await store().chains.due(second(1000), 10)).toEqual([]);
   });
 
+  test('another time can be set while nothing happens to the chain, and not once something did', async () => {
+    const { version } = await store().chains.append(GRANT, 0, authorized('a'), dueAt(10));
+    await store().chains.reschedule(GRANT, version, second(20));
+    expect(await store().chains.due(second(20), 10)).toEqual([{ grant: GRANT, at: second(20) }]);
+    await store().chains.append(GRANT, 'any', started('b', 'a'), dueAt(30));
+    await store().chains.reschedule(GRANT, version, second(5));
+    expect(await store().chains.due(second(100), 10)).toEqual([{ grant: GRANT, at: second(30) }]);
+    await store().chains.reschedule(GRANT, version + 1, null);
+    expect(await store().chains.due(second(100), 10)).toEqual([]);
+    await store().chains.reschedule(OTHER, 0, second(1));
+    expect(await store().chains.due(second(100), 10)).toEqual([]);
+  });
+
   test('when a chain is due follows from the chain as the event leaves it, even where nothing else changes', async () => {
     const dueOf: DueOf = (chain) => second(chain.links.length);
     await store().chains.append(GRANT, 0, authorized('a'), dueOf);

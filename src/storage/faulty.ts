@@ -40,6 +40,7 @@ export class InjectedFault extends Error {
 
 const WRITES: ReadonlySet<StoreCall> = new Set([
   'chains.append',
+  'chains.reschedule',
   'records.insert',
   'records.update',
   'records.remove',
@@ -104,6 +105,8 @@ function faultyChains(chains: Chains, through: Through): Chains {
     history: (grant, page) => through({ name: 'chains.history' }, () => chains.history(grant, page), same),
     unsettled: () => through({ name: 'chains.unsettled' }, () => chains.unsettled(), same),
     due: (by, limit) => through({ name: 'chains.due' }, () => chains.due(by, limit), same),
+    reschedule: (grant, expected, at) =>
+      through({ name: 'chains.reschedule' }, () => chains.reschedule(grant, expected, at), same),
     count: () => through({ name: 'chains.count' }, () => chains.count(), same),
   };
 }

@@ -141,6 +141,11 @@ function chainsIn(tables: Tables, now: (() => Instant) | null): Chains {
       );
       return found.toSorted((a, b) => a.at - b.at).slice(0, limit);
     },
+    async reschedule(grant, expected, at) {
+      tables.check();
+      const row = tables.chain(grant);
+      if (row.version === expected && expected > 0) tables.chains.set(grant, { ...row, dueAt: at });
+    },
     async count() {
       tables.check();
       const counts: Partial<Record<ChainState, number>> = {};

@@ -34,6 +34,7 @@ const SQL = {
   unsettled: 'SELECT grant_id FROM chains INDEXED BY chains_unsettled WHERE unsettled = 1 ORDER BY grant_id',
   due: 'SELECT grant_id, due_at FROM chains WHERE due_at <= ? ORDER BY due_at LIMIT ?',
   setDue: 'UPDATE chains SET due_at = ? WHERE grant_id = ?',
+  reschedule: 'UPDATE chains SET due_at = ? WHERE grant_id = ? AND version = ?',
   count: `SELECT value AS state, count(*) AS grants FROM record_terms
     WHERE kind = 'grant' AND name = 'state' GROUP BY value`,
   nameState: `UPDATE record_terms SET value = ? WHERE kind = 'grant' AND name = 'state' AND id = ?`,
@@ -67,6 +68,9 @@ export function chainsIn(db: DatabaseSync): Chains {
       return { items, next: rows.length > limit ? String(items.at(-1)?.version) : null };
     },
     unsettled: async () => sql.unsettled.all().map((row) => text(row, 'grant_id') as GrantId),
+    async reschedule(grant, expected, at) {
+      sql.reschedule.run(at, grant, expected);
+    },
     due: async (by, limit) =>
       sql.due
         .all(by, limit)

@@ -238,10 +238,10 @@ function windowStart(family: Family, token: FamilyToken, policy: RotationPolicy)
 
 function exchangeUnspent(family: Family, token: FamilyToken, options: PresentOptions): Presentation {
   const { policy, now, ids } = options;
-  const used = touch(family, token, now);
-  if (!rotates(family, token, policy, now)) return accept(used, 'same', token, token.id, options);
-  const spent = { ...used, lastRotatedAt: now, tokens: change(used.tokens, token.id, { firstUsedAt: now }) };
-  return accept(withSuccessor(spent, token, ids, now), 'new', token, ids.refreshToken, options);
+  if (!rotates(family, token, policy, now)) return accept(touch(family, token, now), 'same', token, token.id, options);
+  const spent = touch(family, token, now, { firstUsedAt: now });
+  const rotated = { ...withSuccessor(spent, token, ids, now), lastRotatedAt: now };
+  return accept(rotated, 'new', token, ids.refreshToken, options);
 }
 
 function exchangeSpent(family: Family, token: FamilyToken, options: PresentOptions): Presentation {
@@ -260,8 +260,8 @@ function rotates(family: Family, token: FamilyToken, policy: RotationPolicy, now
   return mode === 'always' || now - token.issuedAt >= (policy.life.idleMs * agedPercent) / 100;
 }
 
-function touch(family: Family, token: FamilyToken, now: Instant): Family {
-  const used = { lastUsedAt: now, uses: token.uses + 1, activatedAt: token.activatedAt ?? now };
+function touch(family: Family, token: FamilyToken, now: Instant, more: Partial<FamilyToken> = {}): Family {
+  const used = { lastUsedAt: now, uses: token.uses + 1, activatedAt: token.activatedAt ?? now, ...more };
   return { ...family, lastRefreshedAt: now, tokens: change(family.tokens, token.id, used) };
 }
 

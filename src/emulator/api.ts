@@ -5,7 +5,7 @@ import type { Access, ApiRefusal } from './form.ts';
 import { claimsOf } from './id-tokens.ts';
 import { answer, bearerOf, type EmulatorAnswer, type EmulatorRequest, json, pathOf } from './wire.ts';
 
-export async function apiEndpoint(context: Context, request: EmulatorRequest): Promise<EmulatorAnswer> {
+export function apiEndpoint(context: Context, request: EmulatorRequest): EmulatorAnswer {
   const { upstream } = context;
   const token = bearerOf(request);
   const owner = token === null ? null : upstream.ownerOf(token);
@@ -15,16 +15,17 @@ export async function apiEndpoint(context: Context, request: EmulatorRequest): P
   const { decision, reason, given } = isProcessed
     ? decide(context, request, token)
     : { decision: 'not processed', reason: null, given: answer(200, {}) };
-  if (fault?.fault === 'delay') await context.sleep(fault.ms ?? 1000);
   const delivered = fault ? spoil(given, fault) : given;
-  context.ledger.add(context.now(), {
+  context.ledger.add({
+    at: context.now(),
     endpoint: 'api',
     method: request.method,
     path: pathOf(request),
     app: owner?.client ?? null,
     user,
-    presented: token === null ? [] : [token],
-    issued: [],
+    presented: token && upstream.asIssued(token),
+    issued: null,
+    issuedAccess: null,
     decision,
     reason,
     fault: fault?.fault ?? null,

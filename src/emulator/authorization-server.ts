@@ -50,7 +50,7 @@ export type LoginVisit = AuthorizationRequest &
 /** Loopback addresses with this path are redirect URIs of every app, on any port: this is a server for tests. */
 const LOOPBACK_CALLBACK = /^http:\/\/(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?\/callback$/;
 
-export async function authorizeEndpoint(context: Context, request: EmulatorRequest): Promise<EmulatorAnswer> {
+export function authorizeEndpoint(context: Context, request: EmulatorRequest): EmulatorAnswer {
   const url = urlOf(request);
   const { paths } = context.upstream.form;
   const visit = url.pathname.slice(paths.authorize.length + 1);
@@ -62,7 +62,6 @@ export async function authorizeEndpoint(context: Context, request: EmulatorReque
     app: url.searchParams.get(context.upstream.form.clientIdParameter),
   });
   const given = fault && strikesBefore(fault) ? answer(200, {}) : begin(context, request, url, fault);
-  if (fault?.fault === 'delay') await context.sleep(fault.ms ?? 1000);
   return fault ? spoil(given, fault) : given;
 }
 
@@ -315,7 +314,7 @@ function conclude(
   const allowed = { client: app.clientId, user: user.id, scope, withheld, isOffline, nonce, realm };
   if (request.responseType === 'token') return implicit(context, request, allowed, decision);
   const code = context.upstream.issueCode({ ...allowed, redirectUri, challenge }, context.now());
-  record(context, 'authorize', { app: app.clientId, user, decision, issued: [code.text] });
+  record(context, 'authorize', { app: app.clientId, user, decision, issued: code.text });
   return back(request, { code: code.text });
 }
 
@@ -326,7 +325,7 @@ function implicit(context: Context, request: AuthorizationRequest, allowed: Allo
   if (!outcome.ok) return back(request, { error: 'server_error' });
   const { accessToken } = outcome.issued;
   const user = upstream.accounts.userById(allowed.user);
-  record(context, 'authorize', { app: allowed.client, user, decision, issued: [accessToken] });
+  record(context, 'authorize', { app: allowed.client, user, decision, issued: accessToken });
   const expiresIn = Math.floor((upstream.policy.life.accessTokenMs ?? 0) / 1000);
   const parameters = {
     access_token: accessToken,
@@ -356,19 +355,21 @@ function record(
     readonly user?: User | undefined;
     readonly decision: string;
     readonly reason?: string;
-    readonly issued?: readonly string[];
+    readonly issued?: string;
     readonly fault?: FaultSpec | null;
     readonly status?: number;
   },
 ): void {
-  context.ledger.add(context.now(), {
+  context.ledger.add({
+    at: context.now(),
     endpoint,
     method: endpoint === 'login' ? 'POST' : 'GET',
     path: context.upstream.form.paths.authorize,
     app: what.app,
     user: what.user?.username ?? null,
-    presented: [],
-    issued: what.issued ?? [],
+    presented: null,
+    issued: what.issued ?? null,
+    issuedAccess: null,
     decision: what.decision,
     reason: what.reason ?? null,
     fault: what.fault?.fault ?? null,

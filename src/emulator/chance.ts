@@ -4,9 +4,13 @@
  */
 import { createHash, hash } from 'node:crypto';
 
+/** Text is made so much at a time: a digest of its own for each token would cost more than the token. */
+const BLOCK_CHARACTERS = 8_192;
+
 export class Chance {
   readonly #seed: string;
   readonly #counts = new Map<string, number>();
+  readonly #streams = new Map<string, { readonly block: string; read: number }>();
 
   constructor(seed: number | string) {
     this.#seed = String(seed);
@@ -16,9 +20,15 @@ export class Chance {
     return this.#next(purpose, length, 'buffer');
   }
 
-  /** base64url text of so many characters. */
+  /** base64url text of so many characters, at most a block. */
   text(purpose: string, characters: number): string {
-    return this.#next(purpose, Math.ceil((characters * 3) / 4), 'base64url').slice(0, characters);
+    let stream = this.#streams.get(purpose);
+    if (!stream || stream.read + characters > BLOCK_CHARACTERS) {
+      stream = { block: this.#next(purpose, (BLOCK_CHARACTERS * 3) / 4, 'base64url'), read: 0 };
+      this.#streams.set(purpose, stream);
+    }
+    stream.read += characters;
+    return stream.block.slice(stream.read - characters, stream.read);
   }
 
   /** SHAKE-128 gives as many bytes as are wanted in one go. */

@@ -1,4 +1,4 @@
-/** What every part of one emulator shares. Time and waiting are passed in from outside. */
+/** What every part of one emulator shares. Time is passed in from outside. */
 import { after, type Instant } from '../core/instant.ts';
 import type { LoginVisit } from './authorization-server.ts';
 import type { Faults } from './faults.ts';
@@ -37,7 +37,6 @@ export interface Context {
   /** By how much the server shows another time than it keeps. */
   skewMs: number;
   now(): Instant;
-  sleep(ms: number): Promise<void>;
 }
 
 /** The time that the server shows: in `Date` and where its API tells the time. */

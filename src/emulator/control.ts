@@ -20,6 +20,7 @@ import {
 } from './wire.ts';
 
 export const CONTROL_PATH = '/_emu';
+const PREFIX = `${CONTROL_PATH}/`;
 
 /** `429` and `http-429` are one. */
 export function faultName(text: string): FaultName | null {
@@ -70,9 +71,8 @@ const BODIES = {
 /** Answers control requests itself and passes everything else on. */
 export function withControl(server: EmulatedServer, key: string): Handler {
   return async (request) => {
-    const path = pathOf(request);
-    if (!path.startsWith(`${CONTROL_PATH}/`)) return server.handle(request);
-    return control(server, key, request, path.slice(CONTROL_PATH.length + 1));
+    const path = request.url.includes(PREFIX) ? pathOf(request) : '';
+    return path.startsWith(PREFIX) ? control(server, key, request, path.slice(PREFIX.length)) : server.handle(request);
   };
 }
 

@@ -6,7 +6,7 @@
 import type { Family, FamilyAccessToken, FamilyToken } from '../core/family.ts';
 
 /** Rows of a family at hand: at least so many, and at most three times that. */
-const KEPT = 8;
+const KEPT = 4;
 
 interface Shelf {
   readonly tokens: FamilyToken[];

@@ -176,6 +176,8 @@ export function spoil(good: EmulatorAnswer, spec: FaultSpec, spoils: Spoils = US
   switch (FAULTS[spec.fault]) {
     case 'delivery':
       return { ...good, delivery: delivery(good, spec, spoils) };
+    case 'time':
+      return { ...good, afterMs: spec.ms ?? 1000 };
     case 'status':
       return errorPage(good, spec);
     case 'answer':

@@ -26,36 +26,41 @@ export interface LedgerEntry {
   readonly status: number | null;
 }
 
-/** An entry as it is kept: tokens as they are, since most are never looked at. */
-interface Kept {
-  readonly n: number;
+/** What is told of a request, with the tokens as they are: most entries are never looked at. */
+export interface Happened extends Omit<LedgerEntry, 'n' | 'time' | 'presented' | 'issued'> {
   readonly at: Instant;
-  readonly entry: Omit<LedgerEntry, 'n' | 'time'>;
+  readonly presented: string | null;
+  readonly issued: string | null;
+  readonly issuedAccess: string | null;
 }
 
 /** The newest so many requests, at least, are kept. */
 export const LEAST_ENTRIES = 50_000;
 
 export class Ledger {
-  #kept: Kept[] = [];
+  #kept: Happened[] = [];
   #count = 0;
 
-  /** `presented` and `issued` are the texts themselves. */
-  add(at: Instant, entry: Omit<LedgerEntry, 'n' | 'time'>): void {
-    this.#kept.push({ n: ++this.#count, at, entry });
+  add(happened: Happened): void {
+    this.#count++;
+    this.#kept.push(happened);
     if (this.#kept.length > 2 * LEAST_ENTRIES) this.#kept = this.#kept.slice(-LEAST_ENTRIES);
   }
 
   entries(): readonly LedgerEntry[] {
-    return this.#kept.map(({ n, at, entry: { presented, issued, ...rest } }) => ({
-      n,
+    const first = this.#count - this.#kept.length + 1;
+    return this.#kept.map(({ at, presented, issued, issuedAccess, ...rest }, i) => ({
+      n: first + i,
       time: toRfc3339(at),
       ...rest,
-      presented: presented.map(fingerprint),
-      issued: issued.map(fingerprint),
+      presented: fingerprints(presented),
+      issued: fingerprints(issued, issuedAccess),
     }));
   }
 }
+
+const fingerprints = (...texts: readonly (string | null)[]) =>
+  texts.flatMap((text) => (text === null ? [] : [fingerprint(text)]));
 
 export interface FamilyTree {
   readonly id: string;

@@ -41,7 +41,7 @@ export class Limits {
   }
 
   isBlocked(key: string, now: Instant): boolean {
-    return now < (this.#blocks.get(key)?.until ?? 0);
+    return this.#blocks.size > 0 && now < (this.#blocks.get(key)?.until ?? 0);
   }
 
   /** One more error. Beyond `most` in an hour the key is blocked for an hour, then two, then four. */

@@ -65,7 +65,8 @@ export class EmulatedServer {
     if (!this.isOwnHost(request)) {
       return answer(421, { 'content-type': 'text/plain' }, 'This server is not known by that name.\n');
     }
-    const given = await this.#route(request);
+    const given = this.#route(request);
+    if (given.afterMs !== undefined) await this.#options.sleep(given.afterMs);
     return { ...given, headers: { date: this.#date(), ...given.headers } };
   };
 
@@ -85,7 +86,7 @@ export class EmulatedServer {
     this.#hosts = new Set(hosts.map((host) => host.toLowerCase()));
   }
 
-  async #route(request: EmulatorRequest): Promise<EmulatorAnswer> {
+  #route(request: EmulatorRequest): EmulatorAnswer {
     const path = pathOf(request);
     const { form } = this.#options;
     const { paths } = form;
@@ -114,7 +115,7 @@ export class EmulatedServer {
   }
 
   #fresh(): Context {
-    const { form, seed, speed, switches, redirectUris, faultRates, sleep } = this.#options;
+    const { form, seed, speed, switches, redirectUris, faultRates } = this.#options;
     const upstream = new Upstream({ form, seed, speed, switches, redirectUris });
     return {
       upstream,
@@ -129,7 +130,6 @@ export class EmulatedServer {
       preselection: { decision: 'interactive' },
       skewMs: 0,
       now: () => this.now(),
-      sleep,
     };
   }
 

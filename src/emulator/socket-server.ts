@@ -1,7 +1,7 @@
 /** The outer wall: a socket on loopback, in front of the handler. It delivers answers as faults want them delivered. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { bodyText, type EmulatorAnswer, type EmulatorRequest, type Handler } from './wire.ts';
+import type { EmulatorRequest, Handler } from './wire.ts';
 
 const MOST_BODY_BYTES = 1_048_576;
 
@@ -15,8 +15,12 @@ export interface Listening {
 
 /** Rejects with the error of the socket (`EADDRINUSE`) when it cannot listen. */
 export async function listen(handler: Handler, port: number, sleep: (ms: number) => Promise<void>): Promise<Listening> {
-  const server = createServer((incoming, outgoing) => {
-    serve(handler, incoming, outgoing, sleep).catch(() => outgoing.destroy());
+  // A connection that the server gives up while a request is on its way to it would be a fault that nobody asked for.
+  const server = createServer({ keepAliveTimeout: 0 }, (incoming, outgoing) => {
+    receive(incoming, (body) => {
+      if (body === null) outgoing.writeHead(413, { connection: 'close' }).end();
+      else serve(handler, requestOf(incoming, body), outgoing, sleep).catch(() => outgoing.destroy());
+    });
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject).listen(port, '127.0.0.1', resolve);
@@ -31,45 +35,34 @@ function close(server: Server): Promise<void> {
   });
 }
 
-async function serve(
-  handler: Handler,
-  incoming: IncomingMessage,
-  outgoing: ServerResponse,
-  sleep: (ms: number) => Promise<void>,
-): Promise<void> {
-  const request = await read(incoming);
-  if (!request) {
-    outgoing.writeHead(413, { connection: 'close' }).end();
-    return;
-  }
-  await deliver(await handler(request), outgoing, sleep);
-}
-
-function read(incoming: IncomingMessage): Promise<EmulatorRequest | null> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    incoming.on('data', (chunk: Buffer) => {
-      bytes += chunk.length;
-      if (bytes > MOST_BODY_BYTES) resolve(null);
-      else chunks.push(chunk);
-    });
-    incoming.once('end', () => resolve(requestOf(incoming, chunks.length === 1 ? chunks[0] : Buffer.concat(chunks))));
-    incoming.once('error', reject);
+/** Gives the body once it is there, or null as soon as it is too long; nothing when the client goes away before. */
+function receive(incoming: IncomingMessage, done: (body: Uint8Array | null) => void): void {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  incoming.on('data', (chunk: Buffer) => {
+    const wasTooLong = bytes > MOST_BODY_BYTES;
+    bytes += chunk.length;
+    if (bytes <= MOST_BODY_BYTES) chunks.push(chunk);
+    else if (!wasTooLong) done(null);
+  });
+  incoming.on('end', () => {
+    if (bytes <= MOST_BODY_BYTES) done(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks));
   });
 }
 
-function requestOf(incoming: IncomingMessage, body: Uint8Array = new Uint8Array()): EmulatorRequest {
+function requestOf(incoming: IncomingMessage, body: Uint8Array): EmulatorRequest {
   // Of a request only `set-cookie` can be a list, and nobody sends that.
   const headers = incoming.headers as Record<string, string>;
   return { method: incoming.method ?? 'GET', url: incoming.url ?? '/', headers, body };
 }
 
-async function deliver(
-  { status, headers, body, delivery }: EmulatorAnswer,
+async function serve(
+  handler: Handler,
+  request: EmulatorRequest,
   outgoing: ServerResponse,
   sleep: (ms: number) => Promise<void>,
 ): Promise<void> {
+  const { status, headers, body, delivery } = await handler(request);
   if (delivery.kind === 'hang') return;
   if (delivery.kind === 'none') {
     outgoing.destroy();
@@ -79,13 +72,16 @@ async function deliver(
     outgoing.socket?.end(HANDSHAKE_FAILURE);
     return;
   }
-  const bodyless = status === 304 || status === 204;
-  outgoing.writeHead(status, bodyless ? headers : { ...headers, 'content-length': body.length });
-  // As a text it leaves in one piece with the head. All bodies are texts.
-  if (delivery.kind === 'whole') outgoing.end(bodyText({ body }));
+  const isBodyless = status === 304 || status === 204;
+  outgoing.writeHead(status, isBodyless ? headers : { ...headers, 'content-length': body.length });
+  // As a text it leaves in one piece with the head, and as Latin-1 each character is one of its bytes.
+  if (delivery.kind === 'whole') outgoing.end(latin1(body), 'latin1');
   else if (delivery.kind === 'drip') await drip(body, delivery, outgoing, sleep);
   else cut(body.subarray(0, delivery.bytes), delivery.end, outgoing);
 }
+
+const latin1 = ({ buffer, byteOffset, length }: Uint8Array) =>
+  Buffer.from(buffer, byteOffset, length).toString('latin1');
 
 async function drip(
   body: Uint8Array,

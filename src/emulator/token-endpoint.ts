@@ -16,26 +16,29 @@ interface Processed {
   readonly answer: EmulatorAnswer;
 }
 
-export async function tokenEndpoint(context: Context, request: EmulatorRequest): Promise<EmulatorAnswer> {
+export function tokenEndpoint(context: Context, request: EmulatorRequest): EmulatorAnswer {
   if (request.method !== 'POST') return answer(405, { allow: 'POST' });
   const { upstream } = context;
   const realm = upstream.form.realm(request.headers.host ?? '', upstream.switches);
   const parsed = readTokenRequest(upstream.form, request, realm);
   const owner = parsed?.presented ? upstream.ownerOf(parsed.presented) : null;
   const user = (owner && upstream.accounts.userById(owner.user)?.username) ?? null;
-  const app = parsed?.clientId ?? null;
+  const app = upstream.accounts.apps.get(parsed?.clientId ?? '')?.clientId ?? parsed?.clientId ?? null;
   const fault = context.faults.take({ endpoint: 'token', user, app });
-  const processed = await answerWithFault(context, parsed, fault);
+  const processed = answerWithFault(context, parsed, fault);
   const { outcome, answer: given } = processed;
   noteIncident(context, parsed, outcome, fault);
-  context.ledger.add(context.now(), {
+  const issued = outcome?.ok ? outcome.issued : null;
+  context.ledger.add({
+    at: context.now(),
     endpoint: 'token',
     method: request.method,
     path: upstream.form.paths.token,
     app,
     user,
-    presented: parsed?.presented ? [parsed.presented] : [],
-    issued: outcome?.ok ? issuedTexts(outcome.issued) : [],
+    presented: parsed?.presented ? upstream.asIssued(parsed.presented) : null,
+    issued: issued?.refreshToken ?? null,
+    issuedAccess: issued?.accessToken ?? null,
     decision: decisionOf(outcome, fault),
     reason: outcome && !outcome.ok ? outcome.reason : null,
     fault: fault?.fault ?? null,
@@ -43,9 +46,6 @@ export async function tokenEndpoint(context: Context, request: EmulatorRequest):
   });
   return given;
 }
-
-const issuedTexts = ({ refreshToken, accessToken }: Issued) =>
-  refreshToken === null ? [accessToken] : [refreshToken, accessToken];
 
 function decisionOf(outcome: Outcome | null, fault: FaultSpec | null): string {
   if (outcome === null) return fault && strikesBefore(fault) ? 'not processed' : 'the app for itself';
@@ -82,11 +82,7 @@ function noteIncident(
   incidents.add(outcome.family?.id ?? null, { at: context.now(), token: parsed.presented, reason: outcome.reason });
 }
 
-async function answerWithFault(
-  context: Context,
-  parsed: TokenRequest | null,
-  fault: FaultSpec | null,
-): Promise<Processed> {
+function answerWithFault(context: Context, parsed: TokenRequest | null, fault: FaultSpec | null): Processed {
   if (!fault) return process(context, parsed);
   const { members } = context.upstream.form;
   if (strikesBefore(fault)) {
@@ -97,7 +93,6 @@ async function answerWithFault(
   const issuedBefore = parsed?.presented ? (context.upstream.familyOf(parsed.presented)?.lastIssuedAt ?? null) : null;
   const processed = processOnceOrTwice(context, parsed, fault);
   afterwards(context, processed.outcome, fault, issuedBefore);
-  if (fault.fault === 'delay') await context.sleep(fault.ms ?? 1000);
   const spoiled = spoil(processed.answer, fault, { presented: parsed?.presented ?? null, members });
   return { outcome: processed.outcome, answer: spoiled };
 }
@@ -267,8 +262,9 @@ function redeem(context: Context, parsed: TokenRequest, app: App): Outcome {
 /** RFC 7636 section 4.6. */
 const challengeOf = (verifier: string) => createHash('sha256').update(verifier).digest('base64url');
 
-/** What the provider's own log may say of it. */
+/** What the provider's own log may say of it, where there is one. */
 function tellOf(context: Context, parsed: TokenRequest | null, outcome: Outcome): void {
+  if (!context.upstream.form.own) return;
   const family = outcome.ok ? outcome.issued.family : outcome.family;
   const who = { at: context.now(), client: parsed?.clientId ?? '', user: family?.user ?? '' };
   const isExchange = parsed?.fields.get('grant_type') === 'refresh_token';

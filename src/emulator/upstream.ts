@@ -6,7 +6,15 @@
  * in memory and dies with the server. Tokens are never forgotten, however long they are dead, because "used before" and
  * "never seen" are different answers: about 1 KB for each exchange.
  */
-import { accessUsed, type Family, type FamilyToken, present, revoke, startFamily } from '../core/family.ts';
+import {
+  accessUsed,
+  type Family,
+  type FamilyToken,
+  type NewIds,
+  present,
+  revoke,
+  startFamily,
+} from '../core/family.ts';
 import { admit, evictTokens } from '../core/family-caps.ts';
 import { after, type Instant } from '../core/instant.ts';
 import type { RotationPolicy } from '../core/rotation-policy.ts';
@@ -15,6 +23,7 @@ import { Chance } from './chance.ts';
 import { type Allowed, type Code, Codes } from './codes.ts';
 import { Families } from './families.ts';
 import type { ApiRefusal, Form, Switches, TokenRefusal } from './form.ts';
+import { Register } from './register.ts';
 import { atSpeed, divided } from './speed.ts';
 
 export interface Issued {
@@ -69,9 +78,8 @@ export class Upstream {
   readonly accounts: Accounts;
   readonly codes = new Codes();
   readonly families: Families;
-  /** Families by the text of their tokens. */
-  readonly #refreshTokens = new Map<string, string>();
-  readonly #accessTokens = new Map<string, string>();
+  readonly #refreshTokens = new Register();
+  readonly #accessTokens = new Register();
   /** What each family was allowed. */
   readonly #allowed = new Map<string, Allowed>();
   #switches: Switches;
@@ -114,9 +122,14 @@ export class Upstream {
     return this.familyOf(text) ?? this.codes.get(text) ?? null;
   }
 
+  /** The same text, as it was issued: whoever keeps it keeps no part of a request. */
+  asIssued(text: string): string {
+    return this.#refreshTokens.own(text) ?? this.#accessTokens.own(text) ?? this.codes.get(text)?.text ?? text;
+  }
+
   /** The family of a refresh or access token, with its newest rows. */
   familyOf(text: string): Family | null {
-    const id = this.#refreshTokens.get(text) ?? this.#accessTokens.get(text);
+    const id = this.#refreshTokens.familyOf(text) ?? this.#accessTokens.familyOf(text);
     return (id !== undefined && this.families.recent(id)) || null;
   }
 
@@ -142,7 +155,7 @@ export class Upstream {
     const id = `family-${this.families.size + 1}`;
     const consentMs = divided(this.#switches.consentMs, this.speed);
     const consentEndsAt = Number.isFinite(consentMs) ? after(now, consentMs) : null;
-    const started = startFamily({ id, user, client, now, ids: this.#ids(realm), consentEndsAt });
+    const started = startFamily({ id, user, client, now, ids: this.#ids(id, realm), consentEndsAt });
     this.#allowed.set(id, allowed);
     const joining = isOffline ? started : { ...started, tokens: [] };
     const evicted = isOffline ? this.#admit(joining, now) : NOTHING_EVICTED;
@@ -179,7 +192,7 @@ export class Upstream {
     text: string,
     asks: { readonly client: string; readonly realm: string; readonly callsToday: number; readonly now: Instant },
   ): Outcome {
-    const id = this.#refreshTokens.get(text);
+    const id = this.#refreshTokens.familyOf(text);
     const family = id === undefined ? undefined : this.families.forToken(id, text);
     if (!family || this.allowedOf(family.id)?.realm !== asks.realm) {
       return refused(this.form.looksLikeRefreshToken(text) ? 'unknown' : 'malformed');
@@ -194,7 +207,7 @@ export class Upstream {
     token: string,
     how: { policy: RotationPolicy; now: Instant; realm: string; callsToday: number; pacingFirst: boolean },
   ): Outcome {
-    const ids = this.#ids(how.realm);
+    const ids = this.#ids(family.id, how.realm);
     let read = family;
     let result = present(read, token, { ...how, ids });
     if (result.outcome === 'refused' && result.revokes !== 'nothing') {
@@ -250,7 +263,7 @@ export class Upstream {
   ):
     | { readonly ok: true; readonly user: User; readonly allowed: Allowed; readonly activated: boolean }
     | { readonly ok: false; readonly reason: Exclude<ApiRefusal, 'missing'> } {
-    const id = this.#accessTokens.get(text);
+    const id = this.#accessTokens.familyOf(text);
     const family = id === undefined ? undefined : this.families.forAccessToken(id, text);
     const user = family && this.accounts.userById(family.user);
     const allowed = family && this.allowedOf(family.id);
@@ -295,14 +308,14 @@ export class Upstream {
 
   /** An access token that was revoked alone. */
   endAccess(text: string, now: Instant): void {
-    const before = this.families.whole(this.#accessTokens.get(text) ?? '');
+    const before = this.families.whole(this.#accessTokens.familyOf(text) ?? '');
     if (!before) return;
     const accessTokens = before.accessTokens.map((one) => (one.id === text ? { ...one, revokedAt: now } : one));
     this.families.replace(before, { ...before, accessTokens });
   }
 
   isRefreshToken(text: string): boolean {
-    return this.#refreshTokens.has(text);
+    return this.#refreshTokens.familyOf(text) !== undefined;
   }
 
   /** The last issue of this family does not count for spacing, since its answer was not delivered. */
@@ -333,24 +346,27 @@ export class Upstream {
   }
 
   #changeToken(text: string, how: Partial<FamilyToken>): void {
-    const before = this.families.whole(this.#refreshTokens.get(text) ?? '');
+    const before = this.families.whole(this.#refreshTokens.familyOf(text) ?? '');
     if (!before) return;
     const tokens = before.tokens.map((one) => (one.id === text ? { ...one, ...how } : one));
     this.families.replace(before, { ...before, tokens });
   }
 
   /** The texts are the ids; each is made when it is needed, and once. */
-  #ids(realm: string): { readonly refreshToken: string; readonly accessToken: string } {
-    const { form, chance } = this;
+  #ids(family: string, realm: string): NewIds {
+    const make = {
+      refreshToken: () => this.#refreshTokens.add(this.form.refreshTokenText(this.chance, realm), family),
+      accessToken: () => this.#accessTokens.add(this.form.accessTokenText(this.chance, realm), family),
+    };
     let refreshToken: string | undefined;
     let accessToken: string | undefined;
     return {
       get refreshToken() {
-        refreshToken ??= form.refreshTokenText(chance, realm);
+        refreshToken ??= make.refreshToken();
         return refreshToken;
       },
       get accessToken() {
-        accessToken ??= form.accessTokenText(chance, realm);
+        accessToken ??= make.accessToken();
         return accessToken;
       },
     };
@@ -359,10 +375,7 @@ export class Upstream {
   #issued(family: Family, refreshToken: string, accessToken: string): Issued {
     const allowed = this.#allowed.get(family.id);
     if (!allowed) throw new Error(`${family.id} was allowed nothing`);
-    this.#accessTokens.set(accessToken, family.id);
-    if (!allowed.isOffline) return { family, allowed, accessToken, refreshToken: null };
-    this.#refreshTokens.set(refreshToken, family.id);
-    return { family, allowed, accessToken, refreshToken };
+    return { family, allowed, accessToken, refreshToken: allowed.isOffline ? refreshToken : null };
   }
 }
 

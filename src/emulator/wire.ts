@@ -32,21 +32,23 @@ export interface EmulatorAnswer {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Uint8Array;
   readonly delivery: Delivery;
+  /** Nothing of it is sent before so many milliseconds have passed. */
+  readonly afterMs?: number;
 }
 
 export type Handler = (request: EmulatorRequest) => Promise<EmulatorAnswer>;
 
-const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 export function answer(status: number, headers: Record<string, string>, body = ''): EmulatorAnswer {
-  return { status, headers, body: encoder.encode(body), delivery: { kind: 'whole' } };
+  return { status, headers, body: Buffer.from(body), delivery: { kind: 'whole' } };
 }
+
+const JSON_HEADERS = { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store' };
 
 /** JSON that was made already, so that spaces in it are kept. */
 export function jsonText(status: number, text: string, headers: Record<string, string> = {}): EmulatorAnswer {
-  const own = { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store' };
-  return answer(status, { ...own, ...headers }, text);
+  return answer(status, { ...JSON_HEADERS, ...headers }, text);
 }
 
 export function json(status: number, value: unknown, headers: Record<string, string> = {}): EmulatorAnswer {

@@ -147,7 +147,9 @@ export const COLUMNS = [
   '2nd within 9 min',
 ] as const;
 
-/** What each system says, by column. `!`: the family is revoked by it. */
+/**
+ * What each system says, by column, with pacing off in all but the last. `!`: the family is revoked by it.
+ */
 export const MATRIX: Record<Preset, readonly string[]> = {
   'oidc-provider rotate:true': [
     'new',
@@ -456,6 +458,41 @@ export const MATRIX: Record<Preset, readonly string[]> = {
     'fork',
     'fork',
     'fork',
+    'unknown',
+    'expired',
+    '-',
+    'too-early',
+  ],
+};
+
+/**
+ * The rows that are others with pacing on: what comes a second time within the spacing is too early, unless the token
+ * is dead anyway.
+ */
+export const PACED: Partial<Record<Preset, readonly string[]>> = {
+  'Exact Online strict': [
+    'new',
+    'too-early',
+    'too-early',
+    '-',
+    'too-early',
+    'reuse',
+    'reuse',
+    'reuse',
+    'unknown',
+    'expired',
+    '-',
+    'too-early',
+  ],
+  'Exact Online, old tokens allowed': [
+    'new',
+    'too-early',
+    'too-early',
+    '-',
+    'too-early',
+    'fork',
+    'too-early',
+    'too-early',
     'unknown',
     'expired',
     '-',

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { accessUsed, type Family, present, startFamily } from './family.ts';
 import type { Instant } from './instant.ts';
-import { COLUMNS, MATRIX, PRESETS, type Preset } from './family-presets.fixture.ts';
+import { COLUMNS, MATRIX, PACED, PRESETS, type Preset } from './family-presets.fixture.ts';
 import type { RotationPolicy } from './rotation-policy.ts';
 
 const START = Date.UTC(2026, 10, 22) as Instant;
@@ -38,22 +38,23 @@ function said(reason: string): string {
   return reason.startsWith('expired') ? 'expired' : reason;
 }
 
-const unpaced = (policy: RotationPolicy): RotationPolicy => ({
-  ...policy,
-  pacing: { ...policy.pacing, minSpacingMs: 0 },
-});
+type Pacing = 'pacing off' | 'pacing on';
+
+/** A server with the pacing of the policy, or without any. */
+const serverOf = (policy: RotationPolicy, pacing: Pacing) =>
+  new Server(pacing === 'pacing on' ? policy : { ...policy, pacing: { ...policy.pacing, minSpacingMs: 0 } });
 
 /** When the first token is presented. */
 const FIRST = 10 * MINUTE;
 
-function lostThenRetried(policy: RotationPolicy, afterMs: number): string {
-  const server = new Server(unpaced(policy));
+function lostThenRetried(policy: RotationPolicy, pacing: Pacing, afterMs: number): string {
+  const server = serverOf(policy, pacing);
   server.present('rt-0', FIRST);
   return server.present('rt-0', FIRST + afterMs).said;
 }
 
-function firstSuccessor(policy: RotationPolicy): string {
-  const server = new Server(unpaced(policy));
+function firstSuccessor(policy: RotationPolicy, pacing: Pacing): string {
+  const server = serverOf(policy, pacing);
   const first = server.present('rt-0', FIRST);
   const second = server.present('rt-0', FIRST + 5 * SECOND);
   const isAnotherToken = second.token !== '' && second.token !== first.token;
@@ -61,28 +62,28 @@ function firstSuccessor(policy: RotationPolicy): string {
 }
 
 /** The token that was exchanged `generations` ago, one second after its newest descendant was made. */
-function older(policy: RotationPolicy, generations: number): string {
+function older(policy: RotationPolicy, pacing: Pacing, generations: number): string {
   if (policy.rotate.mode !== 'always') return '-';
-  const server = new Server(unpaced(policy));
+  const server = serverOf(policy, pacing);
   let at = FIRST;
   let token = server.present('rt-0', at).token;
   for (let i = 1; i < generations; i++) {
-    at += policy.rotate.notWithinMs;
+    at += Math.max(policy.rotate.notWithinMs, pacing === 'pacing on' ? policy.pacing.minSpacingMs : 0);
     token = server.present(token, at).token;
   }
   return server.present('rt-0', at + SECOND).said;
 }
 
-function idle(policy: RotationPolicy): string {
+function idle(policy: RotationPolicy, pacing: Pacing): string {
   if (policy.life.idleMs === Number.POSITIVE_INFINITY) return '-';
-  return new Server(unpaced(policy)).present('rt-0', policy.life.idleMs + SECOND).said;
+  return serverOf(policy, pacing).present('rt-0', policy.life.idleMs + SECOND).said;
 }
 
 /** Refreshes in even steps, and says at which multiple of its absolute life the family ends. */
-function absolute(policy: RotationPolicy): string {
+function absolute(policy: RotationPolicy, pacing: Pacing): string {
   const { absoluteMs, idleMs } = policy.life;
   if (absoluteMs === Number.POSITIVE_INFINITY) return '-';
-  const server = new Server(unpaced(policy));
+  const server = serverOf(policy, pacing);
   const step = Math.min(absoluteMs / 7, (idleMs * 2) / 3);
   let token = 'rt-0';
   for (let at = step; at < 2 * absoluteMs; at += step) {
@@ -99,16 +100,16 @@ function secondWithinNineMinutes(policy: RotationPolicy): string {
   return server.present(first.token, FIRST + 9 * MINUTE - SECOND).said;
 }
 
-const PLAY: Record<(typeof COLUMNS)[number], (policy: RotationPolicy) => string> = {
-  current: (policy) => new Server(unpaced(policy)).present('rt-0', FIRST).said,
-  'twice at once': (policy) => lostThenRetried(policy, 0),
-  'lost, retry 5 s': (policy) => lostThenRetried(policy, 5 * SECOND),
+const PLAY: Record<(typeof COLUMNS)[number], (policy: RotationPolicy, pacing: Pacing) => string> = {
+  current: (policy, pacing) => serverOf(policy, pacing).present('rt-0', FIRST).said,
+  'twice at once': (policy, pacing) => lostThenRetried(policy, pacing, 0),
+  'lost, retry 5 s': (policy, pacing) => lostThenRetried(policy, pacing, 5 * SECOND),
   'first successor then': firstSuccessor,
-  'lost, retry 5 min': (policy) => lostThenRetried(policy, 5 * MINUTE),
-  'lost, retry 1 h': (policy) => lostThenRetried(policy, HOUR),
-  'prev, successor used 1 s ago': (policy) => older(policy, 2),
-  grandparent: (policy) => older(policy, 3),
-  unknown: (policy) => new Server(unpaced(policy)).present('rt-never', FIRST).said,
+  'lost, retry 5 min': (policy, pacing) => lostThenRetried(policy, pacing, 5 * MINUTE),
+  'lost, retry 1 h': (policy, pacing) => lostThenRetried(policy, pacing, HOUR),
+  'prev, successor used 1 s ago': (policy, pacing) => older(policy, pacing, 2),
+  grandparent: (policy, pacing) => older(policy, pacing, 3),
+  unknown: (policy, pacing) => serverOf(policy, pacing).present('rt-never', FIRST).said,
   idle,
   absolute,
   '2nd within 9 min': secondWithinNineMinutes,
@@ -116,8 +117,14 @@ const PLAY: Record<(typeof COLUMNS)[number], (policy: RotationPolicy) => string>
 
 describe.each(Object.entries(MATRIX))('%s', (name, row) => {
   test.each(COLUMNS.map((column, i) => [column, row[i] ?? '']))('%s: %s', (column, expected) => {
-    const policy = PRESETS[name as Preset];
-    expect(PLAY[column](policy)).toBe(expected);
+    expect(PLAY[column](PRESETS[name as Preset], 'pacing off')).toBe(expected);
+  });
+});
+
+describe.each(Object.entries(MATRIX))('%s, with pacing on', (name, unpaced) => {
+  const row = PACED[name as Preset] ?? unpaced;
+  test.each(COLUMNS.map((column, i) => [column, row[i] ?? '']))('%s: %s', (column, expected) => {
+    expect(PLAY[column](PRESETS[name as Preset], 'pacing on')).toBe(expected);
   });
 });
 

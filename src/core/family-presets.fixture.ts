@@ -147,9 +147,7 @@ export const COLUMNS = [
   '2nd within 9 min',
 ] as const;
 
-/**
- * What each system says, by column, with pacing off in all but the last. `!`: the family is revoked by it.
- */
+/** What each system says, by column, with pacing off in all but the last. `!`: the family is revoked by it. */
 export const MATRIX: Record<Preset, readonly string[]> = {
   'oidc-provider rotate:true': [
     'new',
@@ -465,10 +463,7 @@ export const MATRIX: Record<Preset, readonly string[]> = {
   ],
 };
 
-/**
- * The rows that are others with pacing on: what comes a second time within the spacing is too early, unless the token
- * is dead anyway.
- */
+/** Rows that are others with pacing on: what comes a second time within the spacing is too early, unless it is dead. */
 export const PACED: Partial<Record<Preset, readonly string[]>> = {
   'Exact Online strict': [
     'new',

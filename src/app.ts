@@ -26,6 +26,7 @@ import { openFileJournal } from './world/file-journal.ts';
 import { network } from './world/network.ts';
 import { createLog } from './world/pino-log.ts';
 import { readProviderFile, readProviderFiles } from './world/provider-files.ts';
+import { relay } from './world/relay.ts';
 import { loadRootKey } from './world/root-key.ts';
 import { systemClock } from './world/system-clock.ts';
 import { systemRandom } from './world/system-random.ts';
@@ -49,6 +50,10 @@ export interface Settings {
   readonly allowPrivateUpstream: readonly string[];
   readonly insecureHttp: boolean;
   readonly trustedProxies: readonly string[];
+  /** Where the proxy listens; null: where everything else does. */
+  readonly proxyListen: { readonly host: string; readonly port: number } | null;
+  /** Memory for answers to GET that providers allow to be kept. */
+  readonly proxyCacheBytes: number;
   readonly drainMs: number;
   readonly log: 'debug' | 'info' | 'warn' | 'error' | 'silent';
 }
@@ -71,6 +76,8 @@ export interface LocalAnswer {
 export interface RunningApp {
   /** Where it listens; null when it does not. */
   readonly origin: string | null;
+  /** Where the proxy listens, if it has an origin of its own. */
+  readonly proxyOrigin: string | null;
   readonly publicUrl: string;
   /** The admin API key, and whether this start made it. */
   readonly adminKey: { readonly text: string; readonly isNew: boolean };
@@ -135,11 +142,19 @@ export async function startApp(
       listensBeyondLoopback: !isLoopback(settings.listen.host),
       trustedProxies: settings.trustedProxies,
       version: VERSION,
+      proxyCacheBytes: settings.proxyCacheBytes,
     },
+    relay: opened.adopt(relay({ allowPrivate: settings.allowPrivateUpstream }), (one) => one.close()),
   };
   // Calls within this process reach everything; what the socket offers may be less.
-  const server = opened.adopt(await buildServer({ ...http, surface: 'all' }), (one) => one.close());
+  const surface = settings.proxyListen === null ? 'all' : 'no-proxy';
+  const server = opened.adopt(await buildServer({ ...http, surface }), (one) => one.close());
   if (listen === 'all') await server.listen(address);
+  const proxyAddress = listen === 'all' && settings.proxyListen ? await freeAddress(settings.proxyListen) : null;
+  if (proxyAddress) {
+    const proxy = opened.adopt(await buildServer({ ...http, surface: 'proxy' }), (one) => one.close());
+    await proxy.listen(proxyAddress);
+  }
   if (listen === 'callback') {
     const browser = opened.adopt(await buildServer({ ...http, surface: 'callback' }), (one) => one.close());
     await browser.listen(address);
@@ -148,6 +163,7 @@ export async function startApp(
   let closed: Promise<void> | null = null;
   return {
     origin: listen === 'none' ? null : originOf(address),
+    proxyOrigin: proxyAddress && originOf(proxyAddress),
     publicUrl,
     adminKey: { text: adminKey.key.reveal(), isNew: adminKey.isNew },
     request: (request) => inProcess(server, request),

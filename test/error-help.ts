@@ -40,6 +40,19 @@ export const ERROR_HELP: Readonly<Record<string, { readonly meaning: string; rea
     meaning: 'The chain is broken; the diagnosis of the grant says why.',
     remedy: 'Renew it: `evergrant grants renew ALIAS`. Clients keep their credentials.',
   },
+  cross_site: {
+    meaning:
+      'A browser says that a page of another site sent the request to the proxy. No page may use a key that way.',
+    remedy: 'Call the proxy from a program, or from a page of the same origin.',
+  },
+  rate_limited: {
+    meaning: 'A limit of the provider on calls is used up, by all callers together. The request was not sent.',
+    remedy: 'Wait as long as `Retry-After` says.',
+  },
+  upstream_lost: {
+    meaning: "The proxy sent the request, and the provider's API gave no answer. It may have done what was asked.",
+    remedy: 'Look at the provider whether it did, before sending it again.',
+  },
   another_browser: {
     meaning: 'An authorization ends in the browser that began it, so that a link that was passed on binds nobody else.',
     remedy: 'Open the link anew and stay in one browser, or use `--paste`.',

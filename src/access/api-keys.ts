@@ -14,8 +14,11 @@ import type { Clock } from '../ports/clock.ts';
 import type { Random } from '../ports/random.ts';
 import type { Page, Records, StoredRecord } from '../ports/store.ts';
 
-/** What a key may do. `admin` holds every other one; `token` reads access tokens and nothing else. */
-export const SCOPES = ['admin', 'token'] as const;
+/**
+ * What a key may do. `admin` holds every other one; `token` reads access tokens and nothing else; `proxy` calls providers
+ * through the proxy and sees no token.
+ */
+export const SCOPES = ['admin', 'token', 'proxy'] as const;
 export type Scope = (typeof SCOPES)[number];
 
 export interface ApiKey {

@@ -7,7 +7,7 @@ import { type RotationPolicy, UNKNOWN_POLICY } from '../core/rotation-policy.ts'
 import type { Reach } from '../ports/network.ts';
 import { addressFaults } from './addresses.ts';
 import { policyFaults } from './possible.ts';
-import type { Provider } from './provider.ts';
+import type { ApiLimits, Provider } from './provider.ts';
 import { type ProviderFile, providerFile } from './schema.ts';
 import { type Fault, faultsOf, wrongFile } from './wrong-file.ts';
 
@@ -61,6 +61,7 @@ function toProvider(file: ProviderFile, reach: Reach): Provider {
     revocationEndpoint: file.revocation_endpoint ?? null,
     deviceAuthorizationEndpoint: file.device_authorization_endpoint ?? null,
     apiBaseUrls: file.api_base_urls ?? [],
+    apiLimits: apiLimitsOf(file),
     tokenEndpointAuthMethods: file.token_endpoint_auth_methods ?? [],
     codeChallengeMethods: file.code_challenge_methods ?? [],
     grantTypes: file.grant_types_supported ?? ['authorization_code', 'refresh_token'],
@@ -121,6 +122,16 @@ function variablesOf(file: ProviderFile): Provider['variables'] {
       },
     ]),
   );
+}
+
+function apiLimitsOf({ api_limits: limits }: ProviderFile): ApiLimits | null {
+  if (!limits) return null;
+  const errors = limits.errors && {
+    most: limits.errors.most,
+    windowMs: limits.errors.window * 1000,
+    statuses: limits.errors.statuses,
+  };
+  return { by: limits.by, errors: errors ?? null };
 }
 
 type PolicyFile = NonNullable<ProviderFile['policy']>;

@@ -30,6 +30,8 @@ export interface Provider {
   readonly revocationEndpoint: string | null;
   readonly deviceAuthorizationEndpoint: string | null;
   readonly apiBaseUrls: readonly string[];
+  /** What is known of the limits of its API; left out where nothing is. */
+  readonly apiLimits?: ApiLimits | null;
   readonly tokenEndpointAuthMethods: readonly ClientAuthentication[];
   /** Empty: the provider has no PKCE (RFC 7636). */
   readonly codeChallengeMethods: readonly 'S256'[];
@@ -73,6 +75,14 @@ export interface Provider {
   readonly notes?: readonly string[];
   /** Where each figure of the file comes from; left out where a provider was not read from a file. */
   readonly facts?: readonly Fact[];
+}
+
+/** Limits on calls of the API that its answers tell by `X-RateLimit-…` headers, and who shares them. */
+export interface ApiLimits {
+  /** The part of a path that has limits of its own within an app, as in `/v1/{division}`; the rest is by grant. */
+  readonly by: string;
+  /** More refusals than this of one endpoint within the window would block the app. */
+  readonly errors: { readonly most: number; readonly windowMs: number; readonly statuses: readonly number[] } | null;
 }
 
 /** Where one figure comes from, and how well it is known. */

@@ -102,6 +102,24 @@ export const providerFile = z
     revocation_endpoint: address.nullable().optional(),
     device_authorization_endpoint: address.nullable().optional(),
     api_base_urls: z.array(address).optional(),
+    api_limits: z
+      .strictObject({
+        by: z
+          .string()
+          .regex(/^(\/[\w.-]+)*\/\{\w+\}$/, 'must be a path with one {name} at its end')
+          .describe('the part of a path under api_base_urls that has limits of its own, as in /v1/{division}'),
+        errors: z
+          .strictObject({
+            most: z.number().int().positive(),
+            window: seconds,
+            statuses: z.array(z.number().int().min(400).max(499)).min(1),
+          })
+          .nullable()
+          .optional()
+          .describe('how many refusals of one endpoint are borne within a window'),
+      })
+      .optional()
+      .describe('limits that the API tells by X-RateLimit headers, and who shares them'),
     token_endpoint_auth_methods: z
       .array(z.enum(['client_secret_post', 'client_secret_basic', 'private_key_jwt', 'none']))
       .optional(),

@@ -134,6 +134,24 @@ export const SETTINGS: SettingTable = {
     expects: 'address ranges, as in 10.1.2.3/32',
     parse: parseRanges,
   },
+  proxyListen: {
+    ...plain,
+    name: 'proxy-listen',
+    argument: 'HOST:PORT',
+    about: 'An address of its own for the proxy, so that what providers answer has another origin than the API.',
+    byDefault: 'the same as `listen`',
+    expects: 'host:port, as in 127.0.0.1:8788',
+    parse: parseListen,
+  },
+  proxyCacheBytes: {
+    ...plain,
+    name: 'proxy-cache',
+    argument: 'SIZE',
+    about: 'Memory for answers to GET that providers allow to be kept, for the grant that they belong to.',
+    byDefault: '`0`: none are kept',
+    expects: 'a size in megabytes, as in 64',
+    parse: parseMegabytes,
+  },
   drainMs: {
     ...plain,
     name: 'drain',
@@ -221,6 +239,10 @@ function parseRange(text: string): string | undefined {
 function parseSwitch(text: string): boolean | undefined {
   if (['true', '1', 'yes', 'on'].includes(text.toLowerCase())) return true;
   return ['false', '0', 'no', 'off'].includes(text.toLowerCase()) ? false : undefined;
+}
+
+function parseMegabytes(text: string): number | undefined {
+  return /^\d{1,5}$/.test(text) ? Number(text) * 1_000_000 : undefined;
 }
 
 function parseDuration(text: string): number | undefined {

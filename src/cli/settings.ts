@@ -68,6 +68,8 @@ export async function readConfiguration(flags: Flags, environment: Environment):
     allowPrivateUpstream: take('allowPrivateUpstream', []),
     insecureHttp: take('insecureHttp', false),
     trustedProxies: take('trustedProxies', []),
+    proxyListen: take('proxyListen', null),
+    proxyCacheBytes: take('proxyCacheBytes', 0),
     drainMs: take('drainMs', 125_000),
     log: take('log', 'info'),
   };
@@ -212,7 +214,8 @@ function refuseUnknownVariables(environment: Environment): void {
 }
 
 function refuseClearText(settings: Settings, sources: Configuration['sources']): void {
-  const { listen, publicUrl, insecureHttp } = settings;
+  const { publicUrl, insecureHttp, proxyListen } = settings;
+  const listen = proxyListen && isLoopback(settings.listen.host) ? proxyListen : settings.listen;
   if (isLoopback(listen.host) || publicUrl.startsWith('https:') || insecureHttp) return;
   const named = sources.publicUrl === undefined ? 'no public URL is set' : `the public URL is ${publicUrl}`;
   throw settingError(

@@ -230,6 +230,17 @@ export function fakeKeeper(): FakeKeeper {
       },
     },
 
+    apis: {
+      of: async (name) => ({
+        grant: find(name).id,
+        providerName: 'Exact Online',
+        baseUrls: ['https://start.exactonline.nl/api'],
+        reach: 'public',
+        registration: 'one',
+        limits: null,
+      }),
+    },
+
     isReady: () => keeper.ready(),
     countStates: async () => Object.fromEntries([...grants.values()].map((grant) => [grant.state, 1])),
     stop: () => undefined,
@@ -390,7 +401,11 @@ export function fakeParts(
     random,
     log,
     logged,
-    settings: { ...settings, version: '0.1.0', ...change.settings },
+    settings: { ...settings, version: '0.1.0', proxyCacheBytes: 0, ...change.settings },
+    relay: {
+      send: async () => ({ kind: 'not_sent', reason: 'there is no network here' }),
+      close: async () => undefined,
+    },
     surface: change.surface ?? 'all',
     pass: (ms) => {
       now = after(now, ms);

@@ -4,10 +4,12 @@ import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fasti
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { ApiKeys, Caller, Scope } from '../access/api-keys.ts';
 import type { Catalogue } from '../catalogue/provider.ts';
+import type { GrantId } from '../core/id.ts';
 import type { Keeper } from '../keeper/keeper.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 import type { Random } from '../ports/random.ts';
+import type { Relay } from '../ports/relay.ts';
 import type { Sealer } from '../ports/sealer.ts';
 import type { Records } from '../ports/store.ts';
 import type { Reservation } from './idempotency.ts';
@@ -23,8 +25,23 @@ export interface HttpParts {
   readonly random: Random;
   readonly log: Log;
   readonly settings: HttpSettings;
-  /** `callback`: only the browser's part of an authorization, and health. */
-  readonly surface: 'all' | 'callback';
+  /** For the proxy. */
+  readonly relay: Relay;
+  /** Where there are clients: which grants one may use that proves itself like this. Null: it proves nothing. */
+  readonly clientGrantOf?: (proof: ClientProof) => Promise<ClientGrants | null>;
+  /**
+   * `callback`: only the browser's part of an authorization, and health. `proxy`: only the proxy, and health. `no-proxy`:
+   * everything else, where the proxy has an origin of its own.
+   */
+  readonly surface: 'all' | 'callback' | 'proxy' | 'no-proxy';
+}
+
+/** What a client sends to the proxy: a token that it got here, or id and secret (Basic). */
+export type ClientProof = { readonly token: string } | { readonly id: string; readonly secret: string };
+
+export interface ClientGrants {
+  readonly client: string;
+  readonly grants: readonly GrantId[];
 }
 
 export interface HttpSettings {
@@ -35,6 +52,8 @@ export interface HttpSettings {
   /** Addresses or CIDR ranges whose `X-Forwarded-For` is believed. */
   readonly trustedProxies: readonly string[];
   readonly version: string;
+  /** Bytes of memory for answers to GET that a provider allows to be kept; 0: none are kept. */
+  readonly proxyCacheBytes: number;
 }
 
 /** A Fastify server, or a part of one, whose routes are described with zod. */

@@ -2,6 +2,7 @@
  * The server's outer wall: one Fastify instance, three groups of routes. The token read stands alone for its speed;
  * the API wants a key and answers with problems; the browser's pages answer with pages.
  */
+import type { Socket } from 'node:net';
 import cookie from '@fastify/cookie';
 import Fastify, { type FastifyError, type FastifyReply, type FastifyRequest } from 'fastify';
 import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
@@ -27,14 +28,17 @@ import { sendPage } from './pages.ts';
 import type { HttpParts, Routes } from './parts.ts';
 import { asEvergrantError, notFound, sendProblem } from './problem.ts';
 import { providerRoutes } from './providers.ts';
+import { proxyRoutes } from './proxy.ts';
 import { secureHeaders } from './security-headers.ts';
 import { refreshRoutes, tokenRoutes } from './tokens.ts';
 
 const MOST_BODY_BYTES = 1_048_576;
 const MOST_FORM_BYTES = 16_384;
 const LONGEST_PATH_PART = 512;
-/** For a request to arrive whole; slower ones are a way to hold connections. */
-const ARRIVAL_MS = 30_000;
+/** For the head of a request to arrive; slower ones are a way to hold connections. */
+const HEAD_ARRIVAL_MS = 30_000;
+/** For the whole of it: what passes through the proxy may be large, and the line slow. */
+const ARRIVAL_MS = 900_000;
 
 /** A server that is ready to `listen` or to `inject`. */
 export async function buildServer(parts: HttpParts): Promise<Routes> {
@@ -44,7 +48,7 @@ export async function buildServer(parts: HttpParts): Promise<Routes> {
     known.push({ methods: [method].flat(), path: pathPattern(url) });
   });
   const all = metrics(parts);
-  if (parts.surface === 'all') {
+  if (parts.surface === 'all' || parts.surface === 'no-proxy') {
     await describeRoutes(app, parts);
     await app.register(async (routes) => tokenRoutes(routes, parts, all));
     await app.register(async (routes) => apiGroup(routes, parts, all));
@@ -54,7 +58,10 @@ export async function buildServer(parts: HttpParts): Promise<Routes> {
     measure(routes, parts, all);
     healthRoutes(routes, parts);
   });
-  await app.register(async (routes) => browserGroup(routes, parts, all));
+  if (parts.surface === 'all' || parts.surface === 'proxy') {
+    await app.register(async (routes) => proxyRoutes(routes, parts, all));
+  }
+  if (parts.surface !== 'proxy') await app.register(async (routes) => browserGroup(routes, parts, all));
   app.setNotFoundHandler((request, reply) => sendProblem(parts, request, reply, nothingAt(known, request, reply)));
   await app.ready();
   return app;
@@ -66,6 +73,7 @@ function frame(parts: HttpParts): Routes {
     logger: false,
     bodyLimit: MOST_BODY_BYTES,
     requestTimeout: ARRIVAL_MS,
+    http: { headersTimeout: HEAD_ARRIVAL_MS },
     trustProxy: trustedProxies.length > 0 ? [...trustedProxies] : false,
     return503OnClosing: false,
     routerOptions: { maxParamLength: LONGEST_PATH_PART },
@@ -75,11 +83,7 @@ function frame(parts: HttpParts): Routes {
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   app.setErrorHandler((error, request, reply) => sendProblem(parts, request, reply, error));
-  // Connections without a request are closed with the server; one whose last answer is still under way ends soon after
-  // it, rather than after the minute for which clients may keep one open.
-  app.addHook('preClose', async () => {
-    app.server.keepAliveTimeout = 1;
-  });
+  endConnectionsSoon(app);
   app.decorateRequest('caller', null);
   app.decorateRequest('reservation', null);
   app.removeAllContentTypeParsers();
@@ -91,6 +95,23 @@ function frame(parts: HttpParts): Routes {
     }
   });
   return app;
+}
+
+/**
+ * Connections that had a request are closed with the server; one whose last answer is still under way ends soon after
+ * it, rather than after the minute for which clients may keep one open. Those on which nothing ever came are for Node as
+ * good as one whose request is arriving.
+ */
+function endConnectionsSoon(app: Routes): void {
+  const open = new Set<Socket>();
+  app.server.on('connection', (socket) => {
+    open.add(socket);
+    socket.once('close', () => open.delete(socket));
+  });
+  app.addHook('preClose', async () => {
+    app.server.keepAliveTimeout = 1;
+    for (const socket of open) if (socket.bytesRead === 0) socket.destroy();
+  });
 }
 
 /** `/v1`: with a key, and POSTs that can be repeated. */

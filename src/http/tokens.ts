@@ -6,6 +6,7 @@
  */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
+import { may } from '../access/api-keys.ts';
 import { EvergrantError } from '../core/errors.ts';
 import { toRfc3339 } from '../core/instant.ts';
 import type { AccessToken } from '../core/secret.ts';
@@ -97,8 +98,8 @@ function answerToken(
   reply: FastifyReply,
 ): undefined | Promise<undefined> {
   const text = bearerText(request.headers.authorization);
-  // Either scope there is may read tokens; a later one that may not is sorted out by `authenticate`.
-  if (text === null || !parts.apiKeys.recall(text)) return slowToken(parts, metrics, request, reply, null);
+  const caller = text === null ? null : parts.apiKeys.recall(text);
+  if (!caller || !may(caller, 'token')) return slowToken(parts, metrics, request, reply, null);
   const wish = readWish(request);
   const live =
     wish.rejected === undefined

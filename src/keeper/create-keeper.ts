@@ -3,6 +3,7 @@ import type { Link } from '../core/chain.ts';
 import type { AppId, GrantId } from '../core/id.ts';
 import type { AccessToken } from '../core/secret.ts';
 import { tokens } from './access-token.ts';
+import { apis } from './apis.ts';
 import { appRegistry } from './apps.ts';
 import { authorizationFlow } from './authorization.ts';
 import { grantRegistry } from './grants.ts';
@@ -94,6 +95,7 @@ export async function createKeeper(parts: KeeperParts): Promise<Keeper> {
     grants,
     tokens: tokens(parts, minders, upstreams, stop.signal),
     authorizations,
+    apis: apis(minders, upstreams),
     async isReady() {
       if (stop.signal.aborted) return false;
       await parts.store.check();

@@ -2,12 +2,14 @@
  * What the keeper offers to those around it (HTTP, command line, issuer). Implementations lie beside this file.
  * Everything rejects with `EvergrantError` and nothing else, unless a programmer slipped.
  */
+import type { ApiLimits } from '../catalogue/provider.ts';
 import type { ChainState, RecordedEvent } from '../core/chain.ts';
 import type { Diagnosis } from '../core/diagnosis.ts';
 import type { Forecast } from '../core/forecast.ts';
 import type { AppId, AuthorizationId, GrantId } from '../core/id.ts';
 import type { Instant } from '../core/instant.ts';
 import type { AccessToken, ClientSecret, RefreshToken, Secret } from '../core/secret.ts';
+import type { Reach } from '../ports/network.ts';
 import type { Page } from '../ports/store.ts';
 
 export interface Keeper {
@@ -15,6 +17,7 @@ export interface Keeper {
   readonly grants: Grants;
   readonly tokens: Tokens;
   readonly authorizations: Authorizations;
+  readonly apis: Apis;
   /** Whether the store can be written to and chains in doubt were taken up. */
   isReady(): Promise<boolean>;
   /** How many grants are in each state. */
@@ -168,6 +171,23 @@ export interface Tokens {
   get(idOrAlias: string, wish: TokenWish): Promise<LiveAccessToken>;
   /** Exchanges now, where the provider's spacing allows it. */
   refresh(idOrAlias: string): Promise<LiveAccessToken>;
+}
+
+/** The provider's API that the access tokens of a grant are for. */
+export interface GrantApi {
+  readonly grant: GrantId;
+  readonly providerName: string;
+  /** Beneath these, and nowhere else, tokens may be sent. The first is meant where nobody says which. */
+  readonly baseUrls: readonly string[];
+  readonly reach: Reach;
+  /** The same for grants whose apps are one registration at the provider. */
+  readonly registration: string;
+  readonly limits: ApiLimits | null;
+}
+
+export interface Apis {
+  /** By id or alias; from memory after the first time. */
+  of(idOrAlias: string): Promise<GrantApi>;
 }
 
 /** What the page behind an authorization link shows before anything happens. */

@@ -185,6 +185,8 @@ export class World {
       allowPrivateUpstream: [],
       insecureHttp: false,
       trustedProxies: [],
+      proxyListen: null,
+      proxyCacheBytes: 0,
       drainMs: 125_000,
       log: 'debug',
     };

@@ -1,0 +1,72 @@
+/**
+ * Who may use the proxy for a grant: an API key with the scope `proxy`, a client of the grant by token or by Basic
+ * credentials, or whoever holds the grant's living access token already, as plain OAuth clients do. Never a cookie, and
+ * never a page of another site: browsers repeat Basic credentials by themselves.
+ */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
+import { may } from '../access/api-keys.ts';
+import { EvergrantError } from '../core/errors.ts';
+import type { GrantApi } from '../keeper/keeper.ts';
+import { basicCredentials } from '../oauth/basic-credentials.ts';
+import { bearerText } from './authentication.ts';
+import type { ClientProof, HttpParts } from './parts.ts';
+import { notFound } from './problem.ts';
+
+/** Tokens of providers can be long; Node itself allows 16 KiB for all headers. */
+const LONGEST_TOKEN = 12_000;
+
+/** Refuses what a page of another site sent (Fetch Metadata; `Origin` for browsers without it). */
+export function refuseCrossSite(headers: IncomingHttpHeaders, ownOrigin: string): void {
+  const site = headers['sec-fetch-site'];
+  const isForeign = site !== undefined && site !== 'same-origin' && site !== 'none';
+  if (!isForeign && (headers.origin === undefined || headers.origin === ownOrigin)) return;
+  throw new EvergrantError('cross_site', 'A page of another site may not use the proxy.', {
+    remedy: 'Call the proxy from a program, or from a page of the same origin.',
+  });
+}
+
+/** The API that the caller may reach; a grant that is not there and one that is not the caller's look the same. */
+export async function apiFor(parts: HttpParts, headers: IncomingHttpHeaders, name: string): Promise<GrantApi> {
+  const { authorization } = headers;
+  const key = bearerText(authorization);
+  const caller = key === null ? null : (parts.apiKeys.recall(key) ?? (await parts.apiKeys.verify(key)));
+  if (caller) {
+    if (may(caller, 'proxy')) return parts.keeper.apis.of(name);
+    throw new EvergrantError('forbidden', 'This API key does not have the scope "proxy".', {
+      remedy: 'Use a key that has it, or make one: evergrant api-keys add NAME --scope proxy',
+    });
+  }
+  const api = await clientsApi(parts, authorization, name);
+  if (api) return api;
+  const wasGiven = authorization !== undefined;
+  throw new EvergrantError('unauthorized', wasGiven ? 'What was sent opens nothing here.' : 'No key was sent.', {
+    remedy: 'Send Authorization: Bearer KEY with an API key of scope "proxy", or Basic with client id and secret.',
+  });
+}
+
+async function clientsApi(parts: HttpParts, authorization: string | undefined, name: string): Promise<GrantApi | null> {
+  const proof = authorization === undefined ? null : proofIn(authorization);
+  if (!proof) return null;
+  if ('token' in proof && isLiveToken(parts, name, proof.token)) return parts.keeper.apis.of(name);
+  const client = await parts.clientGrantOf?.(proof);
+  if (!client) return null;
+  const api = await parts.keeper.apis.of(name);
+  if (!client.grants.includes(api.grant)) throw notFound();
+  return api;
+}
+
+function proofIn(authorization: string): ClientProof | null {
+  if (authorization.length > LONGEST_TOKEN) return null;
+  const token = /^bearer +(\S+) *$/i.exec(authorization)?.[1];
+  return token === undefined ? basicCredentials(authorization) : { token };
+}
+
+function isLiveToken({ keeper }: HttpParts, name: string, token: string): boolean {
+  const live = keeper.tokens.peek(name, 0);
+  return live !== null && timingSafeEqual(digest(live.accessToken.reveal()), digest(token));
+}
+
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}

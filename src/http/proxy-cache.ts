@@ -1,0 +1,158 @@
+/**
+ * Answers to GET that the provider allows to be kept (RFC 9111), in memory, each for one grant: what one account sees is
+ * nothing for another. It is a private cache in that sense, shared by all who may use the grant. Without a life that the
+ * provider names, nothing is kept.
+ */
+import CachePolicy from 'http-cache-semantics';
+import type { OutgoingHttpHeaders } from 'node:http';
+import type { FastifyRequest } from 'fastify';
+import type { GrantApi } from '../keeper/keeper.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { RelayAnswer } from '../ports/relay.ts';
+import { type AnswerHeaders, answerHeaders } from './proxy-headers.ts';
+import type { Target } from './proxy-target.ts';
+
+export interface Cached {
+  readonly isFresh: boolean;
+  readonly status: number;
+  readonly headers: OutgoingHttpHeaders;
+  readonly body: Buffer;
+  /** What to ask the provider with, once it is stale. */
+  readonly conditions: Readonly<Record<string, string>>;
+}
+
+interface Entry {
+  readonly policy: CachePolicy;
+  readonly status: number;
+  readonly body: Buffer;
+}
+
+interface Asked {
+  readonly api: GrantApi;
+  readonly target: Target;
+  readonly request: FastifyRequest;
+}
+
+/** Of all that is kept, one answer may take such a share. */
+const LARGEST_SHARE = 1 / 8;
+/** For headers and the policy. */
+const ENTRY_BYTES = 2_048;
+const KEPT_STATUSES = new Set([200, 203, 404, 410]);
+const CONDITIONS = ['if-none-match', 'if-modified-since'];
+
+export class ProxyCache {
+  readonly #mostBytes: number;
+  readonly #clock: Clock;
+  /** The one that was used last stands last. */
+  readonly #entries = new Map<string, Entry>();
+  #bytes = 0;
+
+  constructor(mostBytes: number, clock: Clock) {
+    this.#mostBytes = mostBytes;
+    this.#clock = clock;
+  }
+
+  /** Null where nothing is kept for this request. */
+  find(api: GrantApi, target: Target, request: FastifyRequest): Cached | null {
+    const key = keyOf(api, target);
+    const entry = request.method === 'GET' ? this.#entries.get(key) : undefined;
+    if (!entry || request.headers.range !== undefined) return null;
+    this.#entries.delete(key);
+    this.#entries.set(key, entry);
+    const asked = policyRequest(target, request);
+    const isFresh = entry.policy.satisfiesWithoutRevalidation(asked);
+    const revalidation = isFresh ? {} : entry.policy.revalidationHeaders(asked);
+    const conditions = CONDITIONS.flatMap((name) => {
+      const value = revalidation[name];
+      // Those of the caller concern what the caller keeps.
+      return typeof value !== 'string' || value === request.headers[name] ? [] : [[name, value] as const];
+    });
+    if (!isFresh && conditions.length === 0) return null;
+    return { isFresh, ...shown(entry), conditions: Object.fromEntries(conditions) };
+  }
+
+  /** Keeps an answer that is about to be read, if it may be kept; what was changed is forgotten. */
+  keep({ api, target, request }: Asked, answer: RelayAnswer): void {
+    const key = keyOf(api, target);
+    if (request.method !== 'GET') {
+      const isUnsafe = request.method !== 'HEAD' && request.method !== 'OPTIONS';
+      if (isUnsafe && answer.status < 400) this.#forget(key);
+      return;
+    }
+    if (request.headers.range !== undefined || !KEPT_STATUSES.has(answer.status)) return;
+    const policy = this.#policy(policyRequest(target, request), answer.status, answer.headers);
+    if (!policy.storable() || policy.timeToLive() === 0) return;
+    collect(answer, this.#mostBytes * LARGEST_SHARE, (body) => this.#put(key, { policy, status: answer.status, body }));
+  }
+
+  /** The provider says that what is kept is still right (304). */
+  renew({ api, target, request }: Asked, said: AnswerHeaders): Cached | null {
+    const key = keyOf(api, target);
+    const entry = this.#entries.get(key);
+    if (!entry) return null;
+    const asked = policyRequest(target, request);
+    const { policy } = entry.policy.revalidatedPolicy(asked, { status: 304, headers: said });
+    const renewed = { ...entry, policy };
+    this.#put(key, renewed);
+    return { isFresh: true, ...shown(renewed), conditions: {} };
+  }
+
+  #policy(asked: CachePolicy.Request, status: number, headers: AnswerHeaders): CachePolicy {
+    const clock = this.#clock;
+    class Policy extends CachePolicy {
+      override now(): number {
+        return clock.now();
+      }
+    }
+    return new Policy(asked, { status, headers }, { shared: false, cacheHeuristic: 0 });
+  }
+
+  #put(key: string, entry: Entry): void {
+    this.#forget(key);
+    this.#entries.set(key, entry);
+    this.#bytes += sizeOf(entry);
+    for (const oldest of this.#entries.keys()) {
+      if (this.#bytes <= this.#mostBytes) break;
+      this.#forget(oldest);
+    }
+  }
+
+  #forget(key: string): void {
+    const entry = this.#entries.get(key);
+    if (!entry) return;
+    this.#entries.delete(key);
+    this.#bytes -= sizeOf(entry);
+  }
+}
+
+function keyOf({ grant }: GrantApi, { origin, path }: Target): string {
+  return `${grant} ${origin}${path}`;
+}
+
+function sizeOf({ body }: Entry): number {
+  return body.length + ENTRY_BYTES;
+}
+
+function shown({ policy, status, body }: Entry): Pick<Cached, 'status' | 'headers' | 'body'> {
+  return { status, headers: { ...answerHeaders(policy.responseHeaders()), 'content-length': body.length }, body };
+}
+
+/** As the provider sees it: whose key the caller has makes no difference. */
+function policyRequest(target: Target, { method, headers }: FastifyRequest): CachePolicy.Request {
+  const { authorization: _, host: __, cookie: ___, ...rest } = headers;
+  return { url: target.path, method, headers: rest };
+}
+
+/** Gives the whole body, once somebody else has read it to its end; nothing for one that is too large or breaks off. */
+function collect({ body }: RelayAnswer, mostBytes: number, done: (body: Buffer) => void): void {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  body.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes <= mostBytes) chunks.push(chunk);
+    else chunks.length = 0;
+  });
+  body.once('end', () => {
+    if (bytes <= mostBytes) done(Buffer.concat(chunks));
+  });
+}

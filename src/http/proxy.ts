@@ -1,0 +1,226 @@
+/**
+ * `/proxy/{grant}/…`: the provider's API with the grant's access token. Bodies are streamed in both directions, as fast
+ * as the slower side reads. A refused token is looked into once, and the request repeated where its body can be; limits of
+ * the provider are kept for all callers together. Nothing else is repeated but what a provider must bear twice (RFC 9110
+ * section 9.2.2), no redirect is followed, and no connection is upgraded.
+ */
+import { hash } from 'node:crypto';
+import type { ServerResponse } from 'node:http';
+import { pipeline } from 'node:stream/promises';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { EvergrantError } from '../core/errors.ts';
+import type { AccessToken } from '../core/secret.ts';
+import type { GrantApi } from '../keeper/keeper.ts';
+import type { RelayAnswer } from '../ports/relay.ts';
+import type { Metrics } from './metrics.ts';
+import type { HttpParts, Routes } from './parts.ts';
+import { invalidRequest } from './problem.ts';
+import { apiFor, refuseCrossSite } from './proxy-access.ts';
+import { Budgets, type Spent } from './proxy-budget.ts';
+import { type Cached, ProxyCache } from './proxy-cache.ts';
+import { answerHeaders, requestHeaders, textOf } from './proxy-headers.ts';
+import { locationFor, type ProxyAddress, readAddress, type Target, targetOf } from './proxy-target.ts';
+
+/** Of the token that a request carries: it must not end on its way. */
+const MIN_TTL_MS = 5_000;
+/** For a token, where none is there. */
+const WAIT_MS = 30_000;
+/** A body of at most so many bytes is kept until the answer is here, so that the request can be repeated. */
+const REPEATABLE_BYTES = 65_536;
+/** What is under way when the server stops has so long to end. */
+const GRACE_MS = 3_000;
+/** RFC 9110 section 9.2.1: asking again changes nothing. */
+const SAFE = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+interface Exchange {
+  readonly request: FastifyRequest;
+  readonly name: string;
+  readonly address: ProxyAddress;
+  readonly api: GrantApi;
+  readonly target: Target;
+  readonly body: FastifyRequest['raw'] | Uint8Array | null;
+  /** Aborted when the caller is gone. */
+  readonly signal: AbortSignal;
+}
+
+export function proxyRoutes(routes: Routes, parts: HttpParts, all: Metrics): void {
+  const proxy = new Proxying(parts);
+  // Bodies stay streams, whatever they are.
+  routes.removeAllContentTypeParsers();
+  routes.addContentTypeParser('*', (_request, _payload, done) => done(null));
+  routes.addHook('onResponse', async (request, reply) => {
+    all.request(request.method, '/proxy/:grant/*', reply.statusCode, reply.elapsedTime / 1000);
+  });
+  routes.addHook('preClose', async () => {
+    // Not waited for: what ends in time ends by itself.
+    void parts.clock.sleep(GRACE_MS).then(() => parts.relay.close());
+  });
+  const handler = (request: FastifyRequest, reply: FastifyReply) => proxy.answer(request, reply);
+  for (const url of ['/proxy/:grant', '/proxy/:grant/*']) {
+    routes.all(url, { schema: { hide: true }, exposeHeadRoute: false, handler });
+  }
+}
+
+class Proxying {
+  readonly #parts: HttpParts;
+  readonly #budgets = new Budgets();
+  readonly #cache: ProxyCache | null;
+  readonly #ownOrigin: string;
+
+  constructor(parts: HttpParts) {
+    this.#parts = parts;
+    const { proxyCacheBytes, publicUrl } = parts.settings;
+    this.#cache = proxyCacheBytes > 0 ? new ProxyCache(proxyCacheBytes, parts.clock) : null;
+    this.#ownOrigin = publicUrl;
+  }
+
+  async answer(request: FastifyRequest, reply: FastifyReply): Promise<undefined> {
+    const gone = new AbortController();
+    reply.raw.once('close', () => gone.abort());
+    try {
+      await this.#answer(request, reply, gone.signal);
+    } catch (cause) {
+      if (!gone.signal.aborted) throw cause;
+      // Nobody is there to be told.
+      reply.hijack();
+      reply.raw.destroy();
+    }
+    return undefined;
+  }
+
+  async #answer(request: FastifyRequest, reply: FastifyReply, signal: AbortSignal): Promise<void> {
+    const exchange = await this.#prepare(request, signal);
+    // First, so that nothing kept is given away for a grant that has ended.
+    const token = await this.#token(exchange.name);
+    const cached = this.#cache?.find(exchange.api, exchange.target, request) ?? null;
+    if (cached?.isFresh) write(reply, cached.status, cached.headers).end(cached.body);
+    else await this.#relay(exchange, token, reply, cached);
+  }
+
+  async #prepare(request: FastifyRequest, signal: AbortSignal): Promise<Exchange> {
+    const { raw, headers } = request;
+    refuseCrossSite(headers, this.#ownOrigin);
+    if (headers.upgrade !== undefined) throw invalidRequest('The proxy upgrades no connection.');
+    const address = readAddress(raw.url ?? '');
+    const api = await apiFor(this.#parts, headers, address.grant);
+    const target = targetOf(api, address, textOf(headers['evergrant-base-url']));
+    return { request, name: address.grant, address, api, target, body: await bodyOf(request), signal };
+  }
+
+  async #relay(exchange: Exchange, token: AccessToken, reply: FastifyReply, cached: Cached | null): Promise<void> {
+    let answer = await this.#send(exchange, token, cached);
+    if (answer.status === 401) {
+      const other = await this.#afterRefusal(exchange, token, answer);
+      if (other) answer = await this.#send(exchange, other, cached);
+    }
+    const renewed = answer.status === 304 && cached ? this.#cache?.renew(exchange, answer.headers) : null;
+    if (renewed) {
+      answer.body.destroy();
+      write(reply, renewed.status, renewed.headers).end(renewed.body);
+      return;
+    }
+    this.#cache?.keep(exchange, answer);
+    await stream(answer, write(reply, answer.status, headersFor(exchange, answer)));
+  }
+
+  async #token(name: string): Promise<AccessToken> {
+    const { tokens } = this.#parts.keeper;
+    const live = tokens.peek(name, MIN_TTL_MS) ?? (await tokens.get(name, { minTtlMs: null, waitMs: WAIT_MS }));
+    return live.accessToken;
+  }
+
+  /** The provider does not take the token: another one, where the keeper has or gets it and the request can be repeated. */
+  async #afterRefusal(exchange: Exchange, refused: AccessToken, answer: RelayAnswer): Promise<AccessToken | null> {
+    if (exchange.body !== null && !(exchange.body instanceof Uint8Array)) return null;
+    const rejected = hash('sha256', refused.reveal(), 'base64url');
+    try {
+      const wish = { minTtlMs: null, waitMs: WAIT_MS, rejected };
+      const { accessToken } = await this.#parts.keeper.tokens.get(exchange.name, wish);
+      if (accessToken.reveal() === refused.reveal()) return null;
+      answer.body.destroy();
+      return accessToken;
+    } catch (cause) {
+      answer.body.destroy();
+      throw cause;
+    }
+  }
+
+  async #send(exchange: Exchange, token: AccessToken, cached: Cached | null): Promise<RelayAnswer> {
+    const { request, api, target, body, signal } = exchange;
+    const headers = requestHeaders(request.headers, token.reveal());
+    if (cached) Object.assign(headers, cached.conditions);
+    if (body !== null && request.headers['content-length'] !== undefined) {
+      headers['content-length'] = request.headers['content-length'];
+    }
+    const isRepeatable = SAFE.has(request.method) && body === null;
+    for (let isSecond = false; ; isSecond = true) {
+      const spent = this.#spend(api, exchange.address.rest);
+      const wanted = { method: request.method, ...target, reach: api.reach, headers, body, signal };
+      const answer = await this.#parts.relay.send(wanted);
+      if (answer.kind === 'answer') {
+        spent.answered(answer.status, answer.headers, this.#parts.clock.now());
+        return answer;
+      }
+      spent.lost();
+      // A kept connection may be closed by the other side at the very moment in which it is used.
+      if (answer.kind === 'lost' && isRepeatable && !isSecond && !signal.aborted) continue;
+      throw noAnswer(api, answer.kind === 'not_sent' || isRepeatable, answer.reason);
+    }
+  }
+
+  #spend(api: GrantApi, rest: string): Spent {
+    const spent = this.#budgets.take(api, rest, this.#parts.clock.now());
+    if ('answered' in spent) return spent;
+    const { retryAfterMs, limit } = spent;
+    throw new EvergrantError('rate_limited', `Nothing was sent: ${limit} is used up, by all callers together.`, {
+      remedy: 'Wait as long as Retry-After says.',
+      grant: api.grant,
+      retryAfterMs,
+    });
+  }
+}
+
+const LATER_MS = 5_000;
+
+function noAnswer(api: GrantApi, isHarmless: boolean, reason: string): EvergrantError {
+  const details = { grant: api.grant, cause: reason };
+  if (isHarmless) {
+    return new EvergrantError('upstream_unavailable', `The API of ${api.providerName} does not answer: ${reason}.`, {
+      ...details,
+      remedy: 'Ask again after the time in Retry-After.',
+      retryAfterMs: LATER_MS,
+    });
+  }
+  return new EvergrantError('upstream_lost', `The API of ${api.providerName} gave no answer: ${reason}.`, {
+    ...details,
+    remedy: 'It may have done what was asked: look there before sending it again.',
+  });
+}
+
+function headersFor({ api, address, target }: Exchange, { headers: said }: RelayAnswer): Cached['headers'] {
+  const headers = answerHeaders(said);
+  const location = textOf(said.location);
+  if (location !== undefined) headers.location = locationFor(location, api, address, target);
+  return headers;
+}
+
+/** Null: there is none. Bytes: it is short enough to be sent twice. */
+async function bodyOf({ raw, headers }: FastifyRequest): Promise<Exchange['body']> {
+  const length = headers['content-length'];
+  if (length === undefined) return headers['transfer-encoding'] === undefined ? null : raw;
+  if (Number(length) === 0) return null;
+  if (Number(length) > REPEATABLE_BYTES) return raw;
+  const chunks: Buffer[] = [];
+  for await (const chunk of raw) chunks.push(chunk as Buffer);
+  return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);
+}
+
+function write(reply: FastifyReply, status: number, headers: Cached['headers']): ServerResponse {
+  reply.hijack();
+  return reply.raw.writeHead(status, headers);
+}
+
+/** An answer that breaks off breaks off for the caller too: half of one must not look whole. */
+async function stream(answer: RelayAnswer, to: ServerResponse): Promise<void> {
+  await pipeline(answer.body, to).catch(() => to.destroy());
+}

@@ -13,7 +13,8 @@ import type { Instant } from '../../core/instant.ts';
 import type { Sealed } from '../../core/secret.ts';
 import type { Appended, Chains, Conflict, DueOf, StoredChain } from '../../ports/store.ts';
 import { type Folded, fold, isUnsettled, linkOf, type Seen } from '../fold.ts';
-import { inTransaction, integer, Statement, text } from './database.ts';
+import { integer, Statement, text } from './database.ts';
+import type { GroupCommit } from './group-commit.ts';
 
 const SQL = {
   read: 'SELECT version, chain FROM chains WHERE grant_id = ?',
@@ -42,14 +43,13 @@ const SQL = {
 
 type Statements = Readonly<Record<keyof typeof SQL, Statement>>;
 
-export function chainsIn(db: DatabaseSync): Chains {
+export function chainsIn(db: DatabaseSync, commits: GroupCommit): Chains {
   const sql = Object.fromEntries(
     Object.entries(SQL).map(([name, statement]) => [name, new Statement(db, statement)]),
   ) as Statements;
   return {
     read: async (grant) => read(sql, grant),
-    append: async (grant, expected, event, dueOf) =>
-      inTransaction(db, () => append(sql, grant, expected, event, dueOf)),
+    append: (grant, expected, event, dueOf) => commits.write(() => append(sql, grant, expected, event, dueOf)),
     async answer(grant, link) {
       const row = sql.answer.first(grant, link);
       return row ? (text(row, 'sealed') as Sealed) : null;
@@ -68,9 +68,7 @@ export function chainsIn(db: DatabaseSync): Chains {
       return { items, next: rows.length > limit ? String(items.at(-1)?.version) : null };
     },
     unsettled: async () => sql.unsettled.all().map((row) => text(row, 'grant_id') as GrantId),
-    async reschedule(grant, expected, at) {
-      sql.reschedule.run(at, grant, expected);
-    },
+    reschedule: (grant, expected, at) => commits.write(() => void sql.reschedule.run(at, grant, expected)),
     due: async (by, limit) =>
       sql.due
         .all(by, limit)

@@ -80,7 +80,7 @@ export function peekMeta(file: string, name: string): string | null {
 }
 
 /** All or nothing, and no other writer in between. */
-export function inTransaction<T>(db: DatabaseSync, work: () => T): T {
+function inTransaction<T>(db: DatabaseSync, work: () => T): T {
   db.exec('BEGIN IMMEDIATE');
   try {
     const result = work();

@@ -3,7 +3,8 @@ import { randomUUID } from 'node:crypto';
 import type { DatabaseSync } from 'node:sqlite';
 import type { Instant } from '../../core/instant.ts';
 import type { ClusterView, Nodes } from '../../ports/store.ts';
-import { inTransaction, integer, type Row, Statement, text } from './database.ts';
+import { integer, type Row, Statement, text } from './database.ts';
+import type { GroupCommit } from './group-commit.ts';
 
 const NOW = `CAST(unixepoch('subsec') * 1000 AS INTEGER)`;
 
@@ -24,7 +25,7 @@ const SQL = {
   leave: `UPDATE nodes SET lease_until = ${NOW} WHERE id = ? AND run = ?`,
 } as const;
 
-export function nodesIn(db: DatabaseSync): Nodes {
+export function nodesIn(db: DatabaseSync, commits: GroupCommit): Nodes {
   const sql = Object.fromEntries(
     Object.entries(SQL).map(([name, statement]) => [name, new Statement(db, statement)]),
   ) as Readonly<Record<keyof typeof SQL, Statement>>;
@@ -39,33 +40,29 @@ export function nodesIn(db: DatabaseSync): Nodes {
   }
 
   return {
-    join: async ({ id, run }, folder, leaseMs) =>
-      inTransaction(db, () => {
+    join: ({ id, run }, folder, leaseMs) =>
+      commits.write(() => {
         const row = sql.all.all().find((one) => one.id === id);
         const isElsewhere = row && integer(row, 'left_ms') > 0 && row.folder !== folder && row.run !== run;
         if (isElsewhere) return { outcome: 'in_use' };
         sql.join.run(id, run, folder, leaseMs);
         return { outcome: 'joined', view: view() };
       }),
-    async beat({ id, run }, leaseMs) {
-      const outcome = sql.beat.run(leaseMs, id, run) === 1 ? 'kept' : 'lost';
-      return { outcome, view: view() };
-    },
-    async merged(node, upTo) {
-      sql.merged.run(upTo, node);
-    },
-    async declareRestore() {
-      const restore = randomUUID();
-      sql.declare.run(restore);
-      return restore;
-    },
-    async mergedFor(node, restore) {
-      sql.mergedFor.run(restore, node);
-    },
-    giveUp: async (node) => sql.giveUp.run(node) === 1,
-    async leave({ id, run }) {
-      sql.leave.run(id, run);
-    },
+    beat: ({ id, run }, leaseMs) =>
+      commits.write(() => {
+        const outcome = sql.beat.run(leaseMs, id, run) === 1 ? 'kept' : 'lost';
+        return { outcome, view: view() };
+      }),
+    merged: (node, upTo) => commits.write(() => void sql.merged.run(upTo, node)),
+    declareRestore: () =>
+      commits.write(() => {
+        const restore = randomUUID();
+        sql.declare.run(restore);
+        return restore;
+      }),
+    mergedFor: (node, restore) => commits.write(() => void sql.mergedFor.run(restore, node)),
+    giveUp: (node) => commits.write(() => sql.giveUp.run(node) === 1),
+    leave: ({ id, run }) => commits.write(() => void sql.leave.run(id, run)),
     view: async () => view(),
   };
 }

@@ -1,7 +1,8 @@
 /** Records in SQLite: JSON documents with the names by which they are found, changed by compare-and-set. */
 import type { DatabaseSync } from 'node:sqlite';
 import type { RecordKind, Records, StoredRecord, Taken, Term } from '../../ports/store.ts';
-import { inTransaction, integer, type Row, Statement, text } from './database.ts';
+import { integer, type Row, Statement, text } from './database.ts';
+import type { GroupCommit } from './group-commit.ts';
 
 const SQL = {
   get: 'SELECT id, version, body FROM records WHERE kind = ? AND id = ?',
@@ -18,15 +19,15 @@ const SQL = {
 
 type Statements = Readonly<Record<keyof typeof SQL, Statement>>;
 
-export function recordsIn(db: DatabaseSync): Records {
+export function recordsIn(db: DatabaseSync, commits: GroupCommit): Records {
   const sql = Object.fromEntries(
     Object.entries(SQL).map(([name, statement]) => [name, new Statement(db, statement)]),
   ) as Statements;
   const lists = new Map<number, Statement>();
   return {
-    insert: async (kind, id, body, terms) => inTransaction(db, () => insert(sql, kind, id, body, terms)),
-    update: async (kind, id, version, body, terms) =>
-      inTransaction(db, () => {
+    insert: (kind, id, body, terms) => commits.write(() => insert(sql, kind, id, body, terms)),
+    update: (kind, id, version, body, terms) =>
+      commits.write(() => {
         if (!isAt(sql, kind, id, version)) return { outcome: 'stale' };
         const taken = takenTerm(sql, kind, id, terms);
         if (taken) return taken;
@@ -35,8 +36,8 @@ export function recordsIn(db: DatabaseSync): Records {
         addTerms(sql, kind, id, terms);
         return { outcome: 'written', version: version + 1 };
       }),
-    remove: async (kind, id) =>
-      inTransaction(db, () => {
+    remove: (kind, id) =>
+      commits.write(() => {
         if (sql.remove.run(kind, id) === 0) return false;
         if (kind === 'grant') sql.removeChain.run(id);
         return true;

@@ -1,12 +1,13 @@
 /**
- * The store in one SQLite file, for one server. It is synchronous on purpose: a commit is one fsync, and while it
- * lasts nothing else of this process may see a half-made change.
+ * The store in one SQLite file, for one server. It is synchronous on purpose: while a commit lasts nothing else of this
+ * process may see a half-made change. What is to be written in the same turn shares one commit, and so one fsync.
  *
- * States: open, then closed; a closed store rejects everything.
+ * States: open, then closed; a closed store rejects everything, after what was waiting has been written.
  */
 import type { Store } from '../../ports/store.ts';
 import { chainsIn } from './chains.ts';
 import { openDatabase, Statement, text } from './database.ts';
+import { GroupCommit } from './group-commit.ts';
 import { nodesIn } from './nodes.ts';
 import { recordsIn } from './records.ts';
 
@@ -20,23 +21,26 @@ export interface SqliteStore extends Store {
   readonly meta: Meta;
 }
 
-/** Opens the file, or makes it. Throws `setting` when it is not fit to keep tokens. */
-export function openSqliteStore(file: string): SqliteStore {
+/**
+ * Opens the file, or makes it. Throws `setting` when it is not fit to keep tokens. `gather` resolves at the end of a turn
+ * of the event loop: until then writes wait for others to share their commit.
+ */
+export function openSqliteStore(file: string, gather: () => Promise<void> = async () => undefined): SqliteStore {
   const db = openDatabase(file);
+  const commits = new GroupCommit(db, gather);
   const meta = metaIn(new Statement(db, 'SELECT value FROM meta WHERE name = ?'), new Statement(db, UPSERT));
   const checked = new Statement(db, CHECK);
   return {
-    chains: chainsIn(db),
-    records: recordsIn(db),
-    nodes: nodesIn(db),
+    chains: chainsIn(db, commits),
+    records: recordsIn(db, commits),
+    nodes: nodesIn(db, commits),
     // The lock of its data folder keeps every other server away.
     isShared: false,
     watch: () => () => undefined,
     meta,
-    async check() {
-      checked.run();
-    },
+    check: () => commits.write(() => void checked.run()),
     async close() {
+      commits.flush();
       if (db.isOpen) db.close();
     },
   };

@@ -22,6 +22,7 @@ import { openSqliteStore, type SqliteStore } from './storage/sqlite/store.ts';
 import { loadAdminKey } from './world/admin-key.ts';
 import { type AesSealer, createAesSealer } from './world/aes-sealer.ts';
 import { openDataFolder, loadNodeId } from './world/data-folder.ts';
+import { endOfTurn } from './world/event-loop.ts';
 import { openFileJournal } from './world/file-journal.ts';
 import { network } from './world/network.ts';
 import { createLog } from './world/pino-log.ts';
@@ -191,7 +192,7 @@ function openStore(settings: Settings, folder: string): { readonly store: Sqlite
   });
   const sealer = createAesSealer(key, systemRandom);
   if (kept !== null) compareKeyCheck(kept, sealer.keyCheck);
-  const store = openSqliteStore(file);
+  const store = openSqliteStore(file, endOfTurn);
   verifyKeyCheck(store.meta, sealer.keyCheck);
   return { store, sealer };
 }

@@ -133,6 +133,14 @@ test('the matrix has 26 systems', () => {
   expect(Object.keys(PRESETS)).toEqual(Object.keys(MATRIX));
 });
 
+test('a spent token whose successor the server lost gives nothing back', () => {
+  const server = new Server(PRESETS['supabase/auth v2 counter']);
+  const { token } = server.present('rt-0', FIRST);
+  const tokens = server.family.tokens.map((one) => (one.id === token ? { ...one, displacedAt: START } : one));
+  server.family = { ...server.family, tokens };
+  expect(server.present('rt-0', FIRST + SECOND)).toEqual({ said: 'reuse', token: '' });
+});
+
 describe('Exact Online, by its parameters', () => {
   const policy = PRESETS['Exact Online strict'];
 

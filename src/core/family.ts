@@ -248,7 +248,11 @@ function exchangeSpent(family: Family, token: FamilyToken, options: PresentOptio
   const { policy, now, ids } = options;
   const used = touch(family, token, now);
   const { answer } = policy.overlap;
-  if (answer === 'same') return accept(used, 'same-successor', token, newestAlive(used).id, options);
+  if (answer === 'same') {
+    const successor = newestAlive(used);
+    // Only trouble inside the server leaves a chain without its newest token.
+    return successor ? accept(used, 'same-successor', token, successor.id, options) : refuse(family, 'superseded');
+  }
   const kept = answer === 'replace' ? displaceUnusedSuccessors(used, token, now) : used;
   return accept(withSuccessor(kept, token, ids, now), answer, token, ids.refreshToken, options);
 }
@@ -276,10 +280,8 @@ function displaceUnusedSuccessors(family: Family, token: FamilyToken, now: Insta
   return { ...family, tokens: family.tokens.map((one) => (isDisplaced(one) ? { ...one, displacedAt: now } : one)) };
 }
 
-function newestAlive(family: Family): FamilyToken {
-  const newest = family.tokens.findLast((one) => one.firstUsedAt === null && !one.displacedAt && !one.evictedAt);
-  if (!newest) throw new Error(`family ${family.id} has no unspent token`);
-  return newest;
+function newestAlive(family: Family): FamilyToken | undefined {
+  return family.tokens.findLast((one) => one.firstUsedAt === null && !one.displacedAt && !one.evictedAt);
 }
 
 /** Issues the access token of an exchange and applies what the policy does to earlier ones. */

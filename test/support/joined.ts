@@ -9,6 +9,7 @@ import { Secret } from '../../src/core/secret.ts';
 import { type EmulatorAnswer, type EmulatorWithoutSocket, emulatorWithoutSocket } from '../../src/emulator.ts';
 import { openAnswer } from '../../src/keeper/answers.ts';
 import { tokensOf } from '../../src/keeper/reading.ts';
+import { readPointer } from '../../src/oauth/json-pointer.ts';
 import type { Connection, HttpAnswer, HttpRequest, Lost, Network, NotSent } from '../../src/ports/network.ts';
 import { type Bench, bench } from './keeper-bench.ts';
 import { VirtualClock } from './virtual-clock.ts';
@@ -97,8 +98,8 @@ async function exchangeElsewhere(world: Bench, parsed: Provider, provider: Emula
   const link = chain.links.at(-1)?.id ?? 'lnk_';
   const sealed = await world.store.chains.answer(id, link);
   if (!sealed) throw new Error('the keeper holds no answer');
-  const { authorizationEndpoint: authorization, tokenEndpoint: token } = parsed;
-  const resolved = { ...parsed, authorizationEndpoint: authorization ?? '', tokenEndpoint: token ?? '' };
+  const tokenEndpoint = parsed.tokenEndpoint ?? (await discovered(network));
+  const resolved = { ...parsed, authorizationEndpoint: parsed.authorizationEndpoint ?? '', tokenEndpoint };
   const { refreshToken } = tokensOf(openAnswer(world.sealer, id, link, sealed), resolved, world.clock.now());
   if (!refreshToken) throw new Error('the answer holds no refresh token');
   const form = new URLSearchParams({
@@ -110,14 +111,20 @@ async function exchangeElsewhere(world: Bench, parsed: Provider, provider: Emula
   const headers = { 'content-type': 'application/x-www-form-urlencoded' };
   const answer = await sendTo(network, {
     method: 'POST',
-    url: resolved.tokenEndpoint,
+    url: parsed.refreshEndpoint ?? tokenEndpoint,
     headers,
     body: String(form),
   });
-  const { access_token } = JSON.parse(new TextDecoder().decode(answer.body));
-  if (typeof access_token !== 'string') throw new Error('nothing was exchanged');
+  const accessToken = readPointer(JSON.parse(new TextDecoder().decode(answer.body)), parsed.tokenResponse.accessToken);
+  if (typeof accessToken !== 'string') throw new Error('nothing was exchanged');
   const url = parsed.identity?.endpoint ?? '';
-  if (url !== '') await sendTo(network, { method: 'GET', url, headers: { authorization: `Bearer ${access_token}` } });
+  if (url !== '') await sendTo(network, { method: 'GET', url, headers: { authorization: `Bearer ${accessToken}` } });
+}
+
+async function discovered(network: Network): Promise<string> {
+  const url = `${BASE}/.well-known/openid-configuration`;
+  const { body } = await sendTo(network, { method: 'GET', url, headers: {} });
+  return String(JSON.parse(new TextDecoder().decode(body)).token_endpoint);
 }
 
 async function sendTo(network: Network, request: HttpRequest): Promise<HttpAnswer> {
@@ -154,6 +161,7 @@ async function send(
     body: new TextEncoder().encode(body),
   });
   if (given.delivery.kind === 'hang') await clock.sleep(timeoutMs);
+  if (provider.control.ledger().at(-1)?.fault === 'dns-failure') return { kind: 'not_sent', reason: 'DNS' };
   return delivered(given);
 }
 

@@ -184,6 +184,18 @@ describe('a chain', () => {
   test('says of every diagnosis code what it means and what to do', () => {
     for (const { cause, remedy } of Object.values(DIAGNOSES)) expect([cause, remedy].every(Boolean)).toBe(true);
   });
+
+  test('an answer that may lie unread in a journal stays open, whatever is answered later; once read it does not', () => {
+    const unread = { ...lost('B', 12), reason: 'crash', isUnread: true } as ChainEventWithoutAnswer;
+    const before = fold(authorized('A', 0), started('B', 'A', 1), unread, started('C', 'A', 13));
+    const answered = apply(before, received('C', 'A', 14, undefined, 3));
+    expect(answered.attempts.map((one) => one.id)).toEqual(['B']);
+    expect(stateOf(answered)).toBe('in_doubt');
+    const consulted = apply(answered, { type: 'consulted', at: at(20), node: 'n' });
+    expect(consulted.attempts).toEqual([]);
+    expect(stateOf(consulted)).toBe('active');
+    expect(apply(answered, lost('B', 20)).attempts).toEqual([]);
+  });
 });
 
 describe('any sequence of events', () => {

@@ -283,7 +283,7 @@ function start(chain: Chain, event: ChainEvent & { type: 'started' }): Chain {
 
 function lose(chain: Chain, { id, at, reason, said, isUnread }: ChainEvent & { type: 'lost' }): Chain {
   const loss: Loss = { at, reason, said, ...(isUnread ? { isUnread } : {}) };
-  const lost = endUnneededHold(withAttempt(chain, id, (attempt) => ({ ...attempt, lost: loss })));
+  const lost = withoutSettled(withAttempt(chain, id, (attempt) => ({ ...attempt, lost: loss })));
   const surplus = lost.attempts.length - ATTEMPTS_KEPT;
   if (surplus <= 0) return lost;
   // The first one tells where windows began, the last ones what to wait for.
@@ -298,7 +298,20 @@ function consult(chain: Chain, node: NodeId): Chain {
     const { isUnread: _, ...lost } = one.lost;
     return { ...one, lost };
   });
-  return endUnneededHold({ ...chain, attempts });
+  return withoutSettled({ ...chain, attempts });
+}
+
+function withoutSettled(chain: Chain): Chain {
+  const answered = newestLink(chain)?.sequence ?? 0;
+  return endUnneededHold({ ...chain, attempts: chain.attempts.filter((one) => isStillOpen(one, answered)) });
+}
+
+/**
+ * What earlier attempts left open no longer matters once a later one is answered; unless their own answers may lie
+ * where nobody has looked: where the provider let one successor displace another, the later answer may be the dead one.
+ */
+function isStillOpen(attempt: Attempt, answered: number): boolean {
+  return attempt.sequence > answered || attempt.lost === null || attempt.lost.isUnread === true;
 }
 
 function endUnneededHold(chain: Chain): Chain {
@@ -355,8 +368,7 @@ function receive(chain: Chain, event: Omit<ChainEvent & { type: 'received' }, 'a
     exchanges: chain.exchanges + 1,
     nextSequence: Math.max(chain.nextSequence, sequence + 1),
     links: forgetOldLinks(links.toSorted((a, b) => a.sequence - b.sequence)),
-    // What earlier attempts left open no longer matters once a later one is answered.
-    attempts: chain.attempts.filter((one) => one.id !== received.id && (one.sequence > sequence || one.lost === null)),
+    attempts: chain.attempts.filter((one) => one.id !== received.id && isStillOpen(one, sequence)),
     deferral: null,
     end: null,
   });

@@ -41,7 +41,8 @@ function decide(context: Context, request: EmulatorRequest, token: string | null
   const use = upstream.useAccessToken(token, realm, context.now());
   if (!use.ok) return refuse(context, use.reason);
   const { user, allowed } = use;
-  const key = `api|${allowed.client}|${user.division}`;
+  // The company that the path names, where it names one.
+  const key = `api|${allowed.client}|${/^\/api\/v1\/(\d+)\//.exec(pathOf(request))?.[1] ?? user.division}`;
   const over = overLimit(context, key);
   if (over) return { decision: 'refused', reason: 'limit', given: over };
   const headers = { ...daily(context, key), ...minutely(context, key) };

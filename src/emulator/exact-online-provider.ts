@@ -14,6 +14,7 @@ export function providerFile(baseUrl: string, policy: RotationPolicy): Record<st
     revocation_endpoint: null,
     device_authorization_endpoint: null,
     api_base_urls: [`${baseUrl}/api`],
+    api_limits: { by: '/v1/{division}' },
     token_endpoint_auth_methods: ['client_secret_post'],
     code_challenge_methods: [],
     authorization_parameters: {},

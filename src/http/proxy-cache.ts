@@ -100,7 +100,7 @@ export class ProxyCache {
   #policy(asked: CachePolicy.Request, status: number, headers: AnswerHeaders): CachePolicy {
     const clock = this.#clock;
     class Policy extends CachePolicy {
-      override now(): number {
+      now(): number {
         return clock.now();
       }
     }

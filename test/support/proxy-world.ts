@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
-import { type RunningApp, type Settings, startApp } from '../../src/app.ts';
+import { type Overrides, type RunningApp, type Settings, startApp } from '../../src/app.ts';
 
 export interface Seen {
   readonly method: string;
@@ -45,6 +45,7 @@ export interface ProxyWorld extends AsyncDisposable {
 export async function proxyWorld(
   change: Partial<Settings> = {},
   providerChange: Record<string, unknown> = {},
+  overrides: Overrides = {},
 ): Promise<ProxyWorld> {
   const folder = mkdtempSync(join(tmpdir(), 'evergrant-test-'));
   const seen: Seen[] = [];
@@ -83,7 +84,7 @@ export async function proxyWorld(
     ...providerChange,
   };
   writeFileSync(join(folder, 'providers', 'up.json'), JSON.stringify(provider));
-  const app = await startApp(settings(folder, change), 'all');
+  const app = await startApp(settings(folder, change), 'all', overrides);
   const origin = app.origin ?? '';
   const key = app.adminKey.text;
 

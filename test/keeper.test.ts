@@ -521,7 +521,7 @@ describe('a database restored from an older backup', () => {
     await current.close();
     copyFileSync(backup, file);
     current = openSqliteStore(file);
-    world.journal.records.splice(0, world.journal.records.length - journalKept);
+    world.journal.numbered.splice(0, world.journal.numbered.length - journalKept);
     world.upstream.presented.length = 0;
     await world.restart();
     return { world, use, [Symbol.asyncDispose]: () => current.close().then(() => rmSync(folder, { recursive: true })) };
@@ -593,7 +593,7 @@ describe('an answer that the database gives back damaged', () => {
     'and is in no journal is had again with the token before it (%s)',
     async (_name, policy) => {
       const { keeper, clock, upstream, journal } = await damaged(policy);
-      journal.records.length = 0;
+      journal.numbered.length = 0;
       expect((await clock.until(keeper.tokens.get('eol', WISH))).accessToken.reveal()).toBe('at-2');
       expect(upstream.presented).toEqual(['rt-0-eol', 'rt-0-eol']);
     },
@@ -601,7 +601,7 @@ describe('an answer that the database gives back damaged', () => {
 
   test.each(byRule.false ?? [])('and is in no journal is told as the cause of the end (%s)', async (_name, policy) => {
     const { keeper, clock, upstream, journal } = await damaged(policy);
-    journal.records.length = 0;
+    journal.numbered.length = 0;
     const error = await refusal(clock.until(keeper.tokens.get('eol', WISH)));
     expect([error.code, error.details.diagnosis?.code]).toEqual(['authorization_required', 'storage_fault']);
     expect((await keeper.grants.get('eol')).diagnosis?.evidence).toBe(
@@ -701,9 +701,11 @@ describe('a journal with a record that cannot be read', () => {
     world.atStep((step) => (step === 'journaled' ? new Promise(() => undefined) : undefined));
     world.keeper.tokens.get('one', WISH).catch(() => undefined);
     await world.clock.advance(1_000);
-    const [record] = world.journal.records.splice(-1);
-    if (record)
-      world.journal.records.push({ ...record, answer: `${record.answer.slice(0, -4)}AAAA` as typeof record.answer });
+    const [last] = world.journal.numbered.splice(-1);
+    if (last && 'answer' in last.record) {
+      const answer = `${last.record.answer.slice(0, -4)}AAAA` as Sealed;
+      world.journal.numbered.push({ ...last, record: { ...last.record, answer } });
+    }
     await world.restart();
     const live = await world.clock.until(world.keeper.tokens.get('two', WISH));
     expect(live.leftMs).toBeGreaterThan(5_000);

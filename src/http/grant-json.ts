@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { DIAGNOSES, type Diagnosis, type DiagnosisCode } from '../core/diagnosis.ts';
 import { type Instant, toRfc3339 } from '../core/instant.ts';
 import type { Grant } from '../keeper/keeper.ts';
-import { GRANT_STATES, named, Time } from './schemas.ts';
+import { FreshnessJson, GRANT_STATES, named, Time } from './schemas.ts';
 
 const Said = named(
   'Said',
@@ -32,6 +32,7 @@ export const GrantJson = named(
     app: z.string(),
     owner: z.string().nullable(),
     labels: z.record(z.string(), z.string()),
+    freshness: FreshnessJson,
     account: z.object({ subject: z.string(), label: z.string().nullable() }).nullable(),
     scope: z.object({
       requested: z.array(z.string()),
@@ -75,6 +76,7 @@ export function grantJson(grant: Grant): z.infer<typeof GrantJson> {
     app: grant.app,
     owner: grant.owner,
     labels: { ...grant.labels },
+    freshness: grant.freshness,
     account: grant.account,
     scope: {
       requested: [...grant.scope.requested],

@@ -8,6 +8,7 @@ import type { HttpParts, Routes } from './parts.ts';
 import { invalidRequest } from './problem.ts';
 import {
   Alias,
+  FreshnessJson,
   GRANT_STATES,
   Labels,
   Name,
@@ -35,6 +36,7 @@ const NewGrantBody = named(
     owner: text(255).optional(),
     labels: Labels.optional(),
     scope: Scope.optional(),
+    freshness: FreshnessJson.optional(),
     return_url: ReturnUrl.optional(),
     refresh_token: printable(LONGEST_TOKEN).optional().describe('Makes this an import.'),
     access_token: printable(LONGEST_TOKEN).optional(),
@@ -51,7 +53,12 @@ type NewGrantBody = z.infer<typeof NewGrantBody>;
 
 const GrantChange = named(
   'GrantChange',
-  z.strictObject({ alias: Alias.optional(), owner: text(255).nullable().optional(), labels: Labels.optional() }),
+  z.strictObject({
+    alias: Alias.optional(),
+    owner: text(255).nullable().optional(),
+    labels: Labels.optional(),
+    freshness: FreshnessJson.optional(),
+  }),
 );
 
 const GrantFilter = PageQuery.extend({
@@ -143,8 +150,8 @@ async function importedGrant(parts: HttpParts, body: NewGrantBody): Promise<z.in
   return grantJson(await parts.keeper.grants.import(imported));
 }
 
-function newGrant({ app, alias, owner, labels, scope }: NewGrantBody): NewGrant {
-  return present({ app, alias, owner, labels, scope });
+function newGrant({ app, alias, owner, labels, scope, freshness }: NewGrantBody): NewGrant {
+  return present({ app, alias, owner, labels, scope, freshness });
 }
 
 async function beginLink(
@@ -167,7 +174,7 @@ function oneGrant(routes: Routes, { keeper }: HttpParts): void {
     '/v1/grants/:grant',
     {
       schema: {
-        summary: 'Change alias, owner or labels',
+        summary: 'Change alias, owner, labels or freshness',
         params: Params,
         body: GrantChange,
         response: { 200: GrantJson, ...problems },

@@ -70,6 +70,15 @@ export const Labels = z
   )
   .refine((labels) => Object.keys(labels).length <= 64, 'at most 64 labels');
 
+/** When a grant is exchanged without anybody asking for a token. */
+export const FreshnessJson = z
+  .discriminatedUnion('mode', [
+    z.strictObject({ mode: z.literal('on_demand') }),
+    z.strictObject({ mode: z.literal('always') }),
+    z.strictObject({ mode: z.literal('before'), cron: text(128), timezone: text(64).default('UTC') }),
+  ])
+  .describe('on_demand: when asked for. always: one always lives. before: one is fresh when a job begins.');
+
 /** `"read write"` or `["read", "write"]`. */
 export const Scope = z
   .union([z.string().max(4096), z.array(z.string().min(1).max(255)).max(200)])

@@ -20,6 +20,8 @@ const MOST_WAIT_MS = 120_000;
 const USUAL_MIN_TTL_MS = 5_000;
 /** How often one request goes round: take steps, look, wait. Bounds what a strange provider can make us do. */
 const MOST_ROUNDS = 50;
+/** The exchange of another node is looked after this often, in case nobody tells that it ended. */
+const OTHERS_PAUSE_MS = 1_000;
 
 /** `stop`: aborted when the server is about to end; nobody is made to wait for a time to come then. */
 export function tokens(parts: KeeperParts, minders: Minders, upstreams: Upstreams, stop: AbortSignal): Tokens {
@@ -38,7 +40,7 @@ export function tokens(parts: KeeperParts, minders: Minders, upstreams: Upstream
       const before = (await minder.stored()).chain.exchanges;
       await advanceWithin(parts, minder, MOST_WAIT_MS);
       await minder.load();
-      const live = minder.peek(0);
+      const live = minder.live(0);
       if (live && (await minder.stored()).chain.exchanges > before) return live;
       throw await refusal(parts, minder);
     },
@@ -55,7 +57,7 @@ async function fresh(
 ): Promise<LiveAccessToken> {
   if (wish.minTtlMs !== null) await assertPossible(upstreams, minder, wish.minTtlMs);
   const patienceEnds = parts.clock.now() + Math.min(wish.waitMs, MOST_WAIT_MS);
-  for (let round = 0; round < MOST_ROUNDS; round++) {
+  for (let round = 0; round < MOST_ROUNDS + wish.waitMs / OTHERS_PAUSE_MS; round++) {
     // While this caller waited, another one, or the chain's own alarm, may have done what is needed.
     const ready = round === 0 ? null : await held(upstreams, minder, wish);
     if (ready) return ready;
@@ -63,8 +65,16 @@ async function fresh(
     await minder.load();
     const live = await held(upstreams, minder, wish);
     if (live) return live;
-    const waitMs = waitOf(await minder.step());
+    const step = await minder.step();
+    const waitMs = waitOf(step);
     const left = patienceEnds - parts.clock.now();
+    if (step.step === 'await' && isOver && left > 0) {
+      // Another node's exchange, or one of this node that outlives its asker.
+      await minder.nextChange(Math.min(left, OTHERS_PAUSE_MS), stop);
+      minder.forget();
+      if (stop.aborted) throw shuttingDown(minder.grant);
+      continue;
+    }
     if (waitMs === null || waitMs > left || !isOver) throw await refusal(parts, minder);
     await parts.clock.sleep(waitMs, stop);
     if (stop.aborted) throw shuttingDown(minder.grant);
@@ -107,7 +117,7 @@ async function lifeMs(upstreams: Upstreams, minder: ChainMinder): Promise<number
 
 /** The token in memory, if it lives as long as wished. */
 async function held(upstreams: Upstreams, minder: ChainMinder, wish: TokenWish): Promise<LiveAccessToken | null> {
-  return minder.peek(wish.minTtlMs ?? usualMinTtlMs(await lifeMs(upstreams, minder)));
+  return minder.live(wish.minTtlMs ?? usualMinTtlMs(await lifeMs(upstreams, minder)));
 }
 
 function usualMinTtlMs(life: number | null): number {
@@ -142,7 +152,7 @@ async function afterRejection(
   rejected: string,
   stop: AbortSignal,
 ): Promise<LiveAccessToken> {
-  const live = minder.peek(0);
+  const live = minder.live(0);
   if (live && digest(live) === rejected) await minder.doubt(() => judge(parts, upstreams, minder, live));
   return (await held(upstreams, minder, wish)) ?? fresh(parts, upstreams, minder, wish, stop);
 }

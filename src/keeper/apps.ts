@@ -21,6 +21,8 @@ import type { Upstream, Upstreams } from './upstream.ts';
 
 export interface AppRegistry extends Apps {
   readonly upstreams: Upstreams;
+  /** Another node may have changed this app; null: any of them. It is read again when it is next needed. */
+  forget(app: AppId | null): void;
 }
 
 /** `onChanged`: a new secret may be what grants of this app have been waiting for. */
@@ -68,6 +70,11 @@ export function appRegistry(parts: KeeperParts, onChanged: (app: AppId) => Promi
 
   return {
     upstreams,
+
+    forget(app) {
+      if (app === null) known.clear();
+      else known.delete(app);
+    },
 
     async create(wish) {
       const draft = newRecord(parts, await withIssuer(parts, wish));

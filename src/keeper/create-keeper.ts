@@ -1,34 +1,41 @@
 /** Puts the keeper together, and takes up what the last run left before anyone is served. */
 import type { Link } from '../core/chain.ts';
 import type { AppId, GrantId } from '../core/id.ts';
+import type { Instant } from '../core/instant.ts';
 import type { AccessToken } from '../core/secret.ts';
+import type { Change } from '../ports/store.ts';
 import { tokens } from './access-token.ts';
 import { apis } from './apis.ts';
 import { appRegistry } from './apps.ts';
 import { authorizationFlow } from './authorization.ts';
 import { grantRegistry } from './grants.ts';
 import { probeAccount } from './identity.ts';
+import { Cluster } from './cluster.ts';
+import { consult } from './consult.ts';
+import type { Work } from './exchange.ts';
+import { dueOf, type Freshness, ON_DEMAND } from './freshness.ts';
 import type { Keeper } from './keeper.ts';
+import { isStoreOlder, mergeJournal, noteMerged } from './merge-journal.ts';
 import { ChainMinder } from './minder.ts';
 import { Minders } from './minders.ts';
 import { type KeeperParts, reach } from './parts.ts';
 import { resume } from './resume.ts';
+import { storeClock } from './store-clock.ts';
+import { takeOver } from './take-over.ts';
 import type { Upstream } from './upstream.ts';
+import { Watch } from './watch.ts';
 
-export async function createKeeper(parts: KeeperParts): Promise<Keeper> {
+export async function createKeeper(given: KeeperParts): Promise<Keeper> {
+  const clock = storeClock(given.clock, given.store.isShared);
+  const parts: KeeperParts = { ...given, clock };
   const stop = new AbortController();
   const apps = appRegistry(parts, (app) => resumeApp(app));
   const { upstreams } = apps;
   const minders: Minders = new Minders(async (idOrAlias) => {
     const { value } = await grants.record(idOrAlias);
-    const minder = new ChainMinder(
-      parts,
-      value.id,
-      value.app,
-      () => upstreams.of(value.app),
-      { onPublished },
-      stop.signal,
-    );
+    const upstream = () => upstreams.of(value.app);
+    const due = async (freshness: Freshness) => dueOf(clock, value.id, (await upstream()).provider.policy, freshness);
+    const minder = new ChainMinder(parts, value, upstream, { onPublished, onDue }, cluster, due, stop.signal);
     return { minder, names: value.alias === null ? [value.id] : [value.id, value.alias] };
   });
   const grants = grantRegistry(parts, minders, upstreams);
@@ -86,7 +93,93 @@ export async function createKeeper(parts: KeeperParts): Promise<Keeper> {
     await minder.change(() => parts.store.chains.append(grant, 'any', { type: 'resumed', at: parts.clock.moment() }));
   }
 
-  await resume(parts, grants, minders, upstreams);
+  async function wake(grant: GrantId): Promise<void> {
+    const minder = await minders.of(grant);
+    minder.changed();
+    minder.advance().catch((cause: unknown) => {
+      parts.log.error('A chain could not be taken up.', { grant }, cause);
+    });
+  }
+
+  /** Chains that waited for the journals of all nodes go on. */
+  async function release(): Promise<void> {
+    for (let after: string | null = null, isFirst = true; isFirst || after !== null; isFirst = false) {
+      const page = await parts.store.records.list('grant', {
+        terms: [{ name: 'state', value: 'held' }],
+        limit: 100,
+        after,
+      });
+      for (const { id } of page.items) await wake(id as GrantId);
+      after = page.next;
+    }
+  }
+
+  function forgetAll(): void {
+    for (const minder of minders.all()) minder.changed();
+  }
+
+  async function readWishAgain(grant: GrantId): Promise<void> {
+    const minder = minders.known(grant);
+    if (!minder) return;
+    minder.changed();
+    const record = await grants.record(grant).catch(() => null);
+    minder.freshness = record?.value.freshness ?? ON_DEMAND;
+  }
+
+  /** What another node changed is read again when it is next needed. */
+  function onChange(change: Change): void {
+    switch (change.kind) {
+      case 'chain':
+        minders.known(change.id)?.changed();
+        break;
+      case 'grant':
+        minders.forgetNamesOf(change.id as GrantId);
+        void readWishAgain(change.id as GrantId);
+        break;
+      case 'app':
+        apps.forget(change.id as AppId);
+        break;
+      case 'unsure':
+        for (const minder of minders.all()) minders.forgetNamesOf(minder.grant);
+        apps.forget(null);
+        forgetAll();
+        break;
+      default:
+      // Records of other rooms, which look after themselves.
+    }
+  }
+
+  async function workOf(grant: GrantId): Promise<Work> {
+    const { value } = await grants.record(grant);
+    const upstream = await upstreams.of(value.app);
+    return {
+      parts,
+      grant,
+      upstream,
+      dueOf: dueOf(clock, grant, upstream.provider.policy, value.freshness ?? ON_DEMAND),
+    };
+  }
+
+  const merge = async (since: number) => {
+    await mergeJournal(parts, grants, workOf, since);
+  };
+  const cluster = new Cluster(parts, clock, {
+    merge,
+    isStoreOlder: (merged) => isStoreOlder(parts.journal, merged),
+    noteMerged: () => noteMerged(parts),
+    takeOver: (gone) => takeOver(parts, gone, wake),
+    consulted: async (node) => {
+      await consult(parts, node, (grant) => void wake(grant));
+    },
+    forget: forgetAll,
+    whole: release,
+  });
+  const watch = new Watch({ parts, minders, turnOf: (grant) => cluster.turnOf(grant), stop: stop.signal });
+  const onDue = (at: Instant) => watch.expect(at);
+  const unwatch = parts.store.watch(onChange);
+  await cluster.start();
+  await resume(parts, wake);
+  void watch.run();
   const resumed = authorizations.resume();
   resumed.catch((cause: unknown) => parts.log.error('Authorizations could not be taken up.', {}, cause));
 
@@ -107,7 +200,9 @@ export async function createKeeper(parts: KeeperParts): Promise<Keeper> {
       stop.abort();
       const over = new AbortController();
       const idle = authorizations.idle().then(() => Promise.all([...minders.all()].map((minder) => minder.idle())));
-      await Promise.race([idle, parts.clock.sleep(drainMs, over.signal)]);
+      await Promise.race([idle.then(() => cluster.leave()), parts.clock.sleep(drainMs, over.signal)]);
+      cluster.stop();
+      unwatch();
       over.abort();
     },
   };

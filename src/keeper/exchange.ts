@@ -9,13 +9,13 @@
 import type { Chain, ChainEvent, LossReason, ReceivedLink } from '../core/chain.ts';
 import { isFatal } from '../core/chain.ts';
 import type { Said } from '../core/diagnosis.ts';
-import type { GrantId, LinkId } from '../core/id.ts';
+import type { GrantId, LinkId, NodeId } from '../core/id.ts';
 import { elapsed, type Moment } from '../core/instant.ts';
 import { deferralMs, REQUEST_TIMEOUT_MS, SEND_WITHIN_MS } from '../core/next-step.ts';
 import type { RefreshToken, Sealed } from '../core/secret.ts';
 import { refreshRequest, refreshUrlOf } from '../oauth/token-request.ts';
 import type { Connection, HttpAnswer } from '../ports/network.ts';
-import type { StoredChain } from '../ports/store.ts';
+import { type DueOf, LeaseLost, type StoredChain } from '../ports/store.ts';
 import { type KeptAnswer, keepable, openAnswer, sameAnswer, sealAnswer } from './answers.ts';
 import { heldAnswer } from './held-answers.ts';
 import { freshId, type KeeperParts, reach } from './parts.ts';
@@ -25,20 +25,24 @@ import type { Upstream } from './upstream.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 
-/** The chain as it stands after the exchange, however that went. */
-export async function exchange(
-  parts: KeeperParts,
-  grant: GrantId,
-  stored: StoredChain,
-  present: LinkId,
-  upstream: Upstream,
-): Promise<StoredChain> {
+/** The chain that is worked on, and how. */
+export interface Work {
+  readonly parts: KeeperParts;
+  readonly grant: GrantId;
+  readonly upstream: Upstream;
+  /** When the chain wants something done although nobody asks. */
+  readonly dueOf: DueOf;
+}
+
+/** The chain as it stands after the exchange, however that went. Rejects with `LeaseLost` where nothing was begun. */
+export async function exchange(work: Work, stored: StoredChain, present: LinkId): Promise<StoredChain> {
+  const { parts, grant, upstream } = work;
   const url = refreshUrlOf(upstream.provider);
   const connection = await parts.network.open(url, upstream.provider.reach, CONNECT_TIMEOUT_MS);
-  if (connection.kind === 'not_sent') return defer(parts, grant, stored, upstream, 'upstream_unavailable', null, null);
+  if (connection.kind === 'not_sent') return defer(work, stored, 'upstream_unavailable', null, null);
   try {
     await reach(parts, 'connected', grant);
-    return await exchangeOver(connection, parts, grant, stored, present, upstream);
+    return await exchangeOver(connection, work, stored, present);
   } finally {
     connection.close();
   }
@@ -46,30 +50,32 @@ export async function exchange(
 
 async function exchangeOver(
   connection: Connection,
-  parts: KeeperParts,
-  grant: GrantId,
+  work: Work,
   stored: StoredChain,
   present: LinkId,
-  upstream: Upstream,
 ): Promise<StoredChain> {
+  const { parts, grant, upstream } = work;
   const token = await refreshTokenOf(parts, grant, present, upstream);
   if (!token) return parts.store.chains.read(grant);
   // Before the intent: where it cannot be made, nothing is in doubt.
   const request = refreshRequest(upstream.provider, upstream, token);
-  const intended = await intend(parts, grant, stored, present);
+  const intended = await intend(work, stored, present);
   if (intended === 'conflict') return parts.store.chains.read(grant);
-  if (intended === 'unconfirmed') return defer(parts, grant, stored, upstream, 'storage_fault', null, null);
+  if (intended === 'unconfirmed') return defer(work, stored, 'storage_fault', null, null);
   const { id, at: requestedAt, sequence } = intended;
   await reach(parts, 'intended', grant);
   if (elapsed(requestedAt, parts.clock.moment()).atMostMs > SEND_WITHIN_MS) {
-    return append(parts, grant, { type: 'not_sent', at: parts.clock.moment(), id, reason: 'the intent took too long' });
+    return append(work, { type: 'not_sent', at: parts.clock.moment(), id, reason: 'the intent took too long' });
   }
   await reach(parts, 'sending', grant);
   const outcome = await connection.send(request, REQUEST_TIMEOUT_MS);
-  if (outcome.kind === 'answer') return settle(parts, grant, { id, present, sequence, requestedAt }, upstream, outcome);
-  if (outcome.kind === 'lost') return lose(parts, grant, id, 'no_answer', null);
-  const unsent = await append(parts, grant, { type: 'not_sent', at: parts.clock.moment(), id, reason: outcome.reason });
-  return defer(parts, grant, unsent, upstream, 'upstream_unavailable', null, null);
+  if (outcome.kind === 'answer') {
+    const { generation } = stored.chain;
+    return settle(work, { id, present, sequence, generation, node: parts.node, requestedAt }, outcome);
+  }
+  if (outcome.kind === 'lost') return lose(work, id, 'no_answer', null);
+  const unsent = await append(work, { type: 'not_sent', at: parts.clock.moment(), id, reason: outcome.reason });
+  return defer(work, unsent, 'upstream_unavailable', null, null);
 }
 
 /** The refresh token of a link, opened for the wire; null where nothing of the link can be read any more. */
@@ -91,20 +97,21 @@ async function refreshTokenOf(
  * nothing is sent, and the record, should it be there after all, is taken back as soon as the store answers.
  */
 async function intend(
-  parts: KeeperParts,
-  grant: GrantId,
+  work: Work,
   stored: StoredChain,
   presented: LinkId,
 ): Promise<{ readonly id: LinkId; readonly at: Moment; readonly sequence: number } | 'conflict' | 'unconfirmed'> {
+  const { parts, grant } = work;
   const id = freshId(parts, 'lnk');
   const at = parts.clock.moment();
   const event: ChainEvent = { type: 'started', at, id, presented, node: parts.node, run: parts.run };
   try {
-    const { outcome } = await parts.store.chains.append(grant, stored.version, event);
+    const { outcome } = await parts.store.chains.append(grant, stored.version, event, work.dueOf);
     return outcome === 'appended' ? { id, at, sequence: stored.chain.nextSequence } : 'conflict';
   } catch (cause) {
+    if (cause instanceof LeaseLost) throw cause;
     parts.log.error('The store did not confirm an exchange; nothing is sent.', { grant }, cause);
-    await append(parts, grant, { type: 'not_sent', at, id, reason: 'the store did not confirm the intent' });
+    await append(work, { type: 'not_sent', at, id, reason: 'the store did not confirm the intent' });
     return 'unconfirmed';
   }
 }
@@ -114,25 +121,22 @@ export interface Sent {
   readonly id: LinkId;
   readonly present: LinkId;
   readonly sequence: number;
+  readonly generation: number | null;
+  readonly node: NodeId;
   readonly requestedAt: Moment;
 }
 
 /** Keeps the answer before reading it, then records what it says. */
-async function settle(
-  parts: KeeperParts,
-  grant: GrantId,
-  sent: Sent,
-  upstream: Upstream,
-  raw: HttpAnswer,
-): Promise<StoredChain> {
+async function settle(work: Work, sent: Sent, raw: HttpAnswer): Promise<StoredChain> {
+  const { parts, grant } = work;
   await reach(parts, 'received', grant);
   const receivedAt = parts.clock.moment();
   const answer = keepable(raw);
   const sealed = sealAnswer(parts.sealer, grant, sent.id, answer);
   await journalIt(parts, grant, sent, receivedAt, sealed);
   await reach(parts, 'journaled', grant);
-  const settled = await recordAnswer(parts, grant, sent, receivedAt, upstream, answer, sealed);
-  parts.journal.settled(sent.id);
+  const settled = await recordAnswer(work, sent, receivedAt, answer, sealed);
+  parts.journal.settled(sent.id, settled.chain.links.some((link) => link.id === sent.id) ? 'tokens' : 'nothing');
   return settled;
 }
 
@@ -144,20 +148,9 @@ async function journalIt(
   receivedAt: Moment,
   answer: Sealed,
 ): Promise<void> {
-  const { id: link, present: presented, sequence, requestedAt } = sent;
-  const { node } = parts;
+  const { id: link, present: presented, ...told } = sent;
   try {
-    await parts.journal.append({
-      grant,
-      link,
-      purpose: 'exchange',
-      presented,
-      sequence,
-      node,
-      requestedAt,
-      receivedAt,
-      answer,
-    });
+    await parts.journal.append({ purpose: 'exchange', grant, link, presented, ...told, receivedAt, answer });
   } catch (cause) {
     parts.log.error('The journal cannot be written; the answer goes to the store alone.', { grant }, cause);
   }
@@ -168,14 +161,13 @@ async function journalIt(
  * never fenced, and repeating it is harmless.
  */
 export async function recordAnswer(
-  parts: KeeperParts,
-  grant: GrantId,
+  work: Work,
   sent: Sent,
   receivedAt: Moment,
-  upstream: Upstream,
   answer: KeptAnswer,
   sealed: Sealed,
 ): Promise<StoredChain> {
+  const { parts, grant, upstream } = work;
   const presented = await refreshTokenOf(parts, grant, sent.present, upstream).catch(() => null);
   const secrets = [presented, upstream.clientSecret].filter((secret) => secret !== null);
   const reading = readAnswer(answer, upstream.provider, receivedAt.at, secrets);
@@ -184,16 +176,16 @@ export async function recordAnswer(
       const link = receivedLink(parts, sent, receivedAt, upstream, reading);
       const { present: parent, sequence } = sent;
       const event: ChainEvent = { type: 'received', at: receivedAt, link, parent, sequence, answer: sealed };
-      return keep(parts, grant, event, answer);
+      return keep(parts, grant, event, answer, 'any', work.dueOf);
     }
     case 'refused': {
       const { means, said, retryAfterMs } = reading;
-      const refused = await append(parts, grant, { type: 'refused', at: receivedAt, id: sent.id, means, said });
+      const refused = await append(work, { type: 'refused', at: receivedAt, id: sent.id, means, said });
       if (isFatal(means)) return refused;
-      return defer(parts, grant, refused, upstream, deferralFor(means), said, retryAfterMs);
+      return defer(work, refused, deferralFor(means), said, retryAfterMs);
     }
     case 'unreadable':
-      return lose(parts, grant, sent.id, reading.reason, reading.said);
+      return lose(work, sent.id, reading.reason, reading.said);
   }
 }
 
@@ -207,12 +199,13 @@ export async function keep(
   event: Extract<ChainEvent, { answer: Sealed }>,
   answer: KeptAnswer,
   expected: number | 'any' = 'any',
+  dueOf?: DueOf,
 ): Promise<StoredChain> {
   const keptAs = await persistently(parts, 'store a received answer', grant, async () => {
-    let stored = await parts.store.chains.append(grant, expected, event);
+    let stored = await parts.store.chains.append(grant, expected, event, dueOf);
     // An earlier try had its effect, and what it left may not be what was received: it is written anew.
     if (stored.outcome === 'conflict' && stored.chain.links.some((link) => link.id === event.link.id)) {
-      stored = await parts.store.chains.append(grant, 'any', event);
+      stored = await parts.store.chains.append(grant, 'any', event, dueOf);
     }
     await reach(parts, 'stored', grant);
     await readBack(parts, grant, event.link.id, answer);
@@ -248,7 +241,7 @@ function receivedLink(
   return {
     id: sent.id,
     fingerprint: tokens.refreshToken ? parts.sealer.fingerprint(tokens.refreshToken) : null,
-    node: parts.node,
+    node: sent.node,
     requestedAt: sent.requestedAt,
     receivedAt,
     accessTokenLifeMs: accessTokenLifeMs(tokens, upstream),
@@ -271,30 +264,23 @@ function deferralFor(means: string): 'too_early' | 'throttled' | 'client_rejecte
   return means === 'too_early' || means === 'throttled' || means === 'client_rejected' ? means : 'upstream_fault';
 }
 
-function lose(
-  parts: KeeperParts,
-  grant: GrantId,
-  id: LinkId,
-  reason: LossReason,
-  said: Said | null,
-): Promise<StoredChain> {
-  return append(parts, grant, { type: 'lost', at: parts.clock.moment(), id, reason, said });
+function lose(work: Work, id: LinkId, reason: LossReason, said: Said | null): Promise<StoredChain> {
+  return append(work, { type: 'lost', at: work.parts.clock.moment(), id, reason, said });
 }
 
 async function defer(
-  parts: KeeperParts,
-  grant: GrantId,
+  work: Work,
   stored: StoredChain,
-  upstream: Upstream,
   why: NonNullable<Chain['deferral']>['why'],
   said: Said | null,
   retryAfterMs: number | null,
 ): Promise<StoredChain> {
-  const forMs = deferralMs(stored.chain, upstream.provider.policy, why, retryAfterMs);
-  return append(parts, grant, { type: 'deferred', at: parts.clock.moment(), deferral: { why, forMs, said } });
+  const forMs = deferralMs(stored.chain, work.upstream.provider.policy, why, retryAfterMs);
+  return append(work, { type: 'deferred', at: work.parts.clock.moment(), deferral: { why, forMs, said } });
 }
 
 /** Appends what happened, whatever else did: these events are facts and are never refused. */
-function append(parts: KeeperParts, grant: GrantId, event: ChainEvent): Promise<StoredChain> {
-  return persistently(parts, `record "${event.type}"`, grant, () => parts.store.chains.append(grant, 'any', event));
+function append({ parts, grant, dueOf }: Work, event: ChainEvent): Promise<StoredChain> {
+  const { chains } = parts.store;
+  return persistently(parts, `record "${event.type}"`, grant, () => chains.append(grant, 'any', event, dueOf));
 }

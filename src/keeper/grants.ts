@@ -7,11 +7,13 @@ import { ALIAS, type GrantId, isId } from '../core/id.ts';
 import { after } from '../core/instant.ts';
 import { type RotationPolicy, UNKNOWN_POLICY } from '../core/rotation-policy.ts';
 import type { Page, StoredChain, Term } from '../ports/store.ts';
+import { journalEnd } from './journaling.ts';
 import type { Grant, GrantQuery, Grants, NewGrant } from './keeper.ts';
 import type { Minders } from './minders.ts';
 import { freshId, type KeeperParts } from './parts.ts';
 import { type GrantRecord, grantTerms, parseRecord, type Versioned } from './records.ts';
 import type { Upstreams } from './upstream.ts';
+import { checkFreshness, ON_DEMAND } from './freshness.ts';
 import { importChain } from './import.ts';
 
 export interface GrantRegistry extends Grants {
@@ -55,16 +57,20 @@ export function grantRegistry(parts: KeeperParts, minders: Minders, upstreams: U
         ...(wish.alias === undefined ? {} : { alias: checkedAlias(wish.alias) }),
         ...(wish.owner === undefined ? {} : { owner: wish.owner }),
         ...(wish.labels === undefined ? {} : { labels: wish.labels }),
+        ...(wish.freshness === undefined ? {} : { freshness: checkFreshness(wish.freshness) }),
       }));
+      if (wish.freshness !== undefined) await keepFresh(parts, minders, record);
       return registry.view(record);
     },
 
     async end(idOrAlias) {
       const minder = await minders.of(idOrAlias);
+      const told = await journalEnd(parts, minder.grant, 'ended');
       const ended: ChainEvent = { type: 'ended', at: clock.moment() };
-      await minder.change(() => store.chains.append(minder.grant, 'any', ended));
+      await minder.change(() => store.chains.append(minder.grant, 'any', ended, () => null));
       minder.drop();
       const record = await registry.change(minder.grant, (grant) => ({ ...grant, accountKey: null }));
+      parts.journal.settled(told, 'nothing');
       return registry.view(record);
     },
 
@@ -109,11 +115,24 @@ export function grantRegistry(parts: KeeperParts, minders: Minders, upstreams: U
 
     async discard(id) {
       minders.forget(id);
+      const told = await journalEnd(parts, id, 'removed');
       await store.records.remove('grant', id);
+      parts.journal.settled(told, 'nothing');
     },
   };
   return registry;
 }
+
+/** The chain is due at another time now; what is due at once is done in the background. */
+async function keepFresh(parts: KeeperParts, minders: Minders, { id, freshness }: GrantRecord): Promise<void> {
+  const minder = await minders.of(id);
+  minder.freshness = freshness ?? ON_DEMAND;
+  minder.tend(FRESHEN_AGAIN_MS).catch((cause: unknown) => {
+    parts.log.warn('A grant could not be kept fresh yet.', { grant: id, why: String(cause) });
+  });
+}
+
+const FRESHEN_AGAIN_MS = 30_000;
 
 /** A record for a wish, checked. */
 export async function newRecord(parts: KeeperParts, upstreams: Upstreams, wish: NewGrant): Promise<GrantRecord> {
@@ -130,6 +149,7 @@ export async function newRecord(parts: KeeperParts, upstreams: Upstreams, wish: 
     alias,
     owner: wish.owner ?? null,
     labels: wish.labels ?? {},
+    ...(wish.freshness === undefined ? {} : { freshness: checkFreshness(wish.freshness) }),
     scope,
     account: null,
     accountKey: null,
@@ -256,6 +276,7 @@ function viewOf(parts: KeeperParts, record: GrantRecord, stored: StoredChain, po
     expires,
     generation: chain.generation,
     exchanges: chain.exchanges,
+    freshness: record.freshness ?? ON_DEMAND,
     diagnosis: chain.end ? (chain.end.kind === 'broken' ? chain.end.diagnosis : null) : explainDeferral(chain, policy),
     createdAt: record.createdAt,
   };

@@ -9,6 +9,7 @@ import type { Forecast } from '../core/forecast.ts';
 import type { AppId, AuthorizationId, GrantId } from '../core/id.ts';
 import type { Instant } from '../core/instant.ts';
 import type { AccessToken, ClientSecret, RefreshToken, Secret } from '../core/secret.ts';
+import type { Freshness } from './freshness.ts';
 import type { Reach } from '../ports/network.ts';
 import type { Page } from '../ports/store.ts';
 
@@ -90,6 +91,7 @@ export interface Grant {
   readonly generation: number;
   readonly exchanges: number;
   readonly diagnosis: Diagnosis | null;
+  readonly freshness: Freshness;
   readonly createdAt: Instant;
 }
 
@@ -99,6 +101,8 @@ export interface NewGrant {
   readonly owner?: string;
   readonly labels?: Readonly<Record<string, string>>;
   readonly scope?: readonly string[];
+  /** Left out: on demand. */
+  readonly freshness?: Freshness;
 }
 
 export interface ImportedGrant extends NewGrant {
@@ -124,10 +128,13 @@ export interface Grants {
       readonly alias?: string;
       readonly owner?: string | null;
       readonly labels?: Readonly<Record<string, string>>;
+      readonly freshness?: Freshness;
     },
   ): Promise<Grant>;
   /** Ends it here: no token any more, state `revoked`. */
   end(idOrAlias: string): Promise<Grant>;
+  /** Takes away a grant that nobody authorized, and that nobody can any more. */
+  discard(id: GrantId): Promise<void>;
   history(idOrAlias: string, page: PageQuery): Promise<Page<RecordedEvent>>;
 }
 

@@ -2,21 +2,26 @@
  * Minds one chain: holds what is known of it in memory, and takes it from step to step, one at a time.
  *
  * States: idle (nothing under way) → working (one run of steps, whoever asked) → idle. A chain in doubt sets an alarm
- * for its next step when it becomes idle; everything else happens when somebody asks.
+ * for its next step when it becomes idle; everything else happens when somebody asks, or the watch finds it due.
+ * Beside it: current → stale (another node changed it, or may have) → current, once it was read again.
  */
-import { accessTokenLeftMs, type Chain, type Link, publishedLink } from '../core/chain.ts';
-import type { AppId, GrantId, LinkId } from '../core/id.ts';
-import { after } from '../core/instant.ts';
+import { accessTokenLeftMs, type Link, publishedLink } from '../core/chain.ts';
+import type { ChainEvent } from '../core/chain.ts';
+import { isUndecided } from '../core/due.ts';
+import type { AppId, GrantId, LinkId, NodeId } from '../core/id.ts';
+import { after, type Instant } from '../core/instant.ts';
 import { nextStep, type Step } from '../core/next-step.ts';
 import type { RotationPolicy } from '../core/rotation-policy.ts';
 import type { AccessToken } from '../core/secret.ts';
-import type { StoredChain } from '../ports/store.ts';
+import { type DueOf, LeaseLost, type StoredChain } from '../ports/store.ts';
 import { exchange } from './exchange.ts';
 import { heldAnswer } from './held-answers.ts';
 import type { LiveAccessToken } from './keeper.ts';
 import { type KeeperParts, reach } from './parts.ts';
 import { tokensOf } from './reading.ts';
+import type { GrantRecord } from './records.ts';
 import type { Upstream } from './upstream.ts';
+import { type Freshness, ON_DEMAND } from './freshness.ts';
 
 /** An access token in memory, with the link that gave it. */
 interface Held {
@@ -25,15 +30,20 @@ interface Held {
 }
 
 export interface MinderHooks {
+  /** The chain wants something done then, although nobody asks. */
+  onDue(at: Instant): void;
   /** Called in the background after a link was published. */
   onPublished(grant: GrantId, upstream: Upstream, link: Link, accessToken: AccessToken): Promise<void>;
 }
 
-/** An answer did not come, or the newest token was refused and nothing followed from that yet. */
-function isUndecided(chain: Chain): boolean {
-  if (chain.end) return false;
-  return chain.attempts.length > 0 || chain.links.findLast((link) => link.tokenOf === link.id)?.refusal != null;
+/** Whether this node may start an exchange now; see `Cluster`. */
+export interface Gate {
+  mayStart(policy: RotationPolicy): 'yes' | 'apart' | 'restoring';
+  readonly isRestoring: boolean;
+  lost(): void;
 }
+
+type Untimed<E> = E extends unknown ? Omit<E, 'at'> : never;
 
 const DOUBT_PAUSE_MS = 10_000;
 /** While somebody asks, a token is exchanged this share of its life before its end, where the provider allows it. */
@@ -42,6 +52,10 @@ const AHEAD_MOST_MS = 60_000;
 /** Between tries of an alarm that fails. Short: the window of Exact Online is half a minute wide. */
 const ALARM_FIRST_PAUSE_MS = 500;
 const ALARM_LONGEST_PAUSE_MS = 10_000;
+/** A node that has lost its place in the store looks again this soon. */
+const APART_PAUSE_MS = 500;
+/** While the store is away, what was served a moment ago goes on being served for this long. */
+const SERVE_UNREAD_MS = 300_000;
 
 export class ChainMinder {
   readonly grant: GrantId;
@@ -49,7 +63,13 @@ export class ChainMinder {
   readonly #parts: KeeperParts;
   readonly #upstream: () => Promise<Upstream>;
   readonly #hooks: MinderHooks;
+  readonly #gate: Gate;
+  readonly #dueOf: (freshness: Freshness) => Promise<DueOf>;
   readonly #stop: AbortSignal;
+  /** What the grant's record wishes. */
+  freshness: Freshness;
+  #staleSinceMs: number | null = null;
+  #onChange: (() => void)[] = [];
   #stored: StoredChain | null = null;
   #held: Held | null = null;
   /** The link whose access token the provider was found to refuse; not served again. */
@@ -64,17 +84,21 @@ export class ChainMinder {
 
   constructor(
     parts: KeeperParts,
-    grant: GrantId,
-    app: AppId,
+    { id: grant, app, freshness = ON_DEMAND }: Pick<GrantRecord, 'id' | 'app' | 'freshness'>,
     upstream: () => Promise<Upstream>,
     hooks: MinderHooks,
+    gate: Gate,
+    dueOf: (freshness: Freshness) => Promise<DueOf>,
     stop: AbortSignal,
   ) {
     this.#parts = parts;
     this.grant = grant;
     this.app = app;
+    this.freshness = freshness;
     this.#upstream = upstream;
     this.#hooks = hooks;
+    this.#gate = gate;
+    this.#dueOf = dueOf;
     this.#stop = stop;
   }
 
@@ -84,8 +108,16 @@ export class ChainMinder {
     return this.#stored;
   }
 
-  /** The live access token, from memory alone; null when there is none with so much life left. */
+  /**
+   * The live access token, from memory alone; null when there is none with so much life left, or another node may have
+   * a newer one.
+   */
   peek(minTtlMs: number): LiveAccessToken | null {
+    return this.#staleSinceMs === null ? this.live(minTtlMs) : null;
+  }
+
+  /** The same after `load`. */
+  live(minTtlMs: number): LiveAccessToken | null {
     const held = this.#held;
     if (!held) return null;
     const leftMs = accessTokenLeftMs(held.link, this.#parts.clock.moment());
@@ -96,6 +128,11 @@ export class ChainMinder {
 
   get isWorking(): boolean {
     return this.#working !== null;
+  }
+
+  /** Nothing is under way, no alarm is set, and no access token is served from memory. */
+  get isUnused(): boolean {
+    return !this.#working && !this.#alarmSet && !this.#doubting && !this.live(0);
   }
 
   /** Resolves when nothing is under way. Never rejects. */
@@ -110,11 +147,51 @@ export class ChainMinder {
   /** What the chain would do now. */
   async step(): Promise<Step> {
     const { chain } = await this.stored();
-    return nextStep(chain, await this.policy(), this.#parts.clock.moment());
+    const policy = await this.policy();
+    const step = nextStep(chain, policy, this.#parts.clock.moment());
+    if (step.step !== 'exchange' || this.#gate.mayStart(policy) !== 'apart') return step;
+    return { ...step, waitMs: Math.max(step.waitMs, APART_PAUSE_MS) };
   }
 
-  /** Brings the token that the store says is published into memory, if it is still alive. */
+  /** Another node changed the chain, or may have. */
+  changed(): void {
+    this.#staleSinceMs ??= this.#parts.clock.moment().uptimeMs;
+    const waiting = this.#onChange;
+    this.#onChange = [];
+    for (const wake of waiting) wake();
+  }
+
+  /** Resolves when the chain was changed by another node, or after so many milliseconds. */
+  async nextChange(mostMs: number, stop: AbortSignal): Promise<void> {
+    const over = new AbortController();
+    const change = new Promise<void>((wake) => {
+      this.#onChange.push(wake);
+    });
+    await Promise.race([change, this.#parts.clock.sleep(mostMs, AbortSignal.any([over.signal, stop]))]);
+    over.abort();
+  }
+
+  /**
+   * Brings the token that the store says is published into memory, if it is still alive. While the store cannot be read,
+   * what was current a moment ago stands.
+   */
   async load(): Promise<void> {
+    const staleSince = this.#staleSinceMs;
+    if (staleSince === null) return this.#load();
+    this.#staleSinceMs = null;
+    const before = this.#stored;
+    if (!this.#working) this.#stored = null;
+    try {
+      await this.#load();
+    } catch (cause) {
+      this.#staleSinceMs ??= staleSince;
+      const isRecent = this.#parts.clock.moment().uptimeMs - staleSince < SERVE_UNREAD_MS;
+      if (!isRecent || !before || !this.live(0)) throw cause;
+      this.#stored = before;
+    }
+  }
+
+  async #load(): Promise<void> {
     const { chain } = await this.stored();
     const link = publishedLink(chain);
     if (!link || link.id === this.#rejected) this.#held = null;
@@ -130,8 +207,14 @@ export class ChainMinder {
     this.#working ??= this.#run().finally(() => {
       this.#working = null;
       this.#setAlarm();
+      this.#inBackground(this.#tellDue());
     });
     return this.#working;
+  }
+
+  async #tellDue(): Promise<void> {
+    const at = this.#stored && (await this.#dueOf(this.freshness))(this.#stored.chain);
+    if (at !== null) this.#hooks.onDue(at);
   }
 
   /** Something outside changed the chain: a new authorization, an end. Waits for what is under way. */
@@ -144,6 +227,23 @@ export class ChainMinder {
   /** Forgets what it knows; the next look reads the store. */
   forget(): void {
     this.#stored = null;
+  }
+
+  /**
+   * Does what the chain wants although nobody asks, if it does by now; otherwise notes when it will. Where nothing could
+   * be done, it is looked at again after a while.
+   */
+  async tend(pauseMs: number): Promise<void> {
+    await this.idle();
+    this.#stored = null;
+    const dueOf = await this.#dueOf(this.freshness);
+    const before = await this.stored();
+    const now = this.#parts.clock.now();
+    const at = dueOf(before.chain);
+    if (at === null || at > now) return this.#parts.store.chains.reschedule(this.grant, before.version, at);
+    await this.advance();
+    const { version } = await this.stored();
+    if (version === before.version) await this.#parts.store.chains.reschedule(this.grant, version, after(now, pauseMs));
   }
 
   /** The provider refuses this access token although it should live: it is not served any more. */
@@ -182,6 +282,7 @@ export class ChainMinder {
   }
 
   async #run(): Promise<void> {
+    if (this.#staleSinceMs !== null) this.#stored = null;
     try {
       await this.#takeSteps();
     } catch (cause) {
@@ -199,17 +300,55 @@ export class ChainMinder {
         case 'none':
         case 'await':
           return;
+        case 'hold':
+          if (await this.#stayHeld(step.node)) return;
+          break;
         case 'give_up':
+          if (this.#gate.isRestoring) return this.#hold(null);
           await this.#appendIfUnchanged(version, { type: 'broken', diagnosis: step.diagnosis });
           return;
         case 'publish':
           if (await this.#publish(version, upstream)) return;
           break;
-        case 'exchange':
+        case 'exchange': {
           if (step.waitMs > 0 || this.#stop.aborted) return;
-          this.#stored = await exchange(this.#parts, this.grant, { chain, version }, step.present, upstream);
+          const may = this.#gate.mayStart(upstream.provider.policy);
+          if (may === 'apart') return;
+          if (may === 'restoring') return this.#hold(null);
+          if (!(await this.#exchange({ chain, version }, step.present, upstream))) return;
+        }
       }
     }
+  }
+
+  /** False where this node had lost its place in the store: nothing was sent. */
+  async #exchange(stored: StoredChain, present: LinkId, upstream: Upstream): Promise<boolean> {
+    const work = { parts: this.#parts, grant: this.grant, upstream, dueOf: await this.#dueOf(this.freshness) };
+    try {
+      this.#stored = await exchange(work, stored, present);
+      return true;
+    } catch (cause) {
+      if (!(cause instanceof LeaseLost)) throw cause;
+      this.#gate.lost();
+      return false;
+    }
+  }
+
+  /** False where what it was held for is over. */
+  async #stayHeld(node: NodeId | null): Promise<boolean> {
+    const { chain, version } = await this.stored();
+    if (chain.hold?.why === 'restore' && !this.#gate.isRestoring) {
+      await this.#appendIfUnchanged(version, { type: 'released' });
+      return false;
+    }
+    if (!chain.hold) await this.#appendIfUnchanged(version, { type: 'held', why: 'journal', node });
+    return true;
+  }
+
+  /** After a restore, until every node has merged its journal. */
+  async #hold(node: NodeId | null): Promise<void> {
+    const { chain, version } = await this.stored();
+    if (!chain.hold) await this.#appendIfUnchanged(version, { type: 'held', why: 'restore', node });
   }
 
   /** Lets the newest link be served; false when the chain had moved on meanwhile. */
@@ -227,12 +366,11 @@ export class ChainMinder {
 
   async #appendIfUnchanged(
     version: number,
-    event:
-      | { type: 'published'; link: Link['id'] }
-      | { type: 'broken'; diagnosis: Extract<Step, { step: 'give_up' }>['diagnosis'] },
+    event: Untimed<Extract<ChainEvent, { type: 'published' | 'broken' | 'held' | 'released' }>>,
   ): Promise<boolean> {
     const at = this.#parts.clock.moment();
-    const { outcome, ...stored } = await this.#parts.store.chains.append(this.grant, version, { ...event, at });
+    const dueOf = await this.#dueOf(this.freshness);
+    const { outcome, ...stored } = await this.#parts.store.chains.append(this.grant, version, { ...event, at }, dueOf);
     this.#stored = stored;
     return outcome === 'appended';
   }

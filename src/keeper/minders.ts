@@ -37,6 +37,11 @@ export class Minders {
     for (const [name, minder] of this.#byName) if (minder.grant === grant) this.#byName.delete(name);
   }
 
+  /** Names other than its id lead nowhere until they are asked for again: another node may have changed them. */
+  forgetNamesOf(grant: GrantId): void {
+    for (const [name, minder] of this.#byName) if (minder.grant === grant && name !== grant) this.#byName.delete(name);
+  }
+
   all(): ReadonlySet<ChainMinder> {
     return new Set(this.#byName.values());
   }

@@ -20,6 +20,8 @@ export interface KeeperParts {
   readonly log: Log;
   readonly catalogue: Catalogue;
   readonly node: NodeId;
+  /** Names the data folder of this node, whatever its path is called. */
+  readonly folder: string;
   /** Names this run of this process. */
   readonly run: string;
   /** Without a slash at its end. */

@@ -9,7 +9,6 @@ import type { RotationPolicy } from '../../src/core/rotation-policy.ts';
 import { createKeeper } from '../../src/keeper/create-keeper.ts';
 import type { Keeper } from '../../src/keeper/keeper.ts';
 import type { ExchangeStep, KeeperParts } from '../../src/keeper/parts.ts';
-import type { Journal, JournalRecord } from '../../src/ports/journal.ts';
 import type { Log } from '../../src/ports/log.ts';
 import type { Network } from '../../src/ports/network.ts';
 import type { Store } from '../../src/ports/store.ts';
@@ -17,31 +16,11 @@ import { createMemoryStore } from '../../src/storage/memory/store.ts';
 import { createAesSealer } from '../../src/world/aes-sealer.ts';
 import { RootKey } from '../../src/world/root-key.ts';
 import { systemRandom } from '../../src/world/system-random.ts';
+import { MemoryJournal } from './memory-journal.ts';
 import { ScriptedUpstream } from './scripted-upstream.ts';
 import { VirtualClock } from './virtual-clock.ts';
 
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
-
-export class MemoryJournal implements Journal {
-  readonly records: JournalRecord[] = [];
-  readonly done = new Set<string>();
-  isBroken = false;
-
-  async append(record: JournalRecord): Promise<void> {
-    if (this.isBroken) throw new Error('no space left on device');
-    this.records.push(record);
-  }
-  settled(link: string): void {
-    this.done.add(link);
-  }
-  unsettled(): readonly JournalRecord[] {
-    return this.records.filter((record) => !this.done.has(record.link));
-  }
-  async everything(): Promise<readonly JournalRecord[]> {
-    return this.records;
-  }
-  async close(): Promise<void> {}
-}
 
 export function testProvider(policy: RotationPolicy): Provider {
   return {
@@ -110,6 +89,7 @@ export async function bench(options: BenchOptions = {}) {
       list: () => [provider],
     },
     node: 'node-1',
+    folder: 'node-1',
     run: `run-${++run}`,
     publicUrl: 'http://127.0.0.1:8787',
     onStep: (step) => onStep?.(step),

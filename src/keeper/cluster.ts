@@ -1,0 +1,257 @@
+/**
+ * This node among those that share the store. While its lease lasts it may start exchanges; when another node's lease
+ * ends, what that one had under way is taken over.
+ *
+ * States: apart (no lease) ──join──▶ here ──lease lost, or the store silent for as long as it lasts──▶ apart.
+ * Beside it: merging (what the journal has and the store has not is brought there; nothing is presented) → merged; and
+ * after a restore of the store from an older backup: restoring (another node has not merged yet) → whole.
+ *
+ * No lock can keep a request that is on its way from arriving, so nothing here decides what is harmless: that is
+ * `core/next-step`, which also knows what is on its way.
+ */
+import { createHash } from 'node:crypto';
+import { EvergrantError } from '../core/errors.ts';
+import type { GrantId, NodeId } from '../core/id.ts';
+import { classOf, type RotationPolicy, rejectsReuse } from '../core/rotation-policy.ts';
+import type { ClusterView, NodeRecord } from '../ports/store.ts';
+import type { KeeperParts } from './parts.ts';
+import type { StoreClock } from './store-clock.ts';
+
+/** A node that dies is missed after this long by the store's clock. A reuse interval of 30 s must outlast it. */
+export const LEASE_MS = 10_000;
+/** How often a lease is prolonged, and the others are looked at. */
+const BEAT_MS = 2_500;
+/** A node that is gone is looked for again this often: its last claim may have been written a moment after its end. */
+const LOOK_AGAIN_MS = 10_000;
+
+export interface ClusterHooks {
+  /** Brings the journal's records above this number into the store. */
+  readonly merge: (since: number) => Promise<void>;
+  /** Whether the store remembers less of this node's journal than it was once told. */
+  readonly isStoreOlder: (merged: number) => boolean;
+  /** Tells the store how far the journal is merged by now. */
+  readonly noteMerged: () => Promise<void>;
+  /** The attempts of these nodes cannot go on: their leases are over. */
+  readonly takeOver: (gone: ReadonlyMap<NodeId, NodeRecord>) => Promise<void>;
+  /** The journal of this node was merged. */
+  readonly consulted: (node: NodeId) => Promise<void>;
+  /** The store may hold something else than what is remembered here. */
+  readonly forget: () => void;
+  /** Every journal was merged after a restore. */
+  readonly whole: () => Promise<void>;
+}
+
+export class Cluster {
+  readonly #parts: KeeperParts;
+  readonly #clock: StoreClock;
+  readonly #hooks: ClusterHooks;
+  readonly #beating = new AbortController();
+  #leaseUntilMs = Number.NEGATIVE_INFINITY;
+  #here: readonly NodeId[] = [];
+  #isMerged = false;
+  #isRestoring = false;
+  /** The restore for which this node has merged. */
+  #mergedFor: string | null = null;
+  readonly #lookAgainAtMs = new Map<string, number>();
+  #rejoining: Promise<void> | null = null;
+
+  constructor(parts: KeeperParts, clock: StoreClock, hooks: ClusterHooks) {
+    this.#parts = parts;
+    this.#clock = clock;
+    this.#hooks = hooks;
+  }
+
+  /** Joins, merges the journal, and goes on beating. Nothing was presented before it resolves. */
+  async start(): Promise<void> {
+    const own = await this.#join();
+    if (this.#parts.store.isShared) this.#inBackground(this.#beat());
+    await this.#merge(own);
+  }
+
+  /**
+   * Whether an exchange under this policy may be started by this node now. `restoring`: not before the other nodes have
+   * merged their journals too, for one of them may hold a newer token, and an older one would revoke it.
+   */
+  mayStart(policy: RotationPolicy): 'yes' | 'apart' | 'restoring' {
+    if (!this.#isMerged || this.#nowMs() >= this.#leaseUntilMs) return 'apart';
+    if (!this.#isRestoring || rejectsReuse(policy) || classOf(policy).class === 'durable') return 'yes';
+    return 'restoring';
+  }
+
+  /** While it lasts, no chain is given up: another node's journal may hold what is missing. */
+  get isRestoring(): boolean {
+    return this.#isRestoring;
+  }
+
+  /** The store says that the lease is over: join again now rather than with the next beat. */
+  lost(): void {
+    this.#leaseUntilMs = Number.NEGATIVE_INFINITY;
+    this.#rejoining ??= this.#rejoin().finally(() => {
+      this.#rejoining = null;
+    });
+    this.#inBackground(this.#rejoining);
+  }
+
+  /** No more signs of life: whatever this node still has under way is taken over by the others. */
+  stop(): void {
+    this.#beating.abort();
+  }
+
+  /**
+   * Which nodes go first for a grant when it is due: 0 for this one, or how many are before it. Any may; it only keeps
+   * all of them from doing the same at once.
+   */
+  turnOf(grant: GrantId): number {
+    const own = weightOf(this.#parts.node, grant);
+    return this.#here.filter((node) => weightOf(node, grant) > own).length;
+  }
+
+  /** Nothing of this node is under way any more. */
+  async leave(): Promise<void> {
+    this.stop();
+    this.#leaseUntilMs = Number.NEGATIVE_INFINITY;
+    await this.#rejoining;
+    await this.#hooks.noteMerged();
+    await this.#parts.store.nodes.leave(this.#me());
+  }
+
+  async #beat(): Promise<void> {
+    const { signal } = this.#beating;
+    for (;;) {
+      await this.#clock.sleep(BEAT_MS, signal);
+      if (signal.aborted) return;
+      try {
+        await this.#beatOnce();
+      } catch (cause) {
+        this.#parts.log.warn('The store did not take a sign of life of this node.', {
+          node: this.#parts.node,
+          why: String(cause),
+        });
+      }
+    }
+  }
+
+  async #beatOnce(): Promise<void> {
+    const asked = this.#clock.moment();
+    const { outcome, view } = await this.#parts.store.nodes.beat(this.#me(), LEASE_MS);
+    if (this.#beating.signal.aborted) return;
+    this.#clock.learn(view.now, asked);
+    const own = this.#ownOf(view);
+    if (outcome === 'lost' || !own) {
+      this.lost();
+      await this.#rejoining;
+      return;
+    }
+    this.#leaseUntilMs = asked.uptimeMs + LEASE_MS;
+    await this.#look(view, own);
+  }
+
+  async #rejoin(): Promise<void> {
+    this.#parts.log.warn('This node lost its place in the store and takes it again.', { node: this.#parts.node });
+    this.#isMerged = false;
+    this.#hooks.forget();
+    await this.#merge(await this.#join());
+  }
+
+  async #join(): Promise<NodeRecord> {
+    const { nodes } = this.#parts.store;
+    const asked = this.#clock.moment();
+    const joined = await nodes.join(this.#me(), this.#parts.folder, LEASE_MS);
+    if (joined.outcome === 'in_use') throw inUse(this.#parts.node);
+    this.#clock.learn(joined.view.now, asked);
+    this.#leaseUntilMs = this.#parts.store.isShared ? asked.uptimeMs + LEASE_MS : Number.POSITIVE_INFINITY;
+    this.#see(joined.view);
+    const own = this.#ownOf(joined.view);
+    if (!own) throw new Error(`The store forgot the node ${this.#parts.node} while it joined.`);
+    return own;
+  }
+
+  /** Brings the journal into the store; where the store is older than what it was told, the others are asked to do so too. */
+  async #merge(own: NodeRecord): Promise<void> {
+    const { store, log, node } = this.#parts;
+    if (store.isShared && this.#hooks.isStoreOlder(own.merged)) {
+      log.warn('The store is older than what this node remembers: it was restored from a backup.', { node });
+      await store.nodes.declareRestore();
+      this.#isRestoring = true;
+    }
+    await this.#hooks.merge(own.merged);
+    const { restore } = await store.nodes.view();
+    if (restore !== null && store.isShared) {
+      await store.nodes.mergedFor(node, restore);
+      this.#mergedFor = restore;
+    }
+    await this.#hooks.consulted(node);
+    this.#isMerged = true;
+    const view = await store.nodes.view();
+    this.#see(view);
+    await this.#takeOver(view);
+  }
+
+  async #look(view: ClusterView, own: NodeRecord): Promise<void> {
+    if (!this.#isMerged) return;
+    const wasRestoring = this.#isRestoring;
+    const isNewRestore = view.restore !== null && view.restore !== this.#mergedFor;
+    if (isNewRestore || this.#hooks.isStoreOlder(own.merged)) {
+      this.#isMerged = false;
+      this.#isRestoring = true;
+      this.#hooks.forget();
+      await this.#merge(own);
+    } else {
+      this.#see(view);
+      await this.#takeOver(view);
+    }
+    if (wasRestoring && !this.#isRestoring) {
+      // What waited for the records of other nodes joins now.
+      await this.#hooks.merge(own.merged);
+      await this.#hooks.whole();
+    }
+    await this.#hooks.noteMerged();
+  }
+
+  #see({ nodes, restore }: ClusterView): void {
+    this.#here = nodes.flatMap(({ id, leaseLeftMs }) => (leaseLeftMs > 0 ? [id] : []));
+    this.#isRestoring =
+      this.#parts.store.isShared &&
+      restore !== null &&
+      nodes.some((one) => !one.isGivenUp && one.mergedFor !== restore);
+  }
+
+  async #takeOver({ nodes }: ClusterView): Promise<void> {
+    const gone = nodes.filter((one) => one.id !== this.#parts.node && one.leaseLeftMs === 0 && this.#isToLookAt(one));
+    if (gone.length === 0) return;
+    await this.#hooks.takeOver(new Map(gone.map((one) => [one.id, one])));
+    for (const { id, run } of gone) this.#lookAgainAtMs.set(`${id} ${run}`, this.#nowMs() + LOOK_AGAIN_MS);
+  }
+
+  #isToLookAt({ id, run }: NodeRecord): boolean {
+    return this.#nowMs() >= (this.#lookAgainAtMs.get(`${id} ${run}`) ?? Number.NEGATIVE_INFINITY);
+  }
+
+  #ownOf({ nodes }: ClusterView): NodeRecord | null {
+    return nodes.find((one) => one.id === this.#parts.node) ?? null;
+  }
+
+  #me(): { readonly id: NodeId; readonly run: string } {
+    return { id: this.#parts.node, run: this.#parts.run };
+  }
+
+  #nowMs(): number {
+    return this.#clock.moment().uptimeMs;
+  }
+
+  #inBackground(work: Promise<unknown>): void {
+    work.catch((cause: unknown) => {
+      this.#parts.log.error('This node could not take its place in the store.', { node: this.#parts.node }, cause);
+    });
+  }
+}
+
+function weightOf(node: NodeId, grant: GrantId): string {
+  return createHash('sha256').update(`${node} ${grant}`).digest('base64url');
+}
+
+function inUse(node: NodeId): EvergrantError {
+  return new EvergrantError('setting', `Another server is running with the node id "${node}".`, {
+    remedy: 'Give every node an id and a data folder of its own: --node-id, or leave it out, then one is made.',
+  });
+}

@@ -1,0 +1,255 @@
+/** Several nodes on one store: what they do together, what one does when another dies, and what no node may do. */
+import { describe, expect, test } from 'vitest';
+import { EvergrantError } from '../src/core/errors.ts';
+import { POLICIES } from '../src/core/policies.fixture.ts';
+import { Secret } from '../src/core/secret.ts';
+import type { Keeper } from '../src/keeper/keeper.ts';
+import { type BenchNode, type ClusterBench, clusterBench } from './support/cluster-bench.ts';
+import { json } from './support/scripted-upstream.ts';
+
+const WISH = { minTtlMs: 5_000, waitMs: 30_000 };
+const codeOf = (error: unknown): string => (error instanceof EvergrantError ? error.code : String(error));
+
+async function tokenOf({ keeper }: { readonly keeper: Keeper }, clock: ClusterBench['clock'], waitMs = 30_000) {
+  return (await clock.until(keeper.tokens.get('eol', { ...WISH, waitMs }))).accessToken.reveal();
+}
+
+function refusalOf({ keeper }: BenchNode, clock: ClusterBench['clock'], waitMs = 0): Promise<string> {
+  return clock.until(
+    keeper.tokens.get('eol', { ...WISH, waitMs }).then(
+      (live) => live.accessToken.reveal(),
+      (error: unknown) => codeOf(error),
+    ),
+  );
+}
+
+/** The node dies when its exchange gets to this step. */
+function diesAt(node: BenchNode, step: string): void {
+  node.onStep = (reached) => {
+    if (reached === step) node.die();
+  };
+}
+
+describe('several nodes', () => {
+  test('make one exchange a rotation for 1,000 callers on three nodes, who all get the same token [S84]', async () => {
+    const { clock, upstream, nodes, imported } = await clusterBench();
+    await imported();
+    for (let rotation = 1; rotation <= 5; rotation++) {
+      await clock.advance(600_000);
+      const callers = Array.from({ length: 1_000 }, (_, i) =>
+        (nodes[i % 3] ?? nodes[0]).keeper.tokens.get('eol', WISH),
+      );
+      const answers = await clock.until(Promise.all(callers));
+      expect(new Set(answers.map((live) => live.accessToken.reveal()))).toEqual(new Set([`at-${rotation}`]));
+      expect(upstream.presented.length).toBe(rotation);
+    }
+  });
+
+  test('keep the spacing of the provider together [S25]', async () => {
+    const { clock, upstream, nodes, imported } = await clusterBench();
+    await imported();
+    await clock.advance(573_000);
+    expect(await clock.until(nodes[1].keeper.tokens.refresh('eol').then((live) => live.accessToken.reveal()))).toBe(
+      'at-1',
+    );
+    for (const node of nodes)
+      expect(codeOf(await clock.until(node.keeper.tokens.refresh('eol').catch(String)))).toContain(
+        'allows no exchange yet',
+      );
+    expect(upstream.presented.length).toBe(1);
+  });
+
+  test('serve what another node exchanged, at once', async () => {
+    const { clock, upstream, nodes, imported } = await clusterBench();
+    await imported();
+    expect(await tokenOf(nodes[1], clock)).toBe('at-0-eol');
+    await clock.advance(573_000);
+    await clock.until(nodes[0].keeper.tokens.refresh('eol'));
+    // At Exact Online the older access token may be dead from now on.
+    expect(nodes[1].keeper.tokens.peek('eol', 0)).toBeNull();
+    expect(await tokenOf(nodes[1], clock)).toBe('at-1');
+    expect(upstream.presented.length).toBe(1);
+  });
+
+  test('stop serving a grant that was ended on another one', async () => {
+    const { clock, nodes, imported } = await clusterBench();
+    await imported();
+    expect(await tokenOf(nodes[1], clock)).toBe('at-0-eol');
+    await nodes[0].keeper.grants.end('eol');
+    expect(await refusalOf(nodes[1], clock)).toBe('grant_revoked');
+  });
+
+  test('use the client secret and the alias that were changed on another one', async () => {
+    const { clock, upstream, nodes, app, imported } = await clusterBench();
+    await imported();
+    expect(await tokenOf(nodes[1], clock)).toBe('at-0-eol');
+    await nodes[0].keeper.apps.update(app.id, { clientSecret: new Secret('client secret', 'another-secret') });
+    await nodes[0].keeper.grants.update('eol', { alias: 'other' });
+    let sent = '';
+    upstream.script.push((request) => {
+      sent = request.get('client_secret') ?? '';
+      return upstream.tokens();
+    });
+    await clock.advance(600_000);
+    expect(await refusalOf(nodes[1], clock)).toBe('not_found');
+    expect((await clock.until(nodes[1].keeper.tokens.get('other', WISH))).accessToken.reveal()).toBe('at-1');
+    expect(sent).toBe('another-secret');
+  });
+
+  test('that cannot reach the store serve a live token for a while, and start nothing', async () => {
+    const { clock, upstream, nodes, imported, store } = await clusterBench();
+    await imported();
+    expect(await tokenOf(nodes[1], clock)).toBe('at-0-eol');
+    nodes[1].freeze();
+    await clock.advance(60_000);
+    expect(nodes[1].keeper.tokens.peek('eol', 0)?.accessToken.reveal()).toBe('at-0-eol');
+    void nodes[1].keeper.tokens.refresh('eol').catch(() => undefined);
+    await clock.advance(60_000);
+    expect(upstream.presented).toEqual([]);
+    expect((await store.nodes.view()).nodes.find((one) => one.id === 'node-2')?.leaseLeftMs).toBe(0);
+  });
+});
+
+describe('when a node dies with an exchange under way', () => {
+  test('another one takes it over within 15 s, and a window of 60 s is met [S84] [S111]', async () => {
+    const { clock, upstream, nodes, imported } = await clusterBench(POLICIES.window60s);
+    await imported();
+    await clock.advance(600_000);
+    diesAt(nodes[0], 'received');
+    void nodes[0].keeper.tokens.get('eol', WISH).catch(() => undefined);
+    await clock.advance(1_000);
+    expect(upstream.presented).toEqual(['rt-0-eol']);
+    const died = clock.now();
+    // Nobody asks for it: the others see to it by themselves.
+    while (upstream.presented.length < 2 && clock.now() - died < 60_000) await clock.advance(500);
+    expect(upstream.presented).toEqual(['rt-0-eol', 'rt-0-eol']);
+    expect(clock.now() - died).toBeLessThanOrEqual(15_000);
+    expect(await tokenOf(nodes[2], clock)).toBe('at-2');
+  });
+
+  test('and the provider revokes on reuse, nothing is presented before its journal was read; then its answer is served', async () => {
+    const { clock, upstream, nodes, imported } = await clusterBench(POLICIES.oneTimeRevoking);
+    await imported();
+    await clock.advance(600_000);
+    diesAt(nodes[0], 'journaled');
+    void nodes[0].keeper.tokens.get('eol', WISH).catch(() => undefined);
+    await clock.advance(3_600_000);
+    expect(upstream.presented).toEqual(['rt-0-eol']);
+    expect(await refusalOf(nodes[1], clock)).toBe('held');
+    expect((await nodes[1].keeper.grants.get('eol')).state).toBe('held');
+    await nodes[0].restart();
+    // The access token of that answer has ended meanwhile; its refresh token lives.
+    expect(await tokenOf(nodes[1], clock)).toBe('at-2');
+    expect(upstream.presented).toEqual(['rt-0-eol', 'rt-1']);
+  });
+
+  test('and nothing of it in its journal, the token is presented again once that is known', async () => {
+    const { clock, upstream, nodes, imported } = await clusterBench(POLICIES.oneTimeRevoking);
+    await imported();
+    await clock.advance(600_000);
+    diesAt(nodes[0], 'sending');
+    void nodes[0].keeper.tokens.get('eol', WISH).catch(() => undefined);
+    await clock.advance(60_000);
+    expect(upstream.presented).toEqual([]);
+    await nodes[0].restart();
+    await clock.advance(180_000);
+    expect(upstream.presented).toEqual(['rt-0-eol']);
+    expect(await tokenOf(nodes[2], clock)).toBe('at-1');
+  });
+
+  test('and a second presentation is refused without harm, the refusal is not final while its journal is unread', async () => {
+    const { clock, upstream, nodes, imported } = await clusterBench(POLICIES.oneTime);
+    await imported();
+    await clock.advance(600_000);
+    diesAt(nodes[0], 'journaled');
+    void nodes[0].keeper.tokens.get('eol', WISH).catch(() => undefined);
+    await clock.advance(1_000);
+    upstream.script.push(() => json(400, { error: 'invalid_grant' }));
+    await clock.advance(120_000);
+    expect(upstream.presented).toEqual(['rt-0-eol', 'rt-0-eol']);
+    expect((await nodes[1].keeper.grants.get('eol')).state).toBe('held');
+    await nodes[0].restart();
+    await clock.advance(10_000);
+    expect((await nodes[1].keeper.grants.get('eol')).state).toBe('active');
+    expect(await tokenOf(nodes[1], clock)).toBe('at-1');
+  });
+});
+
+describe('a node that stands still with an exchange under way', () => {
+  test('stores its answer when it goes on, although its lease is over [S84]', async () => {
+    const { clock, upstream, nodes, imported } = await clusterBench(POLICIES.oneTime);
+    await imported();
+    await clock.advance(600_000);
+    nodes[0].onStep = (step) => {
+      if (step === 'received') nodes[0].freeze();
+    };
+    void nodes[0].keeper.tokens.get('eol', WISH).catch(() => undefined);
+    await clock.advance(1_000);
+    upstream.script.push(() => json(400, { error: 'invalid_grant' }));
+    await clock.advance(60_000);
+    expect((await nodes[1].keeper.grants.get('eol')).state).toBe('held');
+    nodes[0].onStep = undefined;
+    nodes[0].wake();
+    await clock.advance(20_000);
+    expect(await tokenOf(nodes[1], clock)).toBe('at-1');
+    expect(await tokenOf(nodes[0], clock)).toBe('at-1');
+  });
+
+  test('takes its place again, and goes on exchanging', async () => {
+    const { clock, nodes, imported } = await clusterBench();
+    await imported();
+    nodes[0].freeze();
+    await clock.advance(60_000);
+    nodes[0].wake();
+    await clock.advance(540_000);
+    expect(await tokenOf(nodes[0], clock)).toBe('at-1');
+  });
+});
+
+describe('the watch', () => {
+  test('exchanges an idle chain before its idle limit, once, whichever nodes are there [S4]', async () => {
+    const policy = { ...POLICIES.exact, life: { ...POLICIES.exact.life, idleMs: 2 * 3_600_000 } };
+    const { clock, upstream, nodes, imported } = await clusterBench(policy);
+    await imported();
+    await clock.advance(3_500_000);
+    expect(upstream.presented).toEqual([]);
+    nodes[0].die();
+    await clock.advance(1_800_000);
+    expect(upstream.presented).toEqual(['rt-0-eol']);
+  });
+
+  test('keeps a grant fresh that is to be always fresh, and leaves it alone once it is not [S49]', async () => {
+    const { clock, upstream, nodes, imported } = await clusterBench();
+    await imported();
+    await nodes[0].keeper.grants.update('eol', { freshness: { mode: 'always' } });
+    await clock.advance(3_600_000);
+    expect(upstream.presented.length).toBe(6);
+    await nodes[1].keeper.grants.update('eol', { freshness: { mode: 'on_demand' } });
+    await clock.advance(3_600_000);
+    expect(upstream.presented.length).toBe(6);
+  });
+
+  test('has a fresh token ready when a known job begins [S49]', async () => {
+    const { clock, upstream, nodes, imported } = await clusterBench();
+    await imported();
+    const freshness = { mode: 'before', cron: '0 * * * *', timezone: 'UTC' } as const;
+    await nodes[0].keeper.grants.update('eol', { freshness });
+    const jobAt = Math.ceil((clock.now() + 1) / 3_600_000) * 3_600_000;
+    await clock.advance(jobAt - clock.now());
+    expect(upstream.presented.length).toBe(1);
+    const live = nodes[2].keeper.tokens.peek('eol', 0) ?? (await nodes[2].keeper.tokens.get('eol', WISH));
+    expect(live.leftMs).toBeGreaterThan(560_000);
+  });
+
+  test('a cron expression or time zone that is none is refused with what is expected', async () => {
+    const { nodes, imported } = await clusterBench();
+    await imported();
+    const wrong = { mode: 'before', cron: '61 * * * *', timezone: 'UTC' } as const;
+    const nowhere = { mode: 'before', cron: '0 6 * * *', timezone: 'Europe/Nowhere' } as const;
+    for (const freshness of [wrong, nowhere]) {
+      expect(codeOf(await nodes[0].keeper.grants.update('eol', { freshness }).catch((error: unknown) => error))).toBe(
+        'invalid_request',
+      );
+    }
+  });
+});

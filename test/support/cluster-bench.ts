@@ -1,0 +1,166 @@
+/**
+ * Several nodes on a bench: real keepers, each with its own journal, on one shared store in memory and one upstream, on
+ * one clock that stands still. A node can die at any moment, stand still for a while, and come back.
+ */
+import { POLICIES } from '../../src/core/policies.fixture.ts';
+import type { RotationPolicy } from '../../src/core/rotation-policy.ts';
+import { Secret } from '../../src/core/secret.ts';
+import { createKeeper } from '../../src/keeper/create-keeper.ts';
+import type { App, Keeper } from '../../src/keeper/keeper.ts';
+import type { ExchangeStep } from '../../src/keeper/parts.ts';
+import type { Log } from '../../src/ports/log.ts';
+import type { Chains, Nodes, Records, Store } from '../../src/ports/store.ts';
+import { createMemoryStore } from '../../src/storage/memory/store.ts';
+import { createAesSealer } from '../../src/world/aes-sealer.ts';
+import { RootKey } from '../../src/world/root-key.ts';
+import { systemRandom } from '../../src/world/system-random.ts';
+import { testProvider } from './keeper-bench.ts';
+import { MemoryJournal } from './memory-journal.ts';
+import { ScriptedUpstream } from './scripted-upstream.ts';
+import { VirtualClock } from './virtual-clock.ts';
+
+const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
+const NEVER = new Promise<never>(() => undefined);
+
+export interface BenchNode {
+  readonly id: string;
+  keeper: Keeper;
+  readonly journal: MemoryJournal;
+  /** From now on nothing of this run has any effect, and nothing that it waits for comes. */
+  die(): void;
+  /** A new run on what the old one left. */
+  restart(): Promise<void>;
+  /** Its store calls wait until `wake`. */
+  freeze(): void;
+  wake(): void;
+  /** Called at each step of its exchanges. */
+  onStep: ((step: ExchangeStep) => void | Promise<void>) | undefined;
+}
+
+export interface ClusterBench {
+  readonly clock: VirtualClock;
+  readonly upstream: ScriptedUpstream;
+  readonly store: Store;
+  readonly app: App;
+  readonly nodes: readonly [BenchNode, BenchNode, BenchNode];
+  imported(alias?: string): Promise<void>;
+}
+
+export async function clusterBench(policy: RotationPolicy = POLICIES.exact): Promise<ClusterBench> {
+  const clock = new VirtualClock();
+  const upstream = new ScriptedUpstream();
+  const store = createMemoryStore({ now: () => clock.now() });
+  const provider = testProvider(policy);
+  const sealer = createAesSealer(new RootKey(new Uint8Array(32).fill(7)), systemRandom);
+
+  async function node(id: string): Promise<BenchNode> {
+    const journal = new MemoryJournal();
+    let runs = 0;
+    let life = { isOver: false, frozen: null as PromiseWithResolvers<void> | null };
+    const start = () => {
+      const own = { isOver: false, frozen: null as PromiseWithResolvers<void> | null };
+      life = own;
+      const through = async <T>(work: () => Promise<T>): Promise<T> => {
+        if (own.frozen) await own.frozen.promise;
+        if (own.isOver) return NEVER;
+        const result = await work();
+        return own.isOver ? NEVER : result;
+      };
+      return createKeeper({
+        store: behind(store, through),
+        journal,
+        sealer,
+        clock: {
+          now: () => clock.now(),
+          moment: () => ({ ...clock.moment(), boot: id }),
+          sleep: (ms, signal) => through(() => clock.sleep(ms, signal)),
+        },
+        random: systemRandom,
+        log: silent,
+        network: {
+          open: (url) =>
+            through(async () => {
+              const connection = await upstream.open(url);
+              if (connection.kind === 'not_sent') return connection;
+              return { ...connection, send: (request, ms) => through(() => connection.send(request, ms)) };
+            }),
+        },
+        catalogue: { get: () => provider, ids: () => [provider.id], list: () => [provider] },
+        node: id,
+        folder: id,
+        run: `${id}-run-${++runs}`,
+        publicUrl: 'http://127.0.0.1:8787',
+        onStep: (step) => through(async () => made.onStep?.(step)),
+      });
+    };
+    const made: BenchNode = {
+      id,
+      journal,
+      keeper: await start(),
+      onStep: undefined,
+      die() {
+        life.isOver = true;
+      },
+      async restart() {
+        life.isOver = true;
+        made.onStep = undefined;
+        made.keeper = await clock.until(start());
+      },
+      freeze() {
+        life.frozen = Promise.withResolvers<void>();
+      },
+      wake() {
+        life.frozen?.resolve();
+        life.frozen = null;
+      },
+    };
+    return made;
+  }
+
+  const nodes = [await node('node-1'), await node('node-2'), await node('node-3')] as const;
+  const app = await nodes[0].keeper.apps.create({
+    provider: provider.id,
+    clientId: 'client',
+    clientSecret: new Secret('client secret', 'client-secret'),
+  });
+  return {
+    clock,
+    upstream,
+    store,
+    app,
+    nodes,
+    async imported(alias = 'eol') {
+      await nodes[0].keeper.grants.import({
+        app: app.id,
+        alias,
+        refreshToken: new Secret('refresh token', `rt-0-${alias}`),
+        accessToken: new Secret('access token', `at-0-${alias}`),
+        expiresInMs: 600_000,
+        obtainedAt: clock.now(),
+        takeover: false,
+      });
+    },
+  };
+}
+
+type Through = <T>(work: () => Promise<T>) => Promise<T>;
+
+/** Every call of the store goes through the wall of a run. */
+function behind(store: Store, through: Through): Store {
+  const walled = <P extends Chains | Records | Nodes>(port: P): P =>
+    new Proxy(port, {
+      get: (target, name) => {
+        const call = Reflect.get(target, name) as (...given: unknown[]) => Promise<unknown>;
+        return (...given: unknown[]) => through(() => call.apply(target, given));
+      },
+    });
+  return {
+    chains: walled(store.chains),
+    records: walled(store.records),
+    nodes: walled(store.nodes),
+    isShared: true,
+    watch: (listener) => store.watch(listener),
+    check: () => through(() => store.check()),
+    close: () => store.close(),
+  };
+}

@@ -17,8 +17,11 @@ import type { Keeper } from './keeper/keeper.ts';
 import type { KeeperParts } from './keeper/parts.ts';
 import type { Clock } from './ports/clock.ts';
 import type { Log } from './ports/log.ts';
+import type { Store } from './ports/store.ts';
+import { compareKeyChecks, readKeyCheck } from './storage/postgres/key-check.ts';
+import { connectPostgres, openPostgresStore } from './storage/postgres/store.ts';
 import { compareKeyCheck, peekKeyCheck, verifyKeyCheck } from './storage/sqlite/key-check.ts';
-import { openSqliteStore, type SqliteStore } from './storage/sqlite/store.ts';
+import { openSqliteStore } from './storage/sqlite/store.ts';
 import { loadAdminKey } from './world/admin-key.ts';
 import { type AesSealer, createAesSealer } from './world/aes-sealer.ts';
 import { openDataFolder, loadNodeId } from './world/data-folder.ts';
@@ -39,6 +42,10 @@ export interface Settings {
   readonly dataFolder: string;
   /** Null: SQLite in the data folder. */
   readonly databaseUrl: string | null;
+  /** Leads past a pooler, for LISTEN; null: `databaseUrl` is tried. */
+  readonly databaseListenUrl: string | null;
+  /** Most connections to a shared database. */
+  readonly databaseConnections: number;
   /** Null: made once in the data folder. */
   readonly nodeId: string | null;
   /** Without a slash at its end. */
@@ -109,7 +116,11 @@ export async function startApp(
   const address = listen === 'none' ? settings.listen : await freeAddress(settings.listen);
   const publicUrl = settings.publicUrl.replace(/:0$/, `:${address.port}`);
   const folder = opened.adopt(openDataFolder(settings.dataFolder), (one) => one.close());
-  const { store, sealer } = openStore(settings, folder.path);
+  const { databaseUrl } = settings;
+  const { store, sealer } =
+    databaseUrl === null
+      ? openOwnStore(settings, folder.path)
+      : await openSharedStore({ ...settings, databaseUrl }, folder.path, { clock, log });
   opened.defer(() => store.close());
   const journal = opened.adopt(await openFileJournal({ dataFolder: folder.path, clock, log }), (one) => one.close());
   const providers = providerCatalogue(settings, clock);
@@ -180,8 +191,13 @@ const RUN_BYTES = 8;
 const DATABASE = 'evergrant.db';
 const BUILT_IN_PROVIDERS = fileURLToPath(new URL('../providers', import.meta.url));
 
+interface OpenStore {
+  readonly store: Store;
+  readonly sealer: AesSealer;
+}
+
 /** Database and root key belong together: neither is made or changed where they do not match. */
-function openStore(settings: Settings, folder: string): { readonly store: SqliteStore; readonly sealer: AesSealer } {
+function openOwnStore(settings: Settings, folder: string): OpenStore {
   const file = join(folder, DATABASE);
   const kept = peekKeyCheck(file);
   const { key } = loadRootKey({
@@ -194,6 +210,25 @@ function openStore(settings: Settings, folder: string): { readonly store: Sqlite
   if (kept !== null) compareKeyCheck(kept, sealer.keyCheck);
   const store = openSqliteStore(file, endOfTurn);
   verifyKeyCheck(store.meta, sealer.keyCheck);
+  return { store, sealer };
+}
+
+/** As `openOwnStore`, where other nodes may be starting on the same database. */
+async function openSharedStore(
+  settings: Settings & { readonly databaseUrl: string },
+  folder: string,
+  { clock, log }: { readonly clock: Clock; readonly log: Log },
+): Promise<OpenStore> {
+  const { databaseUrl, databaseListenUrl, databaseConnections, rootKey } = settings;
+  await using opened = new AsyncDisposableStack();
+  const db = await connectPostgres({ url: databaseUrl, connections: databaseConnections, clock });
+  opened.defer(() => db.close());
+  const kept = await readKeyCheck(db);
+  const { key } = loadRootKey({ text: rootKey, dataFolder: folder, mayMake: kept === null, random: systemRandom });
+  const sealer = createAesSealer(key, systemRandom);
+  compareKeyChecks(kept, sealer.keyCheck);
+  const store = await openPostgresStore({ db, keyCheck: sealer.keyCheck, listenUrl: databaseListenUrl, clock, log });
+  opened.move();
   return { store, sealer };
 }
 

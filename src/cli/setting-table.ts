@@ -28,6 +28,9 @@ export type SettingTable = { readonly [F in keyof Settings]: Setting<Settings[F]
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 const ROOT_KEY_BYTES = 32;
 const ADMIN_KEY_LEAST = 32;
+const POSTGRES_URL = 'the URL of a PostgreSQL database, as in postgres://user:password@host:5432/evergrant';
+const CONNECTIONS_LEAST = 2;
+const CONNECTIONS_MOST = 500;
 
 const plain = { secret: false, list: false };
 const list = { secret: false, list: true };
@@ -57,10 +60,29 @@ export const SETTINGS: SettingTable = {
     name: 'database-url',
     argument: 'URL',
     secret: true,
-    about: 'Another database than SQLite in the data folder. PostgreSQL is not there yet in this version.',
+    about: 'A PostgreSQL database that several nodes share; docs/operating/cluster.md says how.',
     byDefault: 'SQLite in the data folder',
-    expects: 'to be left out: this version keeps everything in SQLite in the data folder, PostgreSQL is not there yet',
-    parse: () => undefined,
+    expects: POSTGRES_URL,
+    parse: parsePostgresUrl,
+  },
+  databaseListenUrl: {
+    ...plain,
+    name: 'database-listen-url',
+    argument: 'URL',
+    secret: true,
+    about: 'The same database past a pooler, to hear of changes by other nodes at once.',
+    byDefault: 'the database URL; where that hears nothing, changes are looked for every second',
+    expects: POSTGRES_URL,
+    parse: parsePostgresUrl,
+  },
+  databaseConnections: {
+    ...plain,
+    name: 'database-connections',
+    argument: 'NUMBER',
+    about: 'How many connections this node opens to the PostgreSQL database at most, besides one to listen.',
+    byDefault: '`10`',
+    expects: 'a number from 2 to 500',
+    parse: parseConnections,
   },
   nodeId: {
     ...plain,
@@ -216,6 +238,16 @@ export function parseOrigin(text: string): string | undefined {
 function isRootKey(text: string): boolean {
   if (/^[0-9a-f]{64}$/i.test(text)) return true;
   return /^[A-Za-z0-9+/_-]{43}=?$/.test(text) && Buffer.from(text, 'base64').length === ROOT_KEY_BYTES;
+}
+
+function parsePostgresUrl(text: string): string | undefined {
+  return URL.canParse(text) && ['postgres:', 'postgresql:'].includes(new URL(text).protocol) ? text : undefined;
+}
+
+/** One connection may be busy with a batch of appends while another one reads. */
+function parseConnections(text: string): number | undefined {
+  const number = /^\d{1,3}$/.test(text) ? Number(text) : 0;
+  return number >= CONNECTIONS_LEAST && number <= CONNECTIONS_MOST ? number : undefined;
 }
 
 function parseRanges(text: string): readonly string[] | undefined {

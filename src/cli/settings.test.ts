@@ -80,11 +80,13 @@ test('variables that Kubernetes makes for a service called evergrant are no sett
   expect((await complaint({}, { EVERGRANT_PORT: '8080' })).message).toContain('EVERGRANT_PORT');
 });
 
-test('PostgreSQL is refused as not there yet, without showing the password in its URL', async () => {
-  const error = await complaint({ databaseUrl: 'postgres://me:geheim@db/evergrant' }, {});
+test('a database URL that is not one of PostgreSQL is refused, without showing the password in it', async () => {
+  const error = await complaint({ databaseUrl: 'mysql://me:geheim@db/evergrant' }, {});
   expect(error.exitCode).toBe(78);
-  expect(error.message).toContain('PostgreSQL is not there yet');
+  expect(error.message).toContain('a PostgreSQL database');
   expect(error.message).not.toContain('geheim');
+  const { settings } = await readConfiguration({ databaseUrl: 'postgres://me:geheim@db/evergrant' }, {});
+  expect(settings).toMatchObject({ databaseListenUrl: null, databaseConnections: 10 });
 });
 
 describe('a secret', () => {

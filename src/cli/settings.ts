@@ -60,6 +60,8 @@ export async function readConfiguration(flags: Flags, environment: Environment):
     listen,
     dataFolder: take('dataFolder', SETTINGS.dataFolder.parse('data') ?? 'data'),
     databaseUrl: take('databaseUrl', null),
+    databaseListenUrl: take('databaseListenUrl', null),
+    databaseConnections: take('databaseConnections', 10),
     nodeId: take('nodeId', null),
     publicUrl: take('publicUrl', `http://${hostAndPort(listen)}`),
     rootKey: take('rootKey', null),

@@ -162,6 +162,8 @@ function settings(folder: string, change: Partial<Settings>): Settings {
     listen: { host: '127.0.0.1', port: 0 },
     dataFolder: join(folder, 'data'),
     databaseUrl: null,
+    databaseListenUrl: null,
+    databaseConnections: 10,
     nodeId: null,
     publicUrl: 'http://127.0.0.1:0',
     rootKey: null,

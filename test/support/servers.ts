@@ -177,6 +177,8 @@ export class World {
       listen: { host: '127.0.0.1', port: 0 },
       dataFolder: this.data,
       databaseUrl: null,
+      databaseListenUrl: null,
+      databaseConnections: 10,
       nodeId: null,
       publicUrl: 'http://127.0.0.1:0',
       rootKey: null,

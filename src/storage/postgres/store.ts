@@ -11,6 +11,7 @@ import type { Store } from '../../ports/store.ts';
 import { Changes } from './changes.ts';
 import { chainsIn } from './chains.ts';
 import { Database, type DatabaseOptions, sqlState, text } from './database.ts';
+import { claimKeyCheck } from './key-check.ts';
 import { migrate } from './migrate.ts';
 import { nodesIn } from './nodes.ts';
 import { recordsIn } from './records.ts';
@@ -29,16 +30,22 @@ export async function connectPostgres(options: DatabaseOptions): Promise<Databas
 
 export interface PostgresStoreParts {
   readonly db: Database;
+  /** Of the root key: no other one may use this database. */
+  readonly keyCheck: string;
   /** A connection that leads to the server itself, for LISTEN; null: the database's own is tried. */
   readonly listenUrl: string | null;
   readonly clock: Clock;
   readonly log: Log;
 }
 
-/** Brings the schema up to date. The store closes the database. */
+/**
+ * Brings the schema up to date, and claims the database for this root key. The store closes the database. Throws
+ * `setting` where it is another program's or another key's.
+ */
 export async function openPostgresStore(parts: PostgresStoreParts): Promise<Store> {
   const { db } = parts;
   await migrate(db);
+  await claimKeyCheck(db, parts.keyCheck);
   const changes = new Changes(parts);
   await changes.start();
   return {

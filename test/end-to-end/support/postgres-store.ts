@@ -9,13 +9,14 @@ export interface StoreOptions {
   readonly listenUrl?: string;
   readonly connections?: number;
   readonly answerMs?: number;
+  readonly keyCheck?: string;
 }
 
 export async function openStoreAt(url: string, options: StoreOptions = {}): Promise<Store> {
-  const { listenUrl = null, connections = 4, ...rest } = options;
+  const { listenUrl = null, connections = 4, keyCheck = 'of the test', ...rest } = options;
   const clock = systemClock;
   const db = await connectPostgres({ url, connections, clock, ...rest });
-  return openPostgresStore({ db, listenUrl, clock, log: createLog({ level: 'silent' }) });
+  return openPostgresStore({ db, keyCheck, listenUrl, clock, log: createLog({ level: 'silent' }) });
 }
 
 /** The first row of the answer, its values joined by commas. */

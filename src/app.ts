@@ -12,6 +12,7 @@ import { againInWords } from './catalogue/in-words.ts';
 import { EvergrantError } from './core/errors.ts';
 import type { HttpParts } from './http/parts.ts';
 import { buildServer } from './http/server.ts';
+import { createIssuer } from './issuer/issuer.ts';
 import { createKeeper } from './keeper/create-keeper.ts';
 import type { Keeper } from './keeper/keeper.ts';
 import type { KeeperParts } from './keeper/parts.ts';
@@ -140,8 +141,21 @@ export async function startApp(
   });
   opened.defer(() => drain(keeper, settings.drainMs, log));
   const adminKey = loadAdminKey({ text: settings.adminKey, dataFolder: folder.path, random: systemRandom });
+  const issuer = createIssuer({
+    keeper,
+    records: store.records,
+    sealer,
+    network: network({ allowPrivate: settings.allowPrivateUpstream }),
+    clock,
+    random: systemRandom,
+    log,
+    publicUrl,
+    recheckMs: settings.databaseUrl === null ? ALONE_RECHECK_MS : RECHECK_MS,
+  });
+  opened.defer(() => issuer.drain());
   const http: Omit<HttpParts, 'surface'> = {
     keeper,
+    issuer,
     catalogue: providers,
     apiKeys: apiKeys({ records: store.records, random: systemRandom, clock, adminKey: adminKey.key }),
     records: store.records,
@@ -188,6 +202,10 @@ export async function startApp(
 }
 
 const RUN_BYTES = 8;
+/** Where other nodes change clients too, a revocation counts everywhere within this time. */
+const RECHECK_MS = 1_000;
+/** A file has one server, whose own changes count at once. */
+const ALONE_RECHECK_MS = 60_000;
 const DATABASE = 'evergrant.db';
 const BUILT_IN_PROVIDERS = fileURLToPath(new URL('../providers', import.meta.url));
 

@@ -47,17 +47,22 @@ const LOOPBACK_NAMES = ['localhost', '127.0.0.1', '[::1]'];
  * public URL, where a cookie of the other name would be missing. Beyond loopback a proxy may rewrite the name, and it is
  * not looked at.
  */
-function isOtherLoopbackName({ settings }: HttpParts, request: FastifyRequest): boolean {
+export function isOtherLoopbackName({ settings }: HttpParts, request: FastifyRequest): boolean {
   const { hostname, port } = new URL(settings.publicUrl);
   if (!LOOPBACK_NAMES.includes(hostname)) return false;
   return LOOPBACK_NAMES.some((name) => name !== hostname && request.headers.host === `${name}:${port}`);
 }
 
-function pageSecret(parts: HttpParts, request: FastifyRequest, reply: FastifyReply): string {
+export function pageSecret(
+  parts: HttpParts,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  path = '/authorize',
+): string {
   const earlier = request.cookies[PAGE_COOKIE];
   if (earlier && /^[\w-]{24}$/.test(earlier)) return earlier;
   const secret = Buffer.from(parts.random.bytes(PAGE_SECRET_BYTES)).toString('base64url');
-  reply.setCookie(PAGE_COOKIE, secret, { ...cookieOptions(parts, '/authorize', 3600), sameSite: 'strict' });
+  reply.setCookie(PAGE_COOKIE, secret, { ...cookieOptions(parts, path, 3600), sameSite: 'strict' });
   return secret;
 }
 
@@ -65,7 +70,7 @@ function pageSecret(parts: HttpParts, request: FastifyRequest, reply: FastifyRep
  * Whether the form was sent by our own page. Browsers say so in Sec-Fetch-Site on https and on this machine, or else in
  * Origin; where a browser sends neither, the secret of the page's cookie must be in the form.
  */
-function isFromOwnPage({ settings }: HttpParts, request: FastifyRequest): boolean {
+export function isFromOwnPage({ settings }: HttpParts, request: FastifyRequest): boolean {
   const { 'sec-fetch-site': site, origin } = request.headers;
   if (origin !== undefined && origin !== 'null' && origin !== new URL(settings.publicUrl).origin) return false;
   if (site !== undefined) return site === 'same-origin';
@@ -101,21 +106,21 @@ function rows(view: AuthorizationView, now: Instant): Html[] {
   const account = grant.account && (grant.account.label ?? grant.account.subject);
   return [
     row('Connection', html`${grant.alias}`),
-    ...(labels.length > 0 ? [row('Labels', chips(labels.map(([key, value]) => `${key}=${value}`)))] : []),
+    ...(labels.length > 0 ? [row('Labels', scopeChips(labels.map(([key, value]) => `${key}=${value}`)))] : []),
     ...(account ? [row('Account', html`${account}<small>Please sign in with this one.</small>`)] : []),
     row('App', html`${appName}`),
-    row('Access', scope.length > 0 ? chips(scope) : html`what the app is registered for`),
+    row('Access', scope.length > 0 ? scopeChips(scope) : html`what the app is registered for`),
     ...(returnUrl ? [row('Afterwards', html`your browser goes to <strong>${new URL(returnUrl).host}</strong>`)] : []),
     row('This link', html`works once, ${untilWhen(expiresAt, now)}`),
   ];
 }
 
-function row(name: string, value: Html): Html {
+export function row(name: string, value: Html): Html {
   return html`<div><dt>${name}</dt><dd>${value}</dd></div>
 `;
 }
 
-function chips(texts: readonly string[]): Html {
+export function scopeChips(texts: readonly string[]): Html {
   return html`<ul class="chips">${texts.map((text) => html`<li>${text}</li>`)}</ul>`;
 }
 
@@ -125,11 +130,11 @@ function untilWhen(expiresAt: Instant, now: Instant): string {
 }
 
 /** The provider may send the browser on to a login page of any host, so the scheme is all that can be said. */
-function formAction(provider: Provider | null): string {
+export function formAction(provider: Provider | null): string {
   return provider?.reach === 'local' ? "'self' https: http:" : "'self' https:";
 }
 
-function foreignPage(): Page {
+export function foreignPage(): Page {
   return resultPage(403, 'failed', 'This request came from another page', [
     html`<p>For your safety an authorization is only begun by the button on its own page. Nothing has happened.</p>`,
     remedyBox('Open the link you were given, in this browser, and use the button there.'),

@@ -33,6 +33,7 @@ export function callbackParameters(query: URLSearchParams): CallbackParameters {
 
 export function callbackRoutes(routes: Routes, parts: HttpParts): void {
   const outcomes = new Map<string, Promise<AuthorizationOutcome>>();
+  const onwards = new WeakMap<AuthorizationOutcome, ReturnType<typeof parts.issuer.authorize.finished>>();
 
   function finishOnce(callback: CallbackParameters, cookie: string): Promise<AuthorizationOutcome> {
     const key = createHash('sha256').update(`${callback.state}\n${cookie}`).digest('base64url');
@@ -46,13 +47,23 @@ export function callbackRoutes(routes: Routes, parts: HttpParts): void {
     return outcome;
   }
 
+  /** What a client asked for goes back to it; a reload goes back to the same place. */
+  function onwardOf(outcome: AuthorizationOutcome): ReturnType<typeof parts.issuer.authorize.finished> {
+    const onward = onwards.get(outcome) ?? parts.issuer.authorize.finished(outcome);
+    onwards.set(outcome, onward);
+    return onward;
+  }
+
   // No HEAD: only a browser that shows the answer may finish an authorization.
   routes.get('/callback', { schema: { hide: true }, exposeHeadRoute: false }, async (request, reply) => {
     const callback = callbackParameters(new URLSearchParams(request.raw.url?.split('?')[1] ?? ''));
     if (callback.state === null) return sendPage(reply, nothingHere());
     const cookie = request.cookies[browserCookieName(callback.state)];
     if (!cookie) return sendPage(reply, otherBrowserPage());
-    return show(reply, parts, await finishOnce(callback, cookie));
+    const outcome = await finishOnce(callback, cookie);
+    const onward = await onwardOf(outcome);
+    if (onward?.location != null) return reply.header('cache-control', 'no-store').redirect(onward.location, 303);
+    return show(reply, parts, onward ? { ...outcome, returnUrl: null } : outcome);
   });
 }
 

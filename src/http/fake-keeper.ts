@@ -11,6 +11,7 @@ import { type AuthorizationId, newId } from '../core/id.ts';
 import { after, type Instant } from '../core/instant.ts';
 import { UNKNOWN_POLICY } from '../core/rotation-policy.ts';
 import { type Sealed, Secret } from '../core/secret.ts';
+import { createIssuer } from '../issuer/issuer.ts';
 import type {
   App,
   AuthorizationOutcome,
@@ -24,6 +25,8 @@ import type {
   TokenWish,
 } from '../keeper/keeper.ts';
 import type { Log, LogFields } from '../ports/log.ts';
+import type { Network } from '../ports/network.ts';
+import type { Sealer } from '../ports/sealer.ts';
 import type { Page, RecordKind, Records, StoredRecord, Term } from '../ports/store.ts';
 import type { HttpParts, HttpSettings } from './parts.ts';
 
@@ -173,6 +176,9 @@ export function fakeKeeper(): FakeKeeper {
         const grant: Grant = { ...find(name), state: 'revoked' };
         grants.set(grant.id, grant);
         return grant;
+      },
+      async discard(id) {
+        grants.delete(id);
       },
       async history(name, { limit, after: cursor }) {
         find(name);
@@ -381,22 +387,30 @@ export function fakeParts(
   };
   const records = fakeRecords();
   const settings = { publicUrl: 'http://127.0.0.1:8787', listensBeyondLoopback: false, trustedProxies: [] };
+  const keeper = fakeKeeper();
+  const sealer: Sealer = {
+    seal: (secret, place) => Buffer.from(`${place.row} ${secret.reveal()}`).toString('base64') as Sealed,
+    open: (sealed, kind, place) =>
+      new Secret(
+        kind,
+        Buffer.from(sealed, 'base64')
+          .toString()
+          .slice(place.row.length + 1),
+      ),
+    fingerprint: (secret) => createHash('sha256').update(secret.reveal()).digest('base64url').slice(0, 22) as never,
+  };
+  // Nothing happens in the background here.
+  const still = { ...clock, sleep: () => new Promise<void>(() => undefined) };
+  const network: Network = { open: async () => ({ kind: 'not_sent', reason: 'there is no network here' }) };
+  const { publicUrl } = { ...settings, ...change.settings };
+  const recheckMs = 60_000;
   return {
-    keeper: fakeKeeper(),
+    keeper,
+    issuer: createIssuer({ keeper, records, sealer, network, clock: still, random, log, publicUrl, recheckMs }),
     catalogue,
     apiKeys: apiKeys({ records, random, clock, adminKey: new Secret('api key', ADMIN_KEY) }),
     records,
-    sealer: {
-      seal: (secret, place) => Buffer.from(`${place.row} ${secret.reveal()}`).toString('base64') as Sealed,
-      open: (sealed, kind, place) =>
-        new Secret(
-          kind,
-          Buffer.from(sealed, 'base64')
-            .toString()
-            .slice(place.row.length + 1),
-        ),
-      fingerprint: (secret) => createHash('sha256').update(secret.reveal()).digest('base64url').slice(0, 22) as never,
-    },
+    sealer,
     clock,
     random,
     log,

@@ -5,6 +5,7 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { ApiKeys, Caller, Scope } from '../access/api-keys.ts';
 import type { Catalogue } from '../catalogue/provider.ts';
 import type { GrantId } from '../core/id.ts';
+import type { Issuer } from '../issuer/issuer.ts';
 import type { Keeper } from '../keeper/keeper.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
@@ -16,6 +17,8 @@ import type { Reservation } from './idempotency.ts';
 
 export interface HttpParts {
   readonly keeper: Keeper;
+  /** Our authorization server for clients. */
+  readonly issuer: Issuer;
   readonly catalogue: Catalogue;
   readonly apiKeys: ApiKeys;
   /** For answers that an `Idempotency-Key` repeats. */

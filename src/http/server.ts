@@ -14,6 +14,7 @@ import { authorizationPasteRoutes } from './authorization-paste.ts';
 import { authorizeRoutes } from './authorize-page.ts';
 import { browserErrorPage } from './browser-errors.ts';
 import { callbackRoutes } from './callback.ts';
+import { clientRoutes } from './clients.ts';
 import { diagnoseRoutes } from './diagnose.ts';
 import { docsRoutes } from './docs-page.ts';
 import { grantRoutes } from './grants.ts';
@@ -23,6 +24,8 @@ import { homeRoutes } from './home-page.ts';
 import { guardPosts } from './idempotency.ts';
 import { readJson } from './json-body.ts';
 import { type Metrics, metrics, metricsRoutes } from './metrics.ts';
+import { oauthAuthorizeRoutes } from './oauth-authorize.ts';
+import { oauthRoutes, oauthTokenRoutes } from './oauth-endpoints.ts';
 import { describeRoutes, openapiRoutes } from './openapi.ts';
 import { sendPage } from './pages.ts';
 import type { HttpParts, Routes } from './parts.ts';
@@ -51,6 +54,11 @@ export async function buildServer(parts: HttpParts): Promise<Routes> {
   if (parts.surface === 'all' || parts.surface === 'no-proxy') {
     await describeRoutes(app, parts);
     await app.register(async (routes) => tokenRoutes(routes, parts, all));
+    await app.register(async (routes) => oauthTokenRoutes(routes, parts, all));
+    await app.register(async (routes) => {
+      measure(routes, parts, all);
+      oauthRoutes(routes, parts);
+    });
     await app.register(async (routes) => apiGroup(routes, parts, all));
     await app.register(async (routes) => describedGroup(routes, parts, all));
   }
@@ -127,6 +135,7 @@ function apiGroup(routes: Routes, parts: HttpParts, all: Metrics): void {
   historyRoutes(routes, parts);
   authorizationPasteRoutes(routes, parts);
   apiKeyRoutes(routes, parts);
+  clientRoutes(routes, parts);
   providerRoutes(routes, parts);
   diagnoseRoutes(routes, parts);
 }
@@ -157,6 +166,7 @@ async function browserGroup(routes: Routes, parts: HttpParts, all: Metrics): Pro
   homeRoutes(routes, parts);
   authorizeRoutes(routes, parts);
   callbackRoutes(routes, parts);
+  oauthAuthorizeRoutes(routes, parts);
 }
 
 /** Headers, durations and a line in the log at level debug. Paths are logged as patterns: a ticket is a secret. */

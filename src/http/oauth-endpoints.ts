@@ -1,0 +1,147 @@
+/**
+ * Our OAuth endpoints for programs: token, revocation, introspection, pushed and device authorization, metadata.
+ *
+ * The token endpoint is the hot path of clients: a request that was answered before is answered in the same turn of the
+ * event loop, from memory, past the hooks and serializers that other routes have.
+ */
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { OAuthRequest } from '../issuer/client-authentication.ts';
+import { isForm, readForm } from '../oauth/form.ts';
+import { invalidRequest, OAuthError } from '../oauth/oauth-error.ts';
+import type { Metrics } from './metrics.ts';
+import { asOAuthError, sendOAuthError } from './oauth-answers.ts';
+import type { HttpParts, Routes } from './parts.ts';
+import { SECURITY_HEADERS } from './security-headers.ts';
+
+const MOST_FORM_BYTES = 65_536;
+
+const TOKEN_HEADERS: readonly string[] = [
+  'content-type',
+  'application/json; charset=utf-8',
+  'cache-control',
+  'no-store',
+  'pragma',
+  'no-cache',
+  ...SECURITY_HEADERS,
+  'content-length',
+];
+
+/** Alone, without hooks. */
+export function oauthTokenRoutes(routes: Routes, parts: HttpParts, metrics: Metrics): void {
+  readForms(routes, parts);
+  onlyPost(routes, '/oauth/token', (request, reply) => {
+    const body = formOf(request);
+    const { authorization } = request.headers;
+    const known = parts.issuer.token.recall(authorization, body);
+    if (known === null) return slowToken(parts, metrics, reply, authorization, body, request);
+    metrics.servedFromMemory();
+    writeToken(reply, known);
+    return undefined;
+  });
+}
+
+async function slowToken(
+  parts: HttpParts,
+  metrics: Metrics,
+  reply: FastifyReply,
+  authorization: string | undefined,
+  body: Buffer,
+  request: FastifyRequest,
+): Promise<undefined> {
+  try {
+    const answer = await parts.issuer.token.answer(authorization, body);
+    metrics.tokenRequest('ok');
+    writeToken(reply, answer);
+    return undefined;
+  } catch (thrown) {
+    const error = asOAuthError(parts, request, thrown);
+    metrics.tokenRequest(error.code);
+    throw error;
+  }
+}
+
+/** Past the framework's own way of answering. */
+function writeToken(reply: FastifyReply, body: string): void {
+  const length = Buffer.byteLength(body);
+  reply.hijack();
+  reply.raw.writeHead(200, [...TOKEN_HEADERS, String(length)]);
+  // Node writes plain ASCII faster when it need not look for anything else.
+  reply.raw.end(body, length === body.length ? 'latin1' : 'utf8');
+}
+
+export function oauthRoutes(routes: Routes, parts: HttpParts): void {
+  const { issuer, settings } = parts;
+  readForms(routes, parts);
+  const json = (reply: FastifyReply, body: object, status = 200) =>
+    reply.code(status).header('cache-control', 'no-store').header('pragma', 'no-cache').send(body);
+
+  // RFC 8414 section 3.1: for an issuer with a path, the well-known part comes before it.
+  const { pathname } = new URL(settings.publicUrl);
+  for (const path of new Set(['', pathname.replace(/\/$/, '')])) {
+    routes.get(`/.well-known/oauth-authorization-server${path}`, { schema: { hide: true } }, async (_, reply) =>
+      reply.header('cache-control', 'public, max-age=3600').send(issuer.metadata),
+    );
+  }
+
+  onlyPost(routes, '/oauth/revoke', async (request, reply) => {
+    await issuer.revoke(requestOf(request));
+    return json(reply, {});
+  });
+  onlyPost(routes, '/oauth/introspect', async (request, reply) =>
+    json(reply, await issuer.introspect(requestOf(request))),
+  );
+  onlyPost(routes, '/oauth/par', async (request, reply) => {
+    const { requestUri, expiresInS } = await issuer.push(requestOf(request));
+    return json(reply, { request_uri: requestUri, expires_in: expiresInS }, 201);
+  });
+  onlyPost(routes, '/oauth/device_authorization', async (request, reply) => {
+    const { deviceCode, userCode, expiresInS, intervalS } = await issuer.beginDevice(requestOf(request));
+    const page = `${settings.publicUrl}/oauth/device`;
+    return json(reply, {
+      device_code: deviceCode,
+      user_code: userCode,
+      verification_uri: page,
+      verification_uri_complete: `${page}?user_code=${userCode}`,
+      expires_in: expiresInS,
+      interval: intervalS,
+    });
+  });
+}
+
+type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown;
+
+/** Other methods are an error of the client, in the words of OAuth (RFC 6749 section 3.2). */
+function onlyPost(routes: Routes, url: string, handler: Handler): void {
+  routes.route({ method: 'POST', url, schema: { hide: true }, handler });
+  routes.route({
+    method: ['GET', 'HEAD', 'PUT', 'PATCH', 'DELETE'],
+    url,
+    schema: { hide: true },
+    handler: async (_, reply) => {
+      reply.header('allow', 'POST');
+      throw new OAuthError('invalid_request', { description: 'This address takes POST.', status: 405 });
+    },
+  });
+}
+
+function readForms(routes: Routes, parts: HttpParts): void {
+  routes.removeAllContentTypeParsers();
+  // Whatever it is declared as: what is wrong with that is said in the words of OAuth, once it is here.
+  routes.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: MOST_FORM_BYTES }, (_, body, done) => {
+    done(null, body);
+  });
+  routes.setErrorHandler((error, request, reply) => sendOAuthError(parts, request, reply, error));
+}
+
+/** A secret in an address would stand in every log on the way (RFC 6749 section 2.3.1). */
+function formOf(request: FastifyRequest): Buffer {
+  if (request.raw.url?.includes('?')) throw invalidRequest('Parameters belong into the body.');
+  if (!isForm(request.headers['content-type'])) {
+    throw invalidRequest('Content-Type must be application/x-www-form-urlencoded.');
+  }
+  return Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
+}
+
+function requestOf(request: FastifyRequest): OAuthRequest {
+  return { authorization: request.headers.authorization, parameters: readForm(formOf(request)) };
+}

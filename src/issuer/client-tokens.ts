@@ -1,0 +1,348 @@
+/**
+ * The refresh tokens that clients hold. Each is a family of `core/family`, the authorization server's end of rotation:
+ * what presenting one gives is decided there, by the policy that the client's settings stand for.
+ *
+ * A durable token is its family's only one for good; presenting it moves its last use, in memory, written in batches.
+ * A rotating one is exchanged in the store before the answer goes out, by compare-and-set: of two that come at once, one
+ * rotates, and the other is judged by what that left.
+ */
+import { type Family, type FamilyToken, type Presentation, present, revoke, startFamily } from '../core/family.ts';
+import { admit } from '../core/family-caps.ts';
+import { type ClientId, type FamilyId, type GrantId, isId } from '../core/id.ts';
+import type { Instant } from '../core/instant.ts';
+import { type RefreshToken, type Sealed, Secret } from '../core/secret.ts';
+import type { StoredRecord, Term } from '../ports/store.ts';
+import type { Client } from './client.ts';
+import type { ClientEvent, ClientEvents } from './events.ts';
+import { freshId, freshText, type IssuerParts } from './parts.ts';
+import { type ClientRotation, MOST_KEPT, policyOf } from './rotation.ts';
+import { isGenuine, readTokenText, tokenText } from './token-text.ts';
+
+/** A family with what is needed to make its tokens. */
+export interface ClientToken {
+  readonly id: FamilyId;
+  readonly client: ClientId;
+  readonly grant: GrantId;
+  readonly key: Sealed;
+  readonly family: Family;
+  /** Tokens issued so far. */
+  readonly counter: number;
+}
+
+/** In memory, for as long as it is used. */
+export interface Held {
+  version: number;
+  token: ClientToken;
+  /** Its last use is not in the store yet. */
+  isDirty: boolean;
+  writtenAt: Instant;
+}
+
+/** A token of ours that was presented. */
+export interface Found {
+  readonly held: Held;
+  readonly counter: number;
+  readonly key: Secret<'family key'>;
+}
+
+/** Last uses of one family are written no more often than this. */
+const WRITE_EVERY_MS = 60_000;
+/** Rows of a family that are kept beyond what the policy needs; what an older token means follows from its number. */
+const ROWS_KEPT = 20;
+
+export class ClientTokens {
+  readonly #parts: IssuerParts;
+  readonly #events: ClientEvents;
+  readonly #onUse: () => void;
+  readonly #held = new Map<FamilyId, Held>();
+  readonly #decoy: ClientToken;
+
+  /** `onUse`: there is a last use to be written. */
+  constructor(parts: IssuerParts, events: ClientEvents, onUse: () => void) {
+    this.#parts = parts;
+    this.#events = events;
+    this.#onUse = onUse;
+    this.#decoy = this.#fresh(freshId(parts, 'cli'), 'grt_');
+  }
+
+  /** A new token of a client for a grant. Where there are too many, the oldest are ended. */
+  async issue(
+    client: Client,
+    grant: GrantId,
+    consentEndsAt: Instant | null,
+  ): Promise<{
+    readonly id: FamilyId;
+    readonly text: RefreshToken;
+  }> {
+    const made = this.#fresh(client.id, grant);
+    const token = { ...made, family: { ...made.family, consentEndsAt } };
+    await this.#parts.records.insert('client-token', token.id, JSON.stringify(token), termsOf(token));
+    const counters = { familyId: token.id, tokenCounter: 1, latestCounter: 1 };
+    this.#events.note(client.id, { type: 'refresh_token_issued', grant, ...counters });
+    await this.#cleanUp(client, token);
+    return { id: token.id, text: tokenText(token.id, 1, this.#keyOf(token)) };
+  }
+
+  /**
+   * The token behind a text. A text that is none takes the same steps: one read, one seal opened, one comparison.
+   */
+  async find(text: string): Promise<Found | null> {
+    const read = readTokenText(text);
+    const wanted = read ?? { family: this.#decoy.id, counter: 1, mac: '-'.repeat(43) };
+    const record = await this.#parts.records.get('client-token', wanted.family);
+    const token = record
+      ? tokenIn(record)
+      : tokenIn({ id: this.#decoy.id, version: 0, body: JSON.stringify(this.#decoy) });
+    const key = this.#keyOf(token);
+    const isOurs = isGenuine(wanted, key);
+    if (!record || !read || !isOurs) return null;
+    const held = this.#hold(record.version, token);
+    if (read.counter > held.token.counter) this.#catchUp(held, read.counter);
+    return { held, counter: read.counter, key };
+  }
+
+  /** A store that was restored from an older backup does not know its newest tokens; the MAC says that they are ours. */
+  #catchUp(held: Held, counter: number): void {
+    const { family, client } = held.token;
+    const now = this.#parts.clock.now();
+    const ahead = counter - held.token.counter;
+    const spent = family.tokens.map((one) => ({ ...one, firstUsedAt: one.firstUsedAt ?? now, lastUsedAt: now }));
+    const latestGeneration = family.latestGeneration + ahead;
+    const row = {
+      ...startFamily({ ...family, now, ids: { refreshToken: String(counter), accessToken: '' } }).tokens[0],
+    };
+    const next = { ...row, generation: latestGeneration } as FamilyToken;
+    held.token = { ...held.token, counter, family: { ...family, latestGeneration, tokens: [...spent, next] } };
+    this.#parts.log.warn('A refresh token is newer than the store knows, as after a restore.', { client, counter });
+  }
+
+  /** What presenting it now would give. Changes nothing. */
+  judge({ held, counter }: Pick<Found, 'held' | 'counter'>, rotation: ClientRotation, asUse: boolean): Presentation {
+    const { family, counter: latest } = held.token;
+    const policy = policyOf(rotation, family.consentEndsAt !== null);
+    const id = String(counter);
+    const isKept = family.tokens.some((one) => one.id === id);
+    const now = this.#parts.clock.now();
+    return present(isKept ? family : { ...family, tokens: [longSpent(family, id, now), ...family.tokens] }, id, {
+      policy: asUse ? policy : { ...policy, rotate: { ...policy.rotate, mode: 'never' } },
+      now,
+      ids: { refreshToken: String(latest + 1), accessToken: '' },
+    });
+  }
+
+  /** A durable token was used: remembered here, written later. */
+  touch(held: Held, after: Family): void {
+    held.token = { ...held.token, family: { ...after, accessTokens: [] } };
+    held.isDirty = true;
+    if (!this.#held.has(held.token.id)) this.#held.set(held.token.id, held);
+    this.#onUse();
+  }
+
+  /**
+   * Presents it. What that changed is in the store when this resolves, apart from the last use of a durable one. The
+   * text is that of the token to go on with.
+   */
+  async present(
+    found: Found,
+    rotation: ClientRotation,
+  ): Promise<Presentation & { readonly text: RefreshToken | null }> {
+    for (let { held } = found; ; held = await this.#reread(held)) {
+      const result = this.judge({ held, counter: found.counter }, rotation, true);
+      const isChanged = result.outcome === 'refused' ? result.revokes !== 'nothing' : result.answer !== 'same';
+      if (result.outcome === 'accepted' && !isChanged) this.touch(held, result.family);
+      if (isChanged && !(await this.#write(held, result.family, rotation.keep))) continue;
+      const counter = result.outcome === 'accepted' ? Number(result.refreshToken) : null;
+      return { ...result, text: counter === null ? null : tokenText(held.token.id, counter, found.key) };
+    }
+  }
+
+  /** The consent at the provider may have been given anew, and end later. */
+  async consentEnds(held: Held, at: Instant | null): Promise<void> {
+    if (held.token.family.consentEndsAt === at) return;
+    await this.#write(held, { ...held.token.family, consentEndsAt: at });
+  }
+
+  async list(client: ClientId): Promise<readonly ClientToken[]> {
+    const tokens: ClientToken[] = [];
+    for (let after: string | null = null, isFirst = true; isFirst || after !== null; isFirst = false) {
+      const terms = [{ name: 'client', value: client }];
+      const page = await this.#parts.records.list('client-token', { terms, limit: 200, after });
+      tokens.push(...page.items.map((record) => this.#hold(record.version, tokenIn(record)).token));
+      after = page.next;
+    }
+    return tokens;
+  }
+
+  async get(client: ClientId, id: string): Promise<ClientToken | null> {
+    const record = isId('fam', id) ? await this.#parts.records.get('client-token', id) : null;
+    const token = record && tokenIn(record);
+    return record && token?.client === client ? this.#hold(record.version, token).token : null;
+  }
+
+  /** Ends a family for good. */
+  async end(id: FamilyId, reason: 'revoked' | 'reauthorized', event?: Partial<ClientEvent>): Promise<void> {
+    for (;;) {
+      const record = await this.#parts.records.get('client-token', id);
+      if (!record) return;
+      const held = this.#hold(record.version, tokenIn(record));
+      const { family, client, grant, counter } = held.token;
+      if (family.revoked) return;
+      const now = this.#parts.clock.now();
+      if (!(await this.#write(held, revoke(family, { reason, now, accessTokens: 'keep' })))) continue;
+      const why = { grant, familyId: id, latestCounter: counter, reason, ...event };
+      this.#events.note(client, { type: 'refresh_token_revoked', ...why });
+      return;
+    }
+  }
+
+  /** Takes away all that a client had. */
+  async removeAll(client: ClientId): Promise<void> {
+    for (const { id } of await this.list(client)) {
+      this.#held.delete(id);
+      await this.#parts.records.remove('client-token', id);
+    }
+  }
+
+  /** Writes last uses: those that are due, or all. Gives whether some are left. */
+  async flush(all: boolean): Promise<boolean> {
+    const now = this.#parts.clock.now();
+    let isLeft = false;
+    for (const [id, held] of this.#held) {
+      if (!held.isDirty) this.#forgetIdle(id, held, now);
+      else if (all || now - held.writtenAt >= WRITE_EVERY_MS) await this.#writeLastUse(held);
+      isLeft ||= held.isDirty;
+    }
+    return isLeft;
+  }
+
+  /** What nobody used for a while is read again when it is. */
+  #forgetIdle(id: FamilyId, held: Held, now: Instant): void {
+    if (now - held.writtenAt > 10 * WRITE_EVERY_MS) this.#held.delete(id);
+  }
+
+  async #writeLastUse(held: Held): Promise<void> {
+    while (held.isDirty && !(await this.#write(held, held.token.family))) {
+      const fresh = await this.#reread(held);
+      // Revoked or removed meanwhile: its last use is of no account.
+      if (fresh.version === 0 || fresh.token.family.revoked) held.isDirty = false;
+    }
+  }
+
+  /** False when somebody else changed it; nothing is written then. */
+  async #write(held: Held, family: Family, keep = MOST_KEPT): Promise<boolean> {
+    const counter = newest(family, held.token.counter);
+    const token: ClientToken = { ...held.token, family: trimmed(family, keep + ROWS_KEPT), counter };
+    const written = await this.#parts.records.update(
+      'client-token',
+      token.id,
+      held.version,
+      JSON.stringify(token),
+      termsOf(token),
+    );
+    if (written.outcome !== 'written') return false;
+    // A durable one may have been used while this was under way.
+    const isUsedSince = lastUse(held.token.family) > lastUse(token.family);
+    held.version = written.version;
+    held.token = isUsedSince ? { ...token, family: withLastUse(token.family, held.token.family) } : token;
+    held.isDirty = isUsedSince;
+    held.writtenAt = this.#parts.clock.now();
+    return true;
+  }
+
+  async #reread(held: Held): Promise<Held> {
+    const record = await this.#parts.records.get('client-token', held.token.id);
+    if (record) return this.#hold(record.version, tokenIn(record));
+    this.#held.delete(held.token.id);
+    const now = this.#parts.clock.now();
+    const family = revoke(held.token.family, { reason: 'revoked', now, accessTokens: 'keep' });
+    return { version: 0, token: { ...held.token, family }, isDirty: false, writtenAt: now };
+  }
+
+  /** What the store says, with the uses that it has not heard of yet. */
+  #hold(version: number, token: ClientToken): Held {
+    const held = this.#held.get(token.id);
+    if (!held) {
+      const fresh = { version, token, isDirty: false, writtenAt: this.#parts.clock.now() };
+      this.#held.set(token.id, fresh);
+      return fresh;
+    }
+    if (held.version < version) {
+      held.token = held.isDirty ? { ...token, family: withLastUse(token.family, held.token.family) } : token;
+      held.version = version;
+    }
+    return held;
+  }
+
+  async #cleanUp(client: Client, joining: ClientToken): Promise<void> {
+    const all = (await this.list(client.id)).filter((one) => one.grant === joining.grant && !one.family.revoked);
+    const others = all.filter((one) => one.id !== joining.id).map((one) => one.family);
+    const policy = policyOf(client.rotation, false);
+    const after = admit(others, joining.family, policy, this.#parts.clock.now());
+    const ended = after.filter((family) => family.revoked);
+    for (const family of ended) await this.end(family.id as FamilyId, 'reauthorized', { reason: 'clean-up' });
+    if (ended.length === 0) return;
+    const counts = { start: all.length, removedCount: ended.length, endCount: all.length - ended.length };
+    this.#events.note(client.id, { type: 'refresh_tokens_cleaned_up', grant: joining.grant, ...counts });
+  }
+
+  #fresh(client: ClientId, grant: GrantId): ClientToken {
+    const id = freshId(this.#parts, 'fam');
+    const key = this.#parts.sealer.seal(new Secret('family key', freshText(this.#parts)), placeOf(id));
+    const now = this.#parts.clock.now();
+    const ids = { refreshToken: '1', accessToken: '' };
+    const family = startFamily({ id, user: grant, client, now, ids });
+    return { id, client, grant, key, family: { ...family, accessTokens: [] }, counter: 1 };
+  }
+
+  #keyOf(token: ClientToken): Secret<'family key'> {
+    return this.#parts.sealer.open(token.key, 'family key', placeOf(token.id));
+  }
+}
+
+function placeOf(id: FamilyId) {
+  return { table: 'client-tokens', row: id, field: 'key' } as const;
+}
+
+function tokenIn(record: StoredRecord): ClientToken {
+  return JSON.parse(record.body) as ClientToken;
+}
+
+function termsOf({ client, grant }: ClientToken): readonly Term[] {
+  return [
+    { name: 'client', value: client },
+    { name: 'grant', value: grant },
+  ];
+}
+
+/** A row for a token that was issued and spent so long ago that its own is gone. */
+function longSpent(family: Family, id: string, now: Instant): FamilyToken {
+  const at = { issuedAt: now, firstUsedAt: family.startedAt, lastUsedAt: now, activatedAt: family.startedAt };
+  const generation = family.latestGeneration - MOST_KEPT - 1;
+  return { id, parent: null, generation, ...at, uses: 1, displacedAt: null, evictedAt: null };
+}
+
+/** The newest rows, and no access tokens: those are the provider's. */
+function trimmed(family: Family, rows: number): Family {
+  const tokens = family.tokens.toSorted((a, b) => Number(a.id) - Number(b.id)).slice(-rows);
+  return { ...family, tokens, accessTokens: [] };
+}
+
+function newest(family: Family, counter: number): number {
+  return Math.max(counter, ...family.tokens.map((one) => Number(one.id)));
+}
+
+function lastUse(family: Family): number {
+  return family.lastRefreshedAt ?? 0;
+}
+
+/** The family of the store, with the later of both last uses of each token. */
+function withLastUse(family: Family, used: Family): Family {
+  if (lastUse(used) <= lastUse(family)) return family;
+  const tokens = family.tokens.map((one) => {
+    const other = used.tokens.find((each) => each.id === one.id);
+    return other && (other.lastUsedAt ?? 0) > (one.lastUsedAt ?? 0)
+      ? { ...one, lastUsedAt: other.lastUsedAt, uses: other.uses, activatedAt: other.activatedAt }
+      : one;
+  });
+  return { ...family, tokens, lastRefreshedAt: used.lastRefreshedAt, lastIssuedAt: used.lastIssuedAt };
+}

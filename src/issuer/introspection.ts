@@ -1,0 +1,100 @@
+/** Introspection (RFC 7662) and revocation (RFC 7009), for the client whose tokens they are. */
+import { timingSafeEqual } from 'node:crypto';
+import type { GrantId } from '../core/id.ts';
+import type { Client } from './client.ts';
+import type { ClientToken, ClientTokens, Found } from './client-tokens.ts';
+import { digestOf } from './clients.ts';
+import type { IssuerParts } from './parts.ts';
+import { policyOf } from './rotation.ts';
+import { scopeOf } from './token-answer.ts';
+import { grantOf, resourceOf } from './which-grant.ts';
+
+export type Introspection = Readonly<Record<string, string | number | boolean>>;
+
+/** Whatever is not alive, or somebody else's, is just that. */
+const INACTIVE: Introspection = { active: false };
+
+export async function introspect(
+  parts: IssuerParts,
+  tokens: ClientTokens,
+  client: Client,
+  token: string,
+): Promise<Introspection> {
+  const found = await tokens.find(token);
+  if (found) return isAlive(tokens, client, found) ? ofRefreshToken(parts, client, found) : INACTIVE;
+  for (const grant of client.grants) {
+    const answer = await ofAccessToken(parts, client, grant, token);
+    if (answer) return answer;
+  }
+  return INACTIVE;
+}
+
+/**
+ * Ends a refresh token of this client with all that came of it. A token of nobody is answered alike. An access token is
+ * the provider's, and others share it: that is never revoked there.
+ */
+export async function revokeToken(tokens: ClientTokens, client: Client, token: string): Promise<boolean> {
+  const found = await tokens.find(token);
+  if (found?.held.token.client !== client.id) return false;
+  await tokens.end(found.held.token.id, 'revoked', { tokenCounter: found.counter });
+  return true;
+}
+
+function isAlive(tokens: ClientTokens, client: Client, found: Found): boolean {
+  const { client: holder, grant } = found.held.token;
+  if (holder !== client.id || !client.grants.includes(grant)) return false;
+  return tokens.judge(found, client.rotation, false).outcome === 'accepted';
+}
+
+async function ofRefreshToken(parts: IssuerParts, client: Client, found: Found): Promise<Introspection> {
+  const { family, grant: id } = found.held.token;
+  const grant = await grantOf(parts, id);
+  const row = family.tokens.find((one) => one.id === String(found.counter));
+  if (!grant || !row) return INACTIVE;
+  return {
+    active: true,
+    client_id: client.id,
+    token_type: 'refresh_token',
+    scope: (grant.scope.granted ?? grant.scope.requested).join(' '),
+    iat: seconds(row.issuedAt),
+    exp: seconds(endOf(found.held.token, client)),
+    sub: grant.account?.subject ?? grant.id,
+    aud: resourceOf(parts, grant.alias),
+    iss: parts.publicUrl,
+  };
+}
+
+/** When it ends if it is not used any more. */
+export function endOf({ family }: ClientToken, { rotation }: Client): number {
+  const { life } = policyOf(rotation, family.consentEndsAt !== null);
+  const newest = family.tokens.at(-1);
+  const idle = (newest?.lastUsedAt ?? newest?.issuedAt ?? family.startedAt) + life.idleMs;
+  return Math.min(idle, family.startedAt + life.absoluteMs, family.consentEndsAt ?? Number.POSITIVE_INFINITY);
+}
+
+async function ofAccessToken(
+  parts: IssuerParts,
+  client: Client,
+  id: GrantId,
+  token: string,
+): Promise<Introspection | null> {
+  const live = parts.keeper.tokens.peek(id, 0);
+  const isSame =
+    live && timingSafeEqual(Buffer.from(digestOf(live.accessToken.reveal())), Buffer.from(digestOf(token)));
+  const grant = isSame ? await grantOf(parts, id) : null;
+  if (!live || !grant) return null;
+  return {
+    active: true,
+    client_id: client.id,
+    token_type: 'Bearer',
+    scope: scopeOf(live, grant),
+    ...(Number.isFinite(live.expiresAt) ? { exp: seconds(live.expiresAt) } : {}),
+    sub: grant.account?.subject ?? grant.id,
+    aud: resourceOf(parts, grant.alias),
+    iss: parts.publicUrl,
+  };
+}
+
+function seconds(at: number): number {
+  return Math.floor(at / 1000);
+}

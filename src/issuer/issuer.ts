@@ -1,0 +1,104 @@
+/** What the issuer offers to those around it: our authorization server for clients, without HTTP. */
+import type { Parameters } from '../oauth/form.ts';
+import { invalidRequest, OAuthError } from '../oauth/oauth-error.ts';
+import { type Authorize, authorize, type DeviceAuthorization } from './authorize.ts';
+import { Batch } from './batch.ts';
+import { type Authenticate, clientAuthentication, type OAuthRequest } from './client-authentication.ts';
+import { ClientTokens } from './client-tokens.ts';
+import { type Clients, clientRegistry } from './clients.ts';
+import { codeGrant } from './code-grant.ts';
+import { ClientEvents } from './events.ts';
+import { type Introspection, introspect, revokeToken } from './introspection.ts';
+import { JsonWebTokens } from './json-web-tokens.ts';
+import { metadata } from './metadata.ts';
+import type { IssuerParts } from './parts.ts';
+import { refreshGrant } from './refresh-grant.ts';
+import { Requests } from './requests.ts';
+import { type TokenEndpoint, tokenEndpoint } from './token-endpoint.ts';
+import { tokenExchangeGrant } from './token-exchange-grant.ts';
+
+export interface Issuer {
+  readonly clients: Clients;
+  readonly token: TokenEndpoint;
+  readonly authorize: Authorize;
+  readonly metadata: Readonly<Record<string, unknown>>;
+  /** Who sends this; rejects with `invalid_client`. For the proxy as well. */
+  readonly authenticate: Authenticate;
+  revoke(request: OAuthRequest): Promise<void>;
+  introspect(request: OAuthRequest): Promise<Introspection>;
+  push(request: OAuthRequest): ReturnType<Authorize['push']>;
+  beginDevice(request: OAuthRequest): Promise<DeviceAuthorization>;
+  /** Writes what waits to be written, and no more work in the background. */
+  drain(): Promise<void>;
+}
+
+const SWEEP_EVERY_MS = 600_000;
+
+export function createIssuer(parts: IssuerParts): Issuer {
+  const batch: Batch = new Batch(parts, write);
+  const note = () => batch.note();
+  const events = new ClientEvents(parts, note);
+  const tokens = new ClientTokens(parts, events, note);
+  const requests = new Requests(parts);
+  const webTokens = new JsonWebTokens(parts);
+  const clients = clientRegistry(parts, tokens, events, () => token.forget());
+  const authenticate = clientAuthentication(parts, clients, webTokens, events);
+  const refresh = refreshGrant(parts, tokens, events);
+  const token = tokenEndpoint(parts, {
+    authenticate,
+    tokens,
+    refresh,
+    codes: codeGrant(parts, clients, tokens, requests, events),
+    exchange: tokenExchangeGrant(parts, refresh, webTokens, events),
+  });
+  const flow = authorize(parts, clients, requests);
+  let sweptAt = parts.clock.now();
+
+  async function write(): Promise<boolean> {
+    await events.flush();
+    if (parts.clock.now() - sweptAt >= SWEEP_EVERY_MS) {
+      sweptAt = parts.clock.now();
+      await requests.sweep();
+    }
+    return tokens.flush(false);
+  }
+
+  return {
+    clients,
+    token,
+    authorize: flow,
+    metadata: metadata(parts.publicUrl),
+    authenticate,
+
+    async revoke(request) {
+      const client = await authenticate(request);
+      if (await revokeToken(tokens, client, tokenIn(request.parameters))) token.forget();
+    },
+
+    async introspect(request) {
+      const client = await authenticate(request);
+      if (client.type === 'public') throw new OAuthError('invalid_client');
+      return introspect(parts, tokens, client, tokenIn(request.parameters));
+    },
+
+    async push(request) {
+      return flow.push(await authenticate(request), request.parameters);
+    },
+
+    async beginDevice(request) {
+      return flow.beginDevice(await authenticate(request), request.parameters);
+    },
+
+    async drain() {
+      await batch.drain();
+      await tokens.flush(true);
+      await events.flush();
+    },
+  };
+}
+
+function tokenIn(parameters: Parameters): string {
+  const text = parameters.get('token');
+  if (text === undefined) throw invalidRequest('token is missing.');
+  return text;
+}

@@ -1,0 +1,173 @@
+/**
+ * The token endpoint (RFC 6749 section 3.2).
+ *
+ * Its hot path rests on what a durable credential is: a client sends the very same request each time. One that was
+ * checked whole is remembered by its digest, and while nothing changed it is answered from memory, in the same turn of
+ * the event loop: no store, no write, no parsing. Whatever changes a client or a token here makes all requests unknown
+ * again; what other processes change is seen after `recheckMs`.
+ */
+import { hash } from 'node:crypto';
+import type { GrantId } from '../core/id.ts';
+import type { RefreshToken } from '../core/secret.ts';
+import type { LiveAccessToken } from '../keeper/keeper.ts';
+import { readForm } from '../oauth/form.ts';
+import { invalidRequest, OAuthError } from '../oauth/oauth-error.ts';
+import type { Client } from './client.ts';
+import type { Authenticate, OAuthRequest } from './client-authentication.ts';
+import type { ClientTokens, Held } from './client-tokens.ts';
+import type { CodeGrant } from './code-grant.ts';
+import type { IssuerParts } from './parts.ts';
+import type { RefreshGrant } from './refresh-grant.ts';
+import { liveToken, scopeOf, type TokenAnswer, tokenBody, wholeSeconds } from './token-answer.ts';
+import type { TokenExchangeGrant } from './token-exchange-grant.ts';
+import { assertScope, grantMeant } from './which-grant.ts';
+
+export const DEVICE_CODE = 'urn:ietf:params:oauth:grant-type:device_code';
+export const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
+export const GRANT_TYPES = ['authorization_code', 'refresh_token', 'client_credentials', TOKEN_EXCHANGE, DEVICE_CODE];
+
+export interface TokenEndpoint {
+  /** The body of the answer, from memory alone; null where more is needed. */
+  recall(authorization: string | undefined, form: Buffer): string | null;
+  answer(authorization: string | undefined, form: Buffer): Promise<string>;
+  /** Every request is to be checked again. */
+  forget(): void;
+}
+
+interface Checked {
+  readonly client: Client;
+  readonly grant: GrantId;
+  /** Null for client credentials. */
+  readonly held: Held | null;
+  readonly refreshToken: RefreshToken | null;
+  readonly requestedScope: string;
+  readonly at: number;
+  /** The last answer: the same for all requests of one second. */
+  ready: { readonly live: LiveAccessToken; readonly body: string } | null;
+}
+
+/** The least life that a token from memory must have. */
+const MIN_TTL_MS = 5_000;
+const MOST_CHECKED = 100_000;
+/** Without the store, whoever was checked lately is served for so long. */
+const WITHOUT_STORE_MS = 300_000;
+
+export interface TokenEndpointParts {
+  readonly authenticate: Authenticate;
+  readonly tokens: ClientTokens;
+  readonly refresh: RefreshGrant;
+  readonly codes: CodeGrant;
+  readonly exchange: TokenExchangeGrant;
+}
+
+export function tokenEndpoint(parts: IssuerParts, grants: TokenEndpointParts): TokenEndpoint {
+  const checked = new Map<string, Checked>();
+  /** Counts the times that everything was forgotten: what was checked before such a time is not remembered after it. */
+  let age = 0;
+
+  function serve(known: Checked): string | null {
+    const live = parts.keeper.tokens.peek(known.grant, MIN_TTL_MS);
+    if (!live) return null;
+    if (known.held) {
+      const judged = grants.tokens.judge({ held: known.held, counter: 1 }, known.client.rotation, true);
+      if (judged.outcome !== 'accepted') return null;
+      grants.tokens.touch(known.held, judged.family);
+    }
+    const { ready } = known;
+    if (ready && ready.live.accessToken === live.accessToken && wholeSeconds(ready.live) === wholeSeconds(live)) {
+      return ready.body;
+    }
+    const scope = live.scope?.split(/[ ,]+/).filter(Boolean).join(' ') ?? known.requestedScope;
+    const body = tokenBody({ live, scope, refreshToken: known.refreshToken });
+    known.ready = { live, body };
+    return body;
+  }
+
+  function remember(key: string, entry: Omit<Checked, 'at' | 'ready'>, checkedIn: number): void {
+    if (checkedIn !== age) return;
+    checked.delete(key);
+    checked.set(key, { ...entry, at: parts.clock.now(), ready: null });
+    const oldest = checked.keys().next().value;
+    if (checked.size > MOST_CHECKED && oldest !== undefined) checked.delete(oldest);
+  }
+
+  async function refreshed(client: Client, request: OAuthRequest, key: string): Promise<TokenAnswer> {
+    const checkedIn = age;
+    const answer = await grants.refresh.answer(client, request.parameters);
+    const { held, grant, refreshToken } = answer;
+    const requestedScope = grant.scope.requested.join(' ');
+    // Only what gives the same token back can be answered without a write.
+    if (client.rotation.mode === 'durable' && held.token.counter === 1) {
+      remember(key, { client, grant: grant.id, held, refreshToken, requestedScope }, checkedIn);
+    }
+    return answer;
+  }
+
+  async function credentials(client: Client, request: OAuthRequest, key: string): Promise<TokenAnswer> {
+    if (client.type === 'public') throw new OAuthError('unauthorized_client');
+    const checkedIn = age;
+    const grant = await grantMeant(parts, client.grants, request.parameters);
+    assertScope(grant, request.parameters);
+    const live = await liveToken(parts, grant);
+    // An assertion works once, and may not be answered for twice.
+    if (!request.parameters.has('client_assertion')) {
+      const requestedScope = grant.scope.requested.join(' ');
+      remember(key, { client, grant: grant.id, held: null, refreshToken: null, requestedScope }, checkedIn);
+    }
+    return { live, scope: scopeOf(live, grant), refreshToken: null };
+  }
+
+  function byGrantType(client: Client, request: OAuthRequest, key: string): Promise<TokenAnswer> {
+    switch (request.parameters.get('grant_type')) {
+      case 'refresh_token':
+        return refreshed(client, request, key);
+      case 'client_credentials':
+        return credentials(client, request, key);
+      case 'authorization_code':
+        return grants.codes.redeem(client, request.parameters);
+      case DEVICE_CODE:
+        return grants.codes.poll(client, request.parameters);
+      case TOKEN_EXCHANGE:
+        return grants.exchange(client, request.parameters);
+      case undefined:
+        throw invalidRequest('grant_type is missing.');
+      default:
+        throw new OAuthError('unsupported_grant_type');
+    }
+  }
+
+  return {
+    recall(authorization, form) {
+      const known = checked.get(keyOf(authorization, form));
+      if (!known || parts.clock.now() - known.at > parts.recheckMs) return null;
+      return serve(known);
+    },
+
+    async answer(authorization, form) {
+      const parameters = readForm(form);
+      const key = keyOf(authorization, form);
+      try {
+        const request = { authorization, parameters };
+        return tokenBody(await byGrantType(await grants.authenticate(request), request, key));
+      } catch (cause) {
+        if (cause instanceof OAuthError) throw cause;
+        // The store is away, or a slip of ours.
+        const known = checked.get(key);
+        const isRecent = known && parts.clock.now() - known.at <= WITHOUT_STORE_MS;
+        const body = isRecent ? serve(known) : null;
+        if (body === null) throw cause;
+        return body;
+      }
+    },
+
+    forget() {
+      age += 1;
+      checked.clear();
+    },
+  };
+}
+
+/** Of the whole request: with any other secret, token or parameter it is another one. */
+function keyOf(authorization: string | undefined, form: Buffer): string {
+  return hash('sha256', `${authorization ?? ''}\n${form.toString('latin1')}`, 'base64url');
+}

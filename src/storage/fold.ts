@@ -1,5 +1,5 @@
 /** What one event does to a stored chain, and which rows follow from it: the same for every store. Pure. */
-import { apply, type Chain, type ChainEvent, type ChainEventWithoutAnswer } from '../core/chain.ts';
+import { apply, type Chain, type ChainEvent, type ChainEventWithoutAnswer, isFatal } from '../core/chain.ts';
 import type { LinkId } from '../core/id.ts';
 import { unpublishedLink } from '../core/next-step.ts';
 import type { Fingerprint, Sealed } from '../core/secret.ts';
@@ -20,6 +20,11 @@ export interface Folded extends StoredChain {
     readonly fingerprint: Fingerprint;
     readonly seen: Exclude<Seen, null>;
   } | null;
+  /**
+   * Set where nothing came of what `recorded` tells: the attempt that it ends, if it ends one. Of such events, and of
+   * the starts of such attempts, a store keeps the newest alone (`PASSING_KEPT`).
+   */
+  readonly passes: { readonly attempt: LinkId | null } | null;
   /** Links whose answers go now. */
   readonly wiped: readonly LinkId[];
   /** Answers of orphans go too: a new authorization or the end of the grant makes them useless. */
@@ -35,6 +40,7 @@ export function fold(before: StoredChain, event: ChainEvent, seen: Seen): Folded
     version: isRepeated ? before.version : before.version + 1,
     chain,
     recorded: isRepeated || isRepeatedDeferral(before.chain, event) ? null : recorded,
+    passes: passing(event),
     ...kept(chain, event, isJoinedAlready),
     wiped: before.chain.links.filter((link) => !holds(chain, link.id)).map((link) => link.id),
     wipesOrphans: event.type === 'ended' || (event.type === 'authorized' && chain !== before.chain),
@@ -62,6 +68,27 @@ function holds(chain: Chain, id: LinkId): boolean {
 /** A provider that is away for a night would fill the history with one sentence. */
 function isRepeatedDeferral(before: Chain, event: ChainEvent): boolean {
   return event.type === 'deferred' && before.deferral?.why === event.deferral.why;
+}
+
+/** Events of a grant of which nothing came, and that its history keeps. All that tell of tokens are kept for good. */
+export const PASSING_KEPT = 200;
+
+function passing(event: ChainEvent): Folded['passes'] {
+  switch (event.type) {
+    case 'not_sent':
+    case 'lost':
+      return { attempt: event.id };
+    case 'refused':
+      return isFatal(event.means) ? null : { attempt: event.id };
+    case 'deferred':
+    case 'resumed':
+    case 'held':
+    case 'consulted':
+    case 'released':
+      return { attempt: null };
+    default:
+      return null;
+  }
 }
 
 function withoutAnswer(event: ChainEvent): ChainEventWithoutAnswer {

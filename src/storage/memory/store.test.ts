@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Instant } from '../../core/instant.ts';
 import { storeContract } from '../contract.ts';
+import { boundedHistoryContract } from '../contract-of-history.ts';
 import { sharedStoreContract } from '../contract-of-nodes.ts';
 import { authorized, GRANT } from '../story.fixture.ts';
 import { createMemoryStore } from './store.ts';
@@ -9,6 +10,7 @@ const now = () => 1_700_000_000_000 as Instant;
 
 storeContract('the store in memory', async () => createMemoryStore());
 storeContract('the store in memory that nodes share', async () => createMemoryStore({ now }));
+boundedHistoryContract('histories in memory', async () => createMemoryStore());
 sharedStoreContract('nodes that share a store in memory', async () => {
   const store = createMemoryStore({ now });
   return [store, store];

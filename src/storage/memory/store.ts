@@ -21,13 +21,18 @@ import type {
   Term,
 } from '../../ports/store.ts';
 import { LeaseLost } from '../../ports/store.ts';
-import { type Folded, fold, isUnsettled, linkOf, type Seen } from '../fold.ts';
+import { type Folded, fold, isUnsettled, linkOf, PASSING_KEPT, type Seen } from '../fold.ts';
 import { holdsLease, type NodeTable, nodesIn } from './nodes.ts';
 
 interface ChainRow extends StoredChain {
-  readonly events: RecordedEvent[];
+  readonly events: KeptEvent[];
   readonly answers: Map<LinkId, Sealed>;
   readonly dueAt: Instant | null;
+}
+
+interface KeptEvent extends RecordedEvent {
+  /** Nothing came of it. */
+  isPassing: boolean;
 }
 
 interface RecordRow extends StoredRecord {
@@ -127,7 +132,9 @@ function chainsIn(tables: Tables, now: (() => Instant) | null): Chains {
     async history(grant, { limit, after }) {
       tables.check();
       const before = after === null ? Number.POSITIVE_INFINITY : Number(after);
-      const items = tables.chain(grant).events.filter((one) => one.version < before);
+      const items = tables.chain(grant).events.flatMap(({ version, event }) => {
+        return version < before ? [{ version, event }] : [];
+      });
       return page(items.toReversed(), limit, (one) => String(one.version));
     },
     async unsettled() {
@@ -162,13 +169,23 @@ function keep(tables: Tables, grant: GrantId, row: ChainRow, folded: Folded): vo
   const { version, chain, recorded, answer, holder } = folded;
   if (holder) keepHolder(tables, { ...holder, grant });
   if (version === 0) return;
-  if (recorded) row.events.push({ version, event: recorded });
+  if (recorded) keepEvent(row.events, { version, event: recorded, isPassing: folded.passes !== null }, folded.passes);
   for (const link of folded.wiped) row.answers.delete(link);
   if (folded.wipesOrphans) row.answers.clear();
   if (answer) row.answers.set(answer.link, answer.sealed);
   tables.chains.set(grant, { ...row, version, chain });
   if (isUnsettled(chain)) tables.unsettled.add(grant);
   else tables.unsettled.delete(grant);
+}
+
+function keepEvent(events: KeptEvent[], kept: KeptEvent, passes: Folded['passes']): void {
+  events.push(kept);
+  if (!passes) return;
+  const start = events.findLast(({ event }) => event.type === 'started' && event.id === passes.attempt);
+  if (start) start.isPassing = true;
+  const passing = events.filter((one) => one.isPassing);
+  const oldest = passing.at(-PASSING_KEPT)?.version ?? 0;
+  for (const one of passing) if (one.version < oldest) events.splice(events.indexOf(one), 1);
 }
 
 function keepHolder(tables: Tables, row: FingerprintRow): void {

@@ -12,6 +12,12 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite';
 /** So that one commit does not keep everything else of this process waiting for long. */
 const MOST_AT_ONCE = 128;
 
+/** Who must know at once how a transaction ended. */
+export interface CommitListener {
+  committed(): void;
+  rolledBack(): void;
+}
+
 interface Waiting {
   readonly work: () => void;
   readonly resolve: () => void;
@@ -21,6 +27,7 @@ interface Waiting {
 export class GroupCommit {
   readonly #db: DatabaseSync;
   readonly #gather: () => Promise<void>;
+  readonly #listener: CommitListener | null;
   readonly #begin: StatementSync;
   readonly #commit: StatementSync;
   readonly #rollback: StatementSync;
@@ -28,9 +35,10 @@ export class GroupCommit {
   #isGathering = false;
 
   /** `gather` resolves once everything that is ready to write has said so. */
-  constructor(db: DatabaseSync, gather: () => Promise<void>) {
+  constructor(db: DatabaseSync, gather: () => Promise<void>, listener: CommitListener | null = null) {
     this.#db = db;
     this.#gather = gather;
+    this.#listener = listener;
     this.#begin = db.prepare('BEGIN IMMEDIATE');
     this.#commit = db.prepare('COMMIT');
     this.#rollback = db.prepare('ROLLBACK');
@@ -87,10 +95,12 @@ export class GroupCommit {
     } catch (error) {
       // Some errors (a full disk) have rolled back already.
       if (this.#db.isOpen && this.#db.isTransaction) this.#rollback.run();
+      this.#listener?.rolledBack();
       if (isWorking && mayRepeat) return false;
       for (const { reject } of batch) reject(error);
       return true;
     }
+    this.#listener?.committed();
     for (const { resolve } of batch) resolve();
     return true;
   }

@@ -6,9 +6,12 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { Fingerprint } from '../../core/secret.ts';
 import { storeContract } from '../contract.ts';
+import { boundedHistoryContract } from '../contract-of-history.ts';
 import { answered, authorized, GRANT, sealedAnswer } from '../story.fixture.ts';
 import { openDatabase } from './database.ts';
+import { MIGRATIONS } from './migrations/index.ts';
 import { peekKeyCheck, verifyKeyCheck } from './key-check.ts';
 import { openSqliteStore } from './store.ts';
 
@@ -21,6 +24,7 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true }));
 
 storeContract('the store in SQLite', async () => openSqliteStore(file));
+boundedHistoryContract('histories in SQLite', async () => openSqliteStore(file));
 
 const setting = expect.objectContaining({ code: 'setting', exitCode: 78 });
 
@@ -110,6 +114,57 @@ test('starting up finds what is under way by an index, not by reading every chai
     .all();
   expect(JSON.stringify(plan)).toContain('USING COVERING INDEX chains_unsettled');
   db.close();
+});
+
+test('what is due, and grants by state, are found by an index, not by looking at every chain', () => {
+  const db = openDatabase(file);
+  const planOf = (sql: string) => JSON.stringify(db.prepare(`EXPLAIN QUERY PLAN ${sql}`).all());
+  expect(planOf('SELECT grant_id, due_at FROM chains WHERE due_at <= 1 ORDER BY due_at LIMIT 1')).toContain(
+    'USING INDEX chains_due (due_at<?)',
+  );
+  expect(planOf("SELECT grant_id FROM chains WHERE state = 'x' AND grant_id > '' ORDER BY grant_id LIMIT 1")).toContain(
+    'USING COVERING INDEX chains_by_state (state=? AND grant_id>?)',
+  );
+  db.close();
+});
+
+test('a database of before is brought up to date: grants by state, histories and fingerprints stay', async () => {
+  openDatabase(file, MIGRATIONS.slice(0, 2)).close();
+  const db = new DatabaseSync(file);
+  db.exec(`INSERT INTO records VALUES ('grant', 'grt_01', 1, '{}'), ('grant', 'grt_02', 1, '{}');
+    INSERT INTO record_terms VALUES ('grant', 'state', 'active', 'grt_01', 0), ('grant', 'state', 'pending', 'grt_02', 0);
+    INSERT INTO chains VALUES ('grt_01', 7, 'active', 0, '{"end":null,"generation":1,"attempts":[],"deferral":null}', NULL);
+    INSERT INTO chain_events VALUES ('grt_01', 7, '{"type":"resumed"}');
+    INSERT INTO fingerprints VALUES ('grt_01', 'lnk_a', 'of a', 'joined')`);
+  db.close();
+  const store = openSqliteStore(file);
+  expect(await store.chains.count()).toEqual({ active: 1, pending: 1 });
+  const terms = [{ name: 'state', value: 'pending' }];
+  expect((await store.records.list('grant', { terms, limit: 9, after: null })).items).toMatchObject([{ id: 'grt_02' }]);
+  expect(await store.chains.read('grt_01')).toMatchObject({ version: 7 });
+  expect((await store.chains.history('grt_01', { limit: 9, after: null })).items).toMatchObject([{ version: 7 }]);
+  expect(await store.chains.holders('of a' as Fingerprint)).toEqual([{ grant: 'grt_01', link: 'lnk_a' }]);
+  expect(await store.chains.append('grt_02', 0, authorized('a'))).toMatchObject({ version: 1 });
+  expect(await store.chains.count()).toEqual({ active: 2 });
+  await store.close();
+});
+
+test('counts of states follow every change, and a write that was rolled back changes none', async () => {
+  const store = openSqliteStore(file);
+  expect(await store.chains.count()).toEqual({});
+  await store.records.insert('grant', GRANT, '{}', []);
+  expect(await store.chains.count()).toEqual({ pending: 1 });
+  const other = new DatabaseSync(file);
+  other.exec("CREATE TRIGGER full BEFORE INSERT ON answers BEGIN SELECT RAISE(ABORT, 'disk is full'); END");
+  await expect(store.chains.append(GRANT, 0, authorized('a'))).rejects.toThrow('disk is full');
+  expect(await store.chains.count()).toEqual({ pending: 1 });
+  other.exec('DROP TRIGGER full');
+  other.close();
+  await store.chains.append(GRANT, 0, authorized('a'));
+  expect(await store.chains.count()).toEqual({ active: 1 });
+  await store.records.remove('grant', GRANT);
+  expect(await store.chains.count()).toEqual({});
+  await store.close();
 });
 
 test('what was appended is there after closing and opening again', async () => {

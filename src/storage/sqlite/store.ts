@@ -10,6 +10,7 @@ import { openDatabase, Statement, text } from './database.ts';
 import { GroupCommit } from './group-commit.ts';
 import { nodesIn } from './nodes.ts';
 import { recordsIn } from './records.ts';
+import { StateCounts } from './state-counts.ts';
 
 /** Few values about the database itself. */
 export interface Meta {
@@ -27,12 +28,13 @@ export interface SqliteStore extends Store {
  */
 export function openSqliteStore(file: string, gather: () => Promise<void> = async () => undefined): SqliteStore {
   const db = openDatabase(file);
-  const commits = new GroupCommit(db, gather);
+  const counts = new StateCounts(db);
+  const commits = new GroupCommit(db, gather, counts);
   const meta = metaIn(new Statement(db, 'SELECT value FROM meta WHERE name = ?'), new Statement(db, UPSERT));
   const checked = new Statement(db, CHECK);
   return {
-    chains: chainsIn(db, commits),
-    records: recordsIn(db, commits),
+    chains: chainsIn(db, commits, counts),
+    records: recordsIn(db, commits, counts),
     nodes: nodesIn(db, commits),
     // The lock of its data folder keeps every other server away.
     isShared: false,

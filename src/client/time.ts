@@ -11,3 +11,8 @@ export function pause(ms: number): Promise<void> {
     setTimeout(resolve, ms);
   });
 }
+
+/** Milliseconds by a clock that nobody sets. */
+export function uptime(): number {
+  return performance.now();
+}

@@ -8,7 +8,7 @@
 import type { ApiLimits } from '../catalogue/provider.ts';
 import type { Instant } from '../core/instant.ts';
 import type { GrantApi } from '../keeper/keeper.ts';
-import { retryAfterMs } from '../oauth/retry-after.ts';
+import { retryAfterMs as readRetryAfter } from '../oauth/retry-after.ts';
 import { type AnswerHeaders, textOf } from './proxy-headers.ts';
 
 export interface Refusal {
@@ -214,6 +214,6 @@ function learn(bucket: Bucket, said: SaidWindow, now: Instant): void {
 /** The provider said no. Where its windows tell until when, they do the rest. */
 function block(bucket: Bucket, limits: ApiLimits | null, headers: AnswerHeaders, now: Instant): void {
   const waitMs =
-    retryAfterMs(textOf(headers['retry-after']), now) ?? (limits && usedUp(bucket, now) === null ? USUAL_WAIT_MS : 0);
+    readRetryAfter(textOf(headers['retry-after']), now) ?? (limits && usedUp(bucket, now) === null ? USUAL_WAIT_MS : 0);
   bucket.blockedUntil = Math.max(bucket.blockedUntil, now + Math.min(waitMs, LONGEST_WAIT_MS));
 }

@@ -55,15 +55,15 @@ class NotConnected extends Error {
   }
 }
 
-async function send(agent: Agent, request: RelayRequest): Promise<RelayAnswer | NotSent | Lost> {
+async function send(through: Agent, request: RelayRequest): Promise<RelayAnswer | NotSent | Lost> {
   const { method, origin, path, headers, body, signal } = request;
   try {
     const {
       statusCode,
       headers: said,
       body: answer,
-    } = await agent.request({
-      method: method as 'GET',
+    } = await through.request({
+      method,
       origin,
       path,
       headers: headers as Record<string, string>,

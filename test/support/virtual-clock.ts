@@ -52,6 +52,12 @@ export class VirtualClock implements Clock {
     await settled();
   }
 
+  /** So much time has passed at once, as when the machine was asleep: who should have woken meanwhile wakes now. */
+  async leap(ms: number): Promise<void> {
+    this.#nowMs += ms;
+    await this.advance(0);
+  }
+
   /** Lets time pass until the promise is settled. */
   async until<T>(promise: Promise<T>, mostMs = 3_600_000, stepMs = 100): Promise<T> {
     let isSettled = false;

@@ -10,6 +10,8 @@ import { connect, guard, type NetworkOptions, type Target } from './guarded-conn
 
 /** No answer that matters is larger; of one that is, only this much is read. */
 const MAX_BODY_BYTES = 1024 * 1024;
+/** Made once: to note where it was made takes longer than all else that closing does. */
+const CLOSED = new Error('the connection was closed here');
 
 export function network(options: NetworkOptions = {}): Network {
   const parts = guard(options);
@@ -64,7 +66,7 @@ class OneRequest implements Connection {
   }
 
   close(): void {
-    this.#end(new Error('the connection was closed here'));
+    this.#end(CLOSED);
   }
 
   /** Ends whatever is under way; `send` then settles with what it has. */

@@ -10,10 +10,12 @@ import type { Moment } from '../core/instant.ts';
 import { REQUEST_TIMEOUT_MS } from '../core/next-step.ts';
 import type { AccessToken, Fingerprint } from '../core/secret.ts';
 import { codeRequest } from '../oauth/token-request.ts';
+import type { AnswerRecord } from '../ports/journal.ts';
 import type { Connection, HttpAnswer } from '../ports/network.ts';
 import { keepable, openAnswer, sealAnswer } from './answers.ts';
 import { type AuthorizationRecords, placeOf } from './authorization-records.ts';
 import { accessTokenLifeMs, keep } from './exchange.ts';
+import { journalBeginning } from './journaling.ts';
 import type { GrantRegistry } from './grants.ts';
 import { accountOfIdToken, probeAccount } from './identity.ts';
 import type { Account, AuthorizationOutcome } from './keeper.ts';
@@ -167,6 +169,7 @@ class CodeFlow {
         purpose: 'authorization',
         presented: null,
         sequence: null,
+        generation: null,
         node,
         requestedAt,
         receivedAt,
@@ -226,7 +229,12 @@ class CodeFlow {
       answer: sealed,
     };
     const minder = await this.#minders.of(grant.id);
-    await minder.change(() => keep(this.#parts, grant.id, event, answer));
+    await minder.change(async () => {
+      const { chain } = await this.#parts.store.chains.read(grant.id);
+      const isKept = chain.links.some((one) => one.id === link.id);
+      if (!isKept) await journalBeginning(this.#parts, grant.id, chain.generation + 1, event);
+      return keep(this.#parts, grant.id, event, answer);
+    });
     await minder.advance();
   }
 
@@ -338,7 +346,7 @@ class CodeFlow {
       const { version, value } = await this.#records.get(id);
       if (value.status === 'done' || value.status === 'failed') return;
       if (!(await this.#records.update(version, { ...value, ...wiped, status, result }))) continue;
-      if (value.link) this.#parts.journal.settled(value.link);
+      if (value.link) this.#parts.journal.settled(value.link, 'tokens');
       break;
     }
     if (!('grant' in result)) return;
@@ -381,8 +389,12 @@ class CodeFlow {
   /** An authorization that is over needs its answer no more, however it ended. */
   #settleAllBut(needed: ReadonlySet<LinkId | null>): void {
     const { journal } = this.#parts;
-    const over = journal.unsettled().filter(({ purpose, link }) => purpose === 'authorization' && !needed.has(link));
-    for (const { link } of over) journal.settled(link);
+    const over = this.#answersAtStart().filter(({ link }) => !needed.has(link));
+    for (const { link } of over) journal.settled(link, 'nothing');
+  }
+
+  #answersAtStart(): readonly AnswerRecord[] {
+    return this.#parts.journal.unsettled().filter((one): one is AnswerRecord => one.purpose === 'authorization');
   }
 
   /** The code was never sent: it still may be, while it lives. */
@@ -396,7 +408,7 @@ class CodeFlow {
 
   /** The code was sent. Its answer is in the journal, or gone: a code must not be sent twice. */
   async #resumeExchanging(record: AuthorizationRecord): Promise<AuthorizationOutcome> {
-    const kept = this.#parts.journal.unsettled().find((one) => one.link === record.link);
+    const kept = this.#answersAtStart().find((one) => one.link === record.link);
     if (!kept) {
       return this.fail(record.id, 'The keeper was stopped before the answer to the authorization arrived.', TRY_AGAIN);
     }

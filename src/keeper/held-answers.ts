@@ -37,8 +37,7 @@ function opened(parts: KeeperParts, grant: GrantId, link: LinkId, sealed: Sealed
 async function fromJournal(parts: KeeperParts, grant: GrantId, link: Link): Promise<KeptAnswer | null> {
   const { chains } = parts.store;
   const at = parts.clock.moment();
-  const records = await parts.journal.everything();
-  const copy = records.find((record) => record.grant === grant && record.link === link.id);
+  const copy = await parts.journal.find(grant, link.id);
   const answer = copy ? opened(parts, grant, link.id, copy.answer) : null;
   if (!copy || !answer) {
     parts.log.error('What is kept of a token cannot be opened, and no copy is left.', { grant, link: link.id });

@@ -11,6 +11,7 @@ import { type KeptAnswer, sealAnswer } from './answers.ts';
 import { keep } from './exchange.ts';
 import type { StoredChain } from '../ports/store.ts';
 import { type GrantRegistry, insert, newRecord } from './grants.ts';
+import { journalBeginning } from './journaling.ts';
 import type { ImportedGrant } from './keeper.ts';
 import type { Minders } from './minders.ts';
 import { freshId, type KeeperParts } from './parts.ts';
@@ -84,14 +85,14 @@ function held(grant: GrantId, isCurrent: boolean): EvergrantError {
       });
 }
 
-function keepImported(
+async function keepImported(
   parts: KeeperParts,
   record: GrantRecord,
   upstream: Upstream,
   wish: ImportedGrant,
   id: LinkId,
   before: StoredChain,
-) {
+): Promise<StoredChain> {
   const answer: KeptAnswer = {
     from: 'import',
     refreshToken: wish.refreshToken.reveal(),
@@ -112,7 +113,10 @@ function keepImported(
     },
     answer: sealAnswer(parts.sealer, record.id, id, answer),
   };
-  return keep(parts, record.id, event, answer, before.version);
+  await journalBeginning(parts, record.id, before.chain.generation + 1, event);
+  const kept = await keep(parts, record.id, event, answer, before.version);
+  parts.journal.settled(id, 'tokens');
+  return kept;
 }
 
 /** Margin beyond the spacing, so that an import of unknown age is exchanged at once. */

@@ -59,6 +59,7 @@ test('[S33] no token, client secret or root key is found in database, write-ahea
     purpose: 'authorization',
     presented: null,
     sequence: null,
+    generation: null,
     answer,
   });
   const link = { ...common, id: 'lnk_1', fingerprint, accessTokenLifeMs: 600_000, scope: null } as const;
@@ -82,7 +83,7 @@ test('[S33] no token, client secret or root key is found in database, write-ahea
     seen()
       .filter(({ bytes }) => bytes.includes(answer))
       .map(({ path }) => path.replace(dataFolder, '')),
-  ).toEqual(expect.arrayContaining(['/evergrant.db-wal', '/journal/0000000001.journal']));
+  ).toEqual(expect.arrayContaining(['/evergrant.db-wal', '/journal/0000000001-000000000000001.journal']));
   const kept = await store.chains.answer('grt_1', 'lnk_1');
   expect(kept && sealer.open(kept, 'answer of a token endpoint', place).reveal()).toBe(body);
 

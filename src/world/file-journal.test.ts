@@ -1,84 +1,22 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { Instant, Moment } from '../core/instant.ts';
-import type { Sealed } from '../core/secret.ts';
-import type { Clock } from '../ports/clock.ts';
-import type { Journal, JournalRecord } from '../ports/journal.ts';
-import type { Log } from '../ports/log.ts';
-import { type Disk, nodeDisk, openFileJournal } from './file-journal.ts';
+import { describe, expect, test } from 'vitest';
+import { type Disk, nodeDisk } from './file-journal-disk.ts';
+import {
+  eachWithOwnFolder,
+  linksSince,
+  openJournal,
+  record,
+  segments,
+  unsettledAfterReopening,
+  world,
+  writtenSegment,
+} from './file-journal.fixture.ts';
 
-const DAY_MS = 24 * 60 * 60 * 1000;
-
-let dataFolder: string;
-let nowMs: number;
-let reports: string[];
-let open: Journal[];
-
-beforeEach(() => {
-  dataFolder = mkdtempSync(join(tmpdir(), 'evergrant-journal-'));
-  nowMs = 1_800_000_000_000;
-  reports = [];
-  open = [];
-});
-afterEach(async () => {
-  for (const journal of open) await journal.close();
-  rmSync(dataFolder, { recursive: true });
-});
-
-function moment(): Moment {
-  return { at: nowMs as Instant, boot: 'boot', uptimeMs: 1 };
-}
-
-const clock: Clock = { now: () => nowMs as Instant, moment, sleep: async () => undefined };
-
-const log: Log = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: (message) => void reports.push(message),
-  error: (message) => void reports.push(message),
-};
-
-async function openJournal(disk: Disk = nodeDisk): Promise<Journal> {
-  const journal = await openFileJournal({ dataFolder, clock, log, disk });
-  open.push(journal);
-  return journal;
-}
-
-function record(name: string, answer = `sealed ${name}`): JournalRecord {
-  return {
-    grant: 'grt_1',
-    link: `lnk_${name}`,
-    purpose: 'exchange',
-    presented: 'lnk_0',
-    sequence: 7,
-    node: 'node-1',
-    requestedAt: moment(),
-    receivedAt: moment(),
-    answer: answer as Sealed,
-  };
-}
-
-function segments(): string[] {
-  const folder = join(dataFolder, 'journal');
-  return readdirSync(folder)
-    .filter((name) => name.endsWith('.journal'))
-    .toSorted()
-    .map((name) => join(folder, name));
-}
-
-/** The segment that holds something, when there is one such. */
-function writtenSegment(): string {
-  return segments().find((path) => statSync(path).size > 0) ?? 'no segment was written';
-}
-
-async function unsettledAfterReopening(): Promise<string[]> {
-  return (await openJournal()).unsettled().map((one) => one.link);
-}
+eachWithOwnFolder();
 
 /** A disk that counts, and fails where `fails` says so. */
 function watchedDisk(
@@ -87,6 +25,7 @@ function watchedDisk(
   const counts = { write: 0, sync: 0, read: 0 };
   const noSpace = Object.assign(new Error('no space'), { code: 'ENOSPC' });
   const disk: Disk = {
+    ...nodeDisk,
     async write(file, bytes, position) {
       // The reserve is not what is tested here.
       const isFrame = bytes.length < 500_000;
@@ -117,20 +56,20 @@ test('what was appended comes back as it was, oldest first, until it is settled'
   await journal.append(record('a'));
   await journal.append(record('b'));
   await journal.append({ ...record('c'), purpose: 'authorization', presented: null, sequence: null });
-  journal.settled('lnk_b');
+  journal.settled('lnk_b', 'tokens');
   await journal.close();
   const again = await openJournal();
   expect(again.unsettled()).toEqual([
     record('a'),
     { ...record('c'), purpose: 'authorization', presented: null, sequence: null },
   ]);
-  expect((await again.everything()).map((one) => one.link)).toEqual(['lnk_a', 'lnk_b', 'lnk_c']);
-  expect(reports).toEqual([]);
+  expect(await linksSince(again, 0)).toEqual(['lnk_a', 'lnk_b', 'lnk_c']);
+  expect(world.reports).toEqual([]);
 });
 
 test('a hundred appends at once share a few fsyncs', async () => {
   const { disk, counts } = watchedDisk();
-  const journal = await openJournal(disk);
+  const journal = await openJournal({ disk });
   await Promise.all(Array.from({ length: 100 }, (_, i) => journal.append(record(String(i)))));
   expect(counts.sync).toBeGreaterThanOrEqual(1);
   expect(counts.sync).toBeLessThanOrEqual(3);
@@ -146,7 +85,7 @@ test('an append is not acknowledged before its fsync', async () => {
       order.push('synced');
     },
   };
-  await (await openJournal(disk)).append(record('a')).then(() => order.push('acknowledged'));
+  await (await openJournal({ disk })).append(record('a')).then(() => order.push('acknowledged'));
   expect(order).toEqual(['synced', 'acknowledged']);
 });
 
@@ -155,7 +94,7 @@ describe('when the disk fails', () => {
     'once at a %s, the append still succeeds, in a new segment',
     async (step) => {
       const { disk } = watchedDisk({ [step]: (n: number) => n === 1 });
-      const journal = await openJournal(disk);
+      const journal = await openJournal({ disk });
       await journal.append(record('a'));
       await journal.append(record('b'));
       await journal.append(record('c'));
@@ -169,7 +108,7 @@ describe('when the disk fails', () => {
     async (step) => {
       let isBroken = true;
       const { disk } = watchedDisk({ [step]: () => isBroken });
-      const journal = await openJournal(disk);
+      const journal = await openJournal({ disk });
       await expect(journal.append(record('a'))).rejects.toThrow();
       isBroken = false;
       await journal.append(record('b'));
@@ -179,20 +118,20 @@ describe('when the disk fails', () => {
   );
 
   test('a full disk takes one more answer, into the space that was reserved', async () => {
-    const reserve = join(dataFolder, 'journal', 'reserve');
+    const reserve = join(world.dataFolder, 'journal', 'reserve');
     const { disk } = watchedDisk({ write: (n) => n === 0 });
-    const journal = await openJournal(disk);
+    const journal = await openJournal({ disk });
     expect(statSync(reserve).size).toBe(1024 * 1024);
     await journal.append(record('a'));
-    expect(readdirSync(join(dataFolder, 'journal'))).not.toContain('reserve');
-    nowMs += 61_000;
+    expect(readdirSync(join(world.dataFolder, 'journal'))).not.toContain('reserve');
+    world.nowMs += 61_000;
     await journal.append(record('b'));
     await journal.close();
     expect(statSync(reserve).size).toBe(1024 * 1024);
   });
 
   test('a folder that cannot be written to stops the start', async () => {
-    writeFileSync(join(dataFolder, 'journal'), 'a file in the way');
+    writeFileSync(join(world.dataFolder, 'journal'), 'a file in the way');
     await expect(openJournal()).rejects.toMatchObject({ code: 'setting', exitCode: 78 });
   });
 });
@@ -206,10 +145,10 @@ describe('what a crash or a bad disk left', () => {
     const whole = readFileSync(path);
     const lastLine = whole.lastIndexOf('\n', -2) + 1;
     for (const cut of [lastLine + 1, lastLine + 20, whole.length - 2, whole.length - 1]) {
-      reports = [];
+      world.reports = [];
       writeFileSync(path, whole.subarray(0, cut));
       expect(await unsettledAfterReopening(), `cut at ${cut}`).toEqual(['lnk_a', 'lnk_b']);
-      expect(reports).toEqual(['journal: the last record was cut off and is dropped']);
+      expect(world.reports).toEqual(['journal: the last record was cut off and is dropped']);
     }
   });
 
@@ -222,12 +161,12 @@ describe('what a crash or a bad disk left', () => {
     bytes.writeUInt8(bytes.readUInt8(middle) ^ 1, middle);
     writeFileSync(writtenSegment(), bytes);
     expect(await unsettledAfterReopening()).toEqual(['lnk_a', 'lnk_c']);
-    expect(reports).toEqual(['journal: a damaged record was passed over']);
+    expect(world.reports).toEqual(['journal: a damaged record was passed over']);
   });
 
   test('a torn record is left on disk, and later appends do not touch it', async () => {
-    mkdirSync(join(dataFolder, 'journal'));
-    const torn = join(dataFolder, 'journal', '0000000004.journal');
+    mkdirSync(join(world.dataFolder, 'journal'));
+    const torn = join(world.dataFolder, 'journal', '0000000004.journal');
     writeFileSync(torn, 'j1 500 0123456789abcdef {"type":"rec');
     const journal = await openJournal();
     await journal.append(record('a'));
@@ -237,47 +176,15 @@ describe('what a crash or a bad disk left', () => {
   });
 });
 
-describe('making room', () => {
-  test('records leave a day after all of their segment were settled, not before', async () => {
-    const journal = await openJournal();
-    await journal.append(record('a'));
-    await journal.append(record('b'));
-    journal.settled('lnk_a');
-    journal.settled('lnk_b');
-    await journal.close();
-    nowMs += DAY_MS - 1;
-    expect(await (await openJournal()).everything()).toHaveLength(2);
-    nowMs += 2;
-    const later = await openJournal();
-    expect(await later.everything()).toHaveLength(0);
-    expect(segments()).toHaveLength(1);
-  });
-
-  test('a record that was never settled stays for good, and keeps those of its segment', async () => {
-    const journal = await openJournal();
-    await journal.append(record('a'));
-    await journal.append(record('b'));
-    journal.settled('lnk_b');
-    await journal.close();
-    nowMs += 100 * DAY_MS;
-    const later = await openJournal();
-    expect(later.unsettled().map((one) => one.link)).toEqual(['lnk_a']);
-    expect(await later.everything()).toHaveLength(2);
-  });
-
-  test('a record that was settled after a restart does not come up again', async () => {
-    const first = await openJournal();
-    await first.append(record('a'));
-    await first.append(record('stuck'));
-    await first.close();
-    const second = await openJournal();
-    second.settled('lnk_a');
-    await second.close();
-    for (let i = 0; i < 3; i++) {
-      nowMs += 2 * DAY_MS;
-      expect(await unsettledAfterReopening()).toEqual(['lnk_stuck']);
-    }
-  });
+test('a journal that another root key sealed stops the start, and is left as it is', async () => {
+  const first = await openJournal({ keyCheck: 'v1.one' });
+  await first.append(record('a'));
+  await first.close();
+  const before = segments().map((path) => readFileSync(path, 'latin1'));
+  await expect(openJournal({ keyCheck: 'v1.two' })).rejects.toMatchObject({ code: 'setting', exitCode: 78 });
+  expect(segments().map((path) => readFileSync(path, 'latin1'))).toEqual(before);
+  const again = await openJournal({ keyCheck: 'v1.one' });
+  expect(again.unsettled().map((one) => one.link)).toEqual(['lnk_a']);
 });
 
 /** Appends without end; says the number of each record once it was acknowledged. */
@@ -289,7 +196,7 @@ const WRITER = `
   const moment = { at: 0, boot: 'b', uptimeMs: 0 };
   for (let i = 1; ; i++) {
     const link = 'lnk_' + process.argv[2] + '_' + i;
-    await journal.append({ grant: 'grt_1', link, purpose: 'exchange', presented: null, sequence: null, node: 'n', requestedAt: moment, receivedAt: moment, answer: 'x'.repeat(3000) });
+    await journal.append({ grant: 'grt_1', link, purpose: 'exchange', presented: null, sequence: null, generation: null, node: 'n', requestedAt: moment, receivedAt: moment, answer: 'x'.repeat(3000) });
     process.stdout.write(i + '\\n');
   }`;
 
@@ -306,7 +213,7 @@ async function killWriter(child: ChildProcess): Promise<number> {
 
 test('[S39] kill -9 in the middle of appending loses no answer that was acknowledged', async () => {
   for (let round = 0; round < 5; round++) {
-    const argv = ['--input-type=module', '-e', WRITER, dataFolder, String(round)];
+    const argv = ['--input-type=module', '-e', WRITER, world.dataFolder, String(round)];
     const last = await killWriter(spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'inherit'] }));
     expect(last).toBeGreaterThanOrEqual(40);
     const kept = new Set(await unsettledAfterReopening());

@@ -1,83 +1,83 @@
 /**
- * The journal in files of the data folder: segments `journal/<number>.journal` that are only appended to.
+ * The journal in files of the data folder: segments in `journal/` that are only appended to.
  *
  * An append waits for the write that is under way, and then all that gathered meanwhile go together: one write, one
  * fsync, one reading back. When that fails (a full disk, a bad block) the reserve is given free and the same bytes go
  * into a new segment once; what a failed fsync left behind is never trusted. Only then do the appends reject.
  *
+ * Each segment begins with what would otherwise have to be looked for in those before it, so a start reads the last
+ * ones alone. Segments that nobody needs whole are rewritten in the background: what must stay is appended anew, synced,
+ * and only then do they go; a record that is there twice has the same number twice.
+ *
  * States: idle ──append, settled──▶ flushing ──nothing waits──▶ idle; any ──close──▶ closed, after the last flush.
+ * Beside it: full enough ──a new segment was begun──▶ rewriting ──looked at a few segments──▶ full enough.
  */
-import { mkdir, open, readdir, readFile, rm, type FileHandle } from 'node:fs/promises';
+import { type FileHandle, mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EvergrantError } from '../core/errors.ts';
-import type { LinkId } from '../core/id.ts';
+import type { GrantId, LinkId } from '../core/id.ts';
+import type { Instant } from '../core/instant.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { Journal, JournalRecord } from '../ports/journal.ts';
+import type {
+  AnswerRecord,
+  BegunRecord,
+  Journal,
+  JournalFigures,
+  JournalRecord,
+  NumberedRecord,
+} from '../ports/journal.ts';
 import type { Log } from '../ports/log.ts';
-import { decodeAll, encode, type Frame } from './journal-frame.ts';
+import { type Disk, nodeDisk } from './file-journal-disk.ts';
+import { checkKey } from './file-journal-key.ts';
+import { Kept } from './file-journal-kept.ts';
+import { Reserve } from './file-journal-reserve.ts';
+import { type NumberedFrame, type PlacedFrame, type Segment, Segments } from './file-journal-segments.ts';
+import { encode, type Frame, type Gave } from './journal-frame.ts';
 import { codeOf, syncFolder } from './new-file.ts';
 
-const SEGMENT = /^(\d{10})\.journal$/;
-const SEGMENT_DIGITS = 10;
 const SEGMENT_MOST_BYTES = 16 * 1024 * 1024;
-const RESERVE = 'reserve';
-const RESERVE_BYTES = 1024 * 1024;
-const RESERVE_RETRY_MS = 60_000;
 /** A store that is restored from a backup of the last day finds everything here. */
-const KEEP_SETTLED_MS = 24 * 60 * 60 * 1000;
-
-/** The four calls that reach the disk; a test counts them or makes them fail. */
-export interface Disk {
-  write(file: FileHandle, bytes: Uint8Array, position: number): Promise<void>;
-  sync(file: FileHandle): Promise<void>;
-  read(file: FileHandle, length: number, position: number): Promise<Uint8Array>;
-}
-
-export const nodeDisk: Disk = {
-  async write(file, bytes, position) {
-    for (let done = 0; done < bytes.length; ) {
-      done += (await file.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
-    }
-  },
-  sync: (file) => file.sync(),
-  async read(file, length, position) {
-    const bytes = Buffer.alloc(length);
-    const { bytesRead } = await file.read(bytes, 0, length, position);
-    return bytes.subarray(0, bytesRead);
-  },
-};
+const KEEP_MS = 24 * 60 * 60 * 1000;
+/** So many old segments are looked at when a new one was begun: no long pause for anybody. */
+const LOOKED_AT = 4;
+/** A segment is rewritten when no more than this share of it must stay, or when it is smaller than this share. */
+const REWRITE_SHARE = 0.5;
+/** A journal of so many segments' size is looked at when it is opened. */
+const SMALL_SEGMENTS = 2;
+const COPY_BYTES = 1024 * 1024;
 
 export interface FileJournalOptions {
   readonly dataFolder: string;
   readonly clock: Clock;
   readonly log: Log;
+  /** Says which root key sealed what is in it (`Sealer`); a journal of another key is not opened. */
+  readonly keyCheck?: string;
   readonly disk?: Disk;
-}
-
-/** What is known of a segment without reading it again. */
-interface Segment {
-  readonly number: number;
-  readonly received: LinkId[];
-  readonly settled: LinkId[];
+  readonly segmentBytes?: number;
 }
 
 interface Waiting {
   readonly frame: Frame;
   readonly bytes: Buffer;
+  readonly mustSync: boolean;
+  /** Of an older record, which keeps its number. */
+  readonly isCopy: boolean;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
 
-/** Opens the folder `journal`, or makes it. Throws `setting` when it cannot be written to. */
+/** Opens the folder `journal`, or makes it. Throws `setting` when it cannot be written to, or belongs to another key. */
 export async function openFileJournal(options: FileJournalOptions): Promise<Journal> {
   const folder = join(options.dataFolder, 'journal');
   try {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     syncFolder(options.dataFolder);
+    if (options.keyCheck !== undefined) await checkKey(folder, options.keyCheck);
     const journal = new SegmentedJournal(folder, options);
     await journal.open();
     return journal;
   } catch (error) {
+    if (error instanceof EvergrantError) throw error;
     throw new EvergrantError('setting', `The journal ${folder} cannot be used (${codeOf(error) ?? String(error)}).`, {
       remedy: 'Let the user that runs Evergrant write to it, and see that the disk is not full.',
       cause: error,
@@ -86,81 +86,194 @@ export async function openFileJournal(options: FileJournalOptions): Promise<Jour
 }
 
 class SegmentedJournal implements Journal {
-  readonly #folder: string;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #disk: Disk;
-  #unsettled: readonly JournalRecord[] = [];
-  #segments: Segment[] = [];
-  readonly #settledAt = new Map<LinkId, number>();
+  readonly #segmentBytes: number;
+  readonly #segments: Segments;
+  #atOpening: readonly JournalRecord[] = [];
+  /** Of records that are not settled, by number. */
+  readonly #open = new Map<number, LinkId>();
+  readonly #numbersOf = new Map<LinkId, number[]>();
+  #nextNumber = 1;
+  #told = 0;
   #current: { readonly segment: Segment; readonly file: FileHandle; end: number } | null = null;
   #queue: Waiting[] = [];
+  #writing: readonly Waiting[] = [];
   #flushing: Promise<void> | null = null;
   #isClosed = false;
-  #hasReserve = false;
-  /** A full disk is not asked for a new reserve at every append. */
-  #nextReserveAt = Number.NEGATIVE_INFINITY;
+  readonly #reserve: Reserve;
+  /** Null until the journal was read whole, which the first rewriting does. */
+  #kept: Kept | null = null;
+  #rewriting: Promise<void> | null = null;
+  /** The place of the segment that was looked at last. */
+  #lookedAt = 0;
+  /** Whoever reads segments now; none goes meanwhile. */
+  readonly #reading = new Set<Promise<void>>();
 
-  constructor(folder: string, { clock, log, disk = nodeDisk }: FileJournalOptions) {
-    this.#folder = folder;
+  constructor(folder: string, options: FileJournalOptions) {
+    const { clock, log, disk = nodeDisk, segmentBytes = SEGMENT_MOST_BYTES } = options;
     this.#clock = clock;
     this.#log = log;
     this.#disk = disk;
+    this.#segmentBytes = segmentBytes;
+    this.#segments = new Segments(folder, disk, log);
+    this.#reserve = new Reserve(folder, { clock, log, disk });
+  }
+
+  get lastTold(): number {
+    return this.#told;
   }
 
   async open(): Promise<void> {
-    const records = new Map<LinkId, JournalRecord>();
-    for (const number of await this.#numbers()) {
-      const segment: Segment = { number, received: [], settled: [] };
-      this.#segments.push(segment);
-      for (const frame of await this.#readSegment(number)) {
-        this.#note(segment, frame);
-        if (frame.type === 'received') records.set(frame.record.link, frame.record);
+    await this.#segments.load();
+    const settledUpTo = await this.#readTail();
+    await this.#readUnsettled(settledUpTo);
+    await this.#startSegment();
+    await this.#removeEmpty();
+    if ((await this.#bytes()) <= SMALL_SEGMENTS * this.#segmentBytes) await this.#rewriteSome(Number.POSITIVE_INFINITY);
+    await this.#reserve.make();
+  }
+
+  /** Goes back to the last segment that says how things stood when it was begun. */
+  async #readTail(): Promise<number> {
+    this.#nextNumber = this.#segments.nextNumber;
+    const tail: (readonly NumberedFrame[])[] = [];
+    let settledUpTo = 0;
+    for (const segment of this.#segments.all.toReversed()) {
+      const frames = await this.#segments.frames(segment);
+      tail.unshift(frames);
+      const head = frames.find((frame) => frame.type === 'head');
+      if (!head) continue;
+      ({ settledUpTo } = head);
+      break;
+    }
+    for (const frame of tail.flat()) {
+      if (frame.type === 'record') this.#nextNumber = Math.max(this.#nextNumber, frame.number + 1);
+      if (frame.type === 'head') this.#told = frame.told;
+      if (frame.type === 'told') this.#told = frame.number;
+    }
+    return settledUpTo;
+  }
+
+  async #readUnsettled(settledUpTo: number): Promise<void> {
+    const records = new Map<number, JournalRecord>();
+    const done = new Set<number>();
+    for (const segment of this.#segments.above(settledUpTo)) {
+      for (const frame of await this.#segments.frames(segment)) {
+        if (frame.type === 'done') done.add(frame.number);
+        if (frame.type !== 'record' || (frame.number <= settledUpTo && segment.old === null)) continue;
+        records.set(frame.number, frame.record);
+        if (frame.gave) done.add(frame.number);
       }
     }
-    this.#unsettled = [...records.values()].filter((record) => !this.#settledAt.has(record.link));
-    await this.#compact();
-    await this.#startSegment();
-    await this.#makeReserve();
+    const unsettled = [...records].filter(([number]) => !done.has(number)).toSorted(([a], [b]) => a - b);
+    this.#atOpening = unsettled.map(([, record]) => record);
+    for (const [number, { link }] of unsettled) this.#track(number, link);
   }
 
-  append(record: JournalRecord): Promise<void> {
-    if (this.#isClosed) return Promise.reject(new Error('The journal is closed'));
-    return this.#enqueue({ type: 'received', record });
+  async append(record: JournalRecord): Promise<number> {
+    if (this.#isClosed) throw new Error('The journal is closed');
+    const number = this.#nextNumber++;
+    this.#track(number, record.link);
+    try {
+      await this.#enqueue({ type: 'record', number, record }, true);
+    } catch (error) {
+      this.#untrack(number);
+      throw error;
+    }
+    return number;
   }
 
-  settled(link: LinkId): void {
-    if (this.#isClosed || this.#settledAt.has(link)) return;
-    // Not waited for: a mark that is lost makes the record come up again, which is harmless.
-    this.#enqueue({ type: 'settled', link, at: this.#clock.now() }).catch((error: unknown) => {
-      this.#log.warn('journal: a settled record could not be marked', { link, reason: codeOf(error) });
-    });
+  settled(link: LinkId, gave: Gave): void {
+    if (this.#isClosed) return;
+    for (const number of this.#numbersOf.get(link) ?? []) {
+      this.#untrack(number);
+      // Not waited for: a mark that is lost makes the record come up again, which is harmless.
+      this.#mark({ type: 'done', number, gave, at: this.#clock.now() });
+    }
+  }
+
+  pending({ number, record }: NumberedRecord): void {
+    if (!this.#open.has(number)) this.#track(number, record.link);
   }
 
   unsettled(): readonly JournalRecord[] {
-    return this.#unsettled;
+    return this.#atOpening;
   }
 
-  async everything(): Promise<readonly JournalRecord[]> {
-    const records = new Map<LinkId, JournalRecord>();
-    for (const number of await this.#numbers()) {
-      for (const frame of await this.#readSegment(number)) {
-        if (frame.type === 'received') records.set(frame.record.link, frame.record);
-      }
+  async *since(number: number): AsyncGenerator<NumberedRecord> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#reading.add(promise);
+    try {
+      yield* this.#segments.since(number);
+    } finally {
+      this.#reading.delete(promise);
+      resolve();
     }
-    return [...records.values()];
+  }
+
+  async find(grant: GrantId, link: LinkId): Promise<AnswerRecord | BegunRecord | null> {
+    let found: AnswerRecord | BegunRecord | null = null;
+    for await (const { record } of this.since(0)) {
+      if (record.grant === grant && record.link === link && 'answer' in record) found = record;
+    }
+    return found;
+  }
+
+  settledUpTo(): number {
+    let least = this.#nextNumber;
+    for (const number of this.#open.keys()) least = Math.min(least, number);
+    return least - 1;
+  }
+
+  told(number: number): void {
+    if (this.#isClosed || number === this.#told) return;
+    this.#told = number;
+    // Not waited for: where it is lost, an older store is taken for the right one, and all that it lacks is merged.
+    this.#mark({ type: 'told', number });
+  }
+
+  continueAfter(number: number): void {
+    this.#nextNumber = Math.max(this.#nextNumber, number + 1);
+  }
+
+  async figures(): Promise<JournalFigures> {
+    const { length: segments } = this.#segments.all;
+    return { last: this.#nextNumber - 1, unsettled: this.#open.size, segments, bytes: await this.#bytes() };
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
+    await this.#rewriting;
     await this.#flushing;
     await this.#current?.file.close();
     this.#current = null;
   }
 
-  #enqueue(frame: Frame): Promise<void> {
+  #track(number: number, link: LinkId): void {
+    this.#open.set(number, link);
+    this.#numbersOf.set(link, [...(this.#numbersOf.get(link) ?? []), number]);
+  }
+
+  #untrack(number: number): void {
+    const link = this.#open.get(number);
+    if (link === undefined) return;
+    this.#open.delete(number);
+    const left = (this.#numbersOf.get(link) ?? []).filter((one) => one !== number);
+    if (left.length > 0) this.#numbersOf.set(link, left);
+    else this.#numbersOf.delete(link);
+  }
+
+  #mark(frame: Frame): void {
+    this.#enqueue(frame, false).catch((error: unknown) => {
+      this.#log.warn('journal: a mark could not be written', { kind: frame.type, reason: codeOf(error) });
+    });
+  }
+
+  #enqueue(frame: Frame, mustSync: boolean, isCopy = false): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#queue.push({ frame, bytes: encode(frame), resolve, reject });
+    this.#queue.push({ frame, bytes: encode(frame), mustSync, isCopy, resolve, reject });
     this.#flushing ??= this.#flushAll();
     return promise;
   }
@@ -172,36 +285,38 @@ class SegmentedJournal implements Journal {
     while (this.#queue.length > 0) {
       const batch = this.#queue;
       this.#queue = [];
+      this.#writing = batch;
       try {
         await this.#keep(batch);
         for (const { resolve } of batch) resolve();
       } catch (error) {
         for (const { reject } of batch) reject(error);
       }
-      await this.#makeReserve();
+      await this.#reserve.make();
     }
+    this.#writing = [];
     this.#flushing = null;
   }
 
   async #keep(batch: readonly Waiting[]): Promise<void> {
     const bytes = Buffer.concat(batch.map((one) => one.bytes));
-    const mustSync = batch.some((one) => one.frame.type === 'received');
-    if (this.#current && this.#current.end > SEGMENT_MOST_BYTES) await this.#roll();
+    const mustSync = batch.some((one) => one.mustSync);
+    if (this.#current && this.#current.end > this.#segmentBytes) await this.#roll();
     try {
       await this.#write(bytes, mustSync);
     } catch (error) {
       this.#log.error('journal: a write failed and is tried in a new segment', { reason: codeOf(error) }, error);
-      await this.#freeReserve();
+      await this.#reserve.free();
       await this.#startSegment();
       await this.#write(bytes, mustSync);
     }
-    const segment = this.#current?.segment;
-    for (const { frame } of batch) if (segment) this.#note(segment, frame);
+    for (const { frame } of batch) this.#kept?.note(frame);
   }
 
-  async #write(bytes: Uint8Array, mustSync: boolean): Promise<void> {
+  async #write(frames: Uint8Array, mustSync: boolean): Promise<void> {
     const current = this.#current;
     if (!current) throw new Error('The journal has no segment');
+    const bytes = current.end === 0 ? Buffer.concat([this.#head(current.segment), frames]) : frames;
     await this.#disk.write(current.file, bytes, current.end);
     if (mustSync) {
       await this.#disk.sync(current.file);
@@ -211,99 +326,148 @@ class SegmentedJournal implements Journal {
     current.end += bytes.length;
   }
 
-  #note(segment: Segment, frame: Frame): void {
-    if (frame.type === 'received') {
-      segment.received.push(frame.record.link);
-    } else {
-      segment.settled.push(frame.link);
-      this.#settledAt.set(frame.link, frame.at);
-    }
+  /** Of what is in earlier segments alone: the frames that follow tell the rest. */
+  #head({ first }: Segment): Buffer {
+    const settledUpTo = Math.min(this.settledUpTo(), first - 1);
+    return encode({ type: 'head', settledUpTo, told: this.#told, at: this.#clock.now() });
   }
 
   async #roll(): Promise<void> {
     try {
       await this.#startSegment();
-      await this.#compact();
     } catch (error) {
       // The old segment is still good.
       this.#log.warn('journal: a new segment could not be started', { reason: codeOf(error) });
+      return;
     }
+    this.#rewriting ??= this.#rewriteSome(LOOKED_AT).finally(() => {
+      this.#rewriting = null;
+    });
   }
 
   /** From here on everything goes into a new file. The old one, if it was torn, is left as it is. */
   async #startSegment(): Promise<void> {
-    const number = (this.#segments.at(-1)?.number ?? 0) + 1;
-    const file = await open(this.#path(number), 'wx+', 0o600);
-    syncFolder(this.#folder);
+    const place = this.#segments.nextPlace;
+    const first = this.#firstOfNew();
+    const path = this.#segments.pathOf(place, first);
+    const file = await this.#disk.create(path);
     const old = this.#current;
-    const segment: Segment = { number, received: [], settled: [] };
-    this.#segments.push(segment);
+    const segment: Segment = { place, first, path, old: null };
+    this.#segments.all.push(segment);
     this.#current = { segment, file, end: 0 };
     await old?.file.close().catch(() => undefined);
   }
 
-  /** Removes segments that nothing needs: all of their records were settled a day ago, and their marks mark nothing. */
-  async #compact(): Promise<void> {
-    const before = this.#clock.now() - KEEP_SETTLED_MS;
-    const needed = new Set<LinkId>();
-    const kept: Segment[] = [];
-    for (const segment of this.#segments) {
-      const isOld = segment.received.every((link) => (this.#settledAt.get(link) ?? Number.POSITIVE_INFINITY) < before);
-      const isFree = isOld && !segment.settled.some((link) => needed.has(link));
-      if (isFree && segment !== this.#current?.segment) {
-        await rm(this.#path(segment.number), { force: true });
-        for (const link of segment.received) this.#settledAt.delete(link);
-      } else {
-        kept.push(segment);
-        for (const link of segment.received) needed.add(link);
-      }
+  /** Records that are being written, or wait for that, have their numbers already and go into the new segment. */
+  #firstOfNew(): number {
+    const waiting = [...this.#writing, ...this.#queue].filter(({ isCopy }) => !isCopy);
+    const numbers = waiting.flatMap(({ frame }) => (frame.type === 'record' ? [frame.number] : []));
+    return numbers.reduce((least, number) => Math.min(least, number), this.#nextNumber);
+  }
+
+  /** A start that wrote nothing leaves an empty segment; its name is of use only while it is the last. */
+  async #removeEmpty(): Promise<void> {
+    const [...all] = this.#segments.all;
+    for (const segment of all) {
+      if (segment === this.#current?.segment || (await stat(segment.path)).size > 0) continue;
+      await this.#disk.remove(segment.path);
+      this.#segments.all = this.#segments.all.filter((one) => one !== segment);
     }
-    this.#segments = kept;
   }
 
-  async #numbers(): Promise<readonly number[]> {
-    const names = await readdir(this.#folder);
-    return names
-      .flatMap((name) => SEGMENT.exec(name)?.[1] ?? [])
-      .map(Number)
-      .toSorted((a, b) => a - b);
-  }
-
-  async #readSegment(number: number): Promise<readonly Frame[]> {
-    const { frames, damages } = decodeAll(await readFile(this.#path(number)));
-    for (const { offset, bytes, isTorn } of damages) {
-      const place = { segment: number, offset, bytes };
-      if (isTorn) this.#log.warn('journal: the last record was cut off and is dropped', place);
-      else this.#log.error('journal: a damaged record was passed over', place);
-    }
-    return frames;
-  }
-
-  /** Space that an append may take when the disk has none left. */
-  async #makeReserve(): Promise<void> {
-    if (this.#hasReserve || this.#clock.now() < this.#nextReserveAt) return;
-    this.#nextReserveAt = this.#clock.now() + RESERVE_RETRY_MS;
+  /** Looks at so many closed segments, and takes away what nobody needs. Never rejects. */
+  async #rewriteSome(most: number): Promise<void> {
     try {
-      const file = await open(join(this.#folder, RESERVE), 'w', 0o600);
-      try {
-        await this.#disk.write(file, Buffer.alloc(RESERVE_BYTES), 0);
-        this.#hasReserve = true;
-      } finally {
-        await file.close();
+      const kept = await this.#readWhole();
+      const closed = this.#segments.all.filter((one) => one !== this.#current?.segment);
+      const next = closed.findIndex(({ place }) => place > this.#lookedAt);
+      const from = next === -1 ? 0 : next;
+      for (const segment of [...closed.slice(from), ...closed.slice(0, from)].slice(0, most)) {
+        if (this.#isClosed) return;
+        this.#lookedAt = segment.place;
+        await this.#rewrite(segment, kept);
       }
     } catch (error) {
-      this.#log.warn('journal: no space could be reserved', { reason: codeOf(error) });
-      // What was written of it would only fill the disk.
-      await this.#freeReserve().catch(() => undefined);
+      this.#log.warn('journal: old segments could not be rewritten', { reason: codeOf(error) ?? String(error) });
     }
   }
 
-  async #freeReserve(): Promise<void> {
-    this.#hasReserve = false;
-    await rm(join(this.#folder, RESERVE), { force: true });
+  async #readWhole(): Promise<Kept> {
+    if (this.#kept) return this.#kept;
+    // What is written meanwhile is noted as well; the order does not matter.
+    const kept = new Kept();
+    this.#kept = kept;
+    try {
+      for (const segment of this.#segments.all) {
+        for (const frame of await this.#segments.frames(segment)) kept.note(frame);
+      }
+    } catch (error) {
+      this.#kept = null;
+      throw error;
+    }
+    return kept;
   }
 
-  #path(number: number): string {
-    return join(this.#folder, `${String(number).padStart(SEGMENT_DIGITS, '0')}.journal`);
+  /** First what must stay is on disk a second time, then the segment goes. */
+  async #rewrite(segment: Segment, kept: Kept): Promise<void> {
+    const placed = await this.#segments.placed(segment);
+    const staying = this.#stayingOf(placed, kept);
+    if (!staying) return;
+    for (const copy of staying) await this.#enqueueCopies(copy);
+    // Whatever the segment said of the journal itself is said again.
+    await this.#enqueue({ type: 'told', number: this.#told }, true);
+    while (this.#reading.size > 0) await Promise.all(this.#reading);
+    await this.#disk.remove(segment.path);
+    const next = this.#segments.all[this.#segments.all.indexOf(segment) + 1];
+    this.#segments.all = this.#segments.all.filter((one) => one !== segment);
+    kept.forget(segment.first, next?.first ?? segment.first);
+  }
+
+  /** Copies of what must stay of a segment, some at a time; null where it is not worth the while, or too early. */
+  #stayingOf(placed: readonly PlacedFrame[], kept: Kept): readonly (readonly Frame[])[] | null {
+    const before = this.#clock.now() - KEEP_MS;
+    if (placed.some(({ frame }) => toldAt(frame) > before)) return null;
+    const chunks: Frame[][] = [[]];
+    let [total, stay, chunk] = [0, 0, 0];
+    for (const { frame, bytes } of placed) {
+      total += bytes;
+      if (frame.type !== 'record') continue;
+      const { number, record } = frame;
+      const gave = frame.gave ?? kept.gave(number);
+      const isSettled = !this.#open.has(number);
+      if (!kept.mustStay(number, record, gave, isSettled)) continue;
+      stay += bytes;
+      chunk += bytes;
+      if (chunk > COPY_BYTES) {
+        chunks.push([]);
+        chunk = bytes;
+      }
+      chunks.at(-1)?.push({ type: 'record', number, record, ...(gave && isSettled ? { gave } : {}) });
+    }
+    const isWorthIt = stay <= total * REWRITE_SHARE || total < this.#segmentBytes * REWRITE_SHARE;
+    return isWorthIt ? chunks : null;
+  }
+
+  async #enqueueCopies(frames: readonly Frame[]): Promise<void> {
+    await Promise.all(frames.map((frame) => this.#enqueue(frame, true, true)));
+  }
+
+  async #bytes(): Promise<number> {
+    const sizes = await Promise.all(this.#segments.all.map(async ({ path }) => (await stat(path)).size));
+    return sizes.reduce((sum, size) => sum + size, 0);
+  }
+}
+
+/** When a frame was written, as far as it says. */
+function toldAt(frame: NumberedFrame): Instant {
+  switch (frame.type) {
+    case 'head':
+      return frame.at;
+    case 'done':
+      return frame.at;
+    case 'told':
+      return 0 as Instant;
+    case 'record':
+      return 'at' in frame.record ? frame.record.at.at : frame.record.receivedAt.at;
   }
 }

@@ -3,15 +3,33 @@
  * torn or damaged is recognised by length and digest, and reading goes on at the next line.
  */
 import { createHash } from 'node:crypto';
-import type { GrantId, LinkId } from '../core/id.ts';
+import type { ReceivedLink } from '../core/chain-event.ts';
+import type { AppId, GrantId, LinkId } from '../core/id.ts';
 import type { Instant, Moment } from '../core/instant.ts';
-import type { Sealed } from '../core/secret.ts';
+import type { Fingerprint, Sealed } from '../core/secret.ts';
 import type { JournalRecord } from '../ports/journal.ts';
 
+/** Of a record that is settled, whether it gave tokens. */
+export type Gave = 'tokens' | 'nothing';
+
 export type Frame =
+  /** The first of a segment: what would otherwise have to be looked for in all segments before it. */
+  | { readonly type: 'head'; readonly settledUpTo: number; readonly told: number; readonly at: Instant }
+  /** `gave`: the record was settled when this copy of it was made. */
+  | { readonly type: 'record'; readonly number: number; readonly record: JournalRecord; readonly gave?: Gave }
+  | { readonly type: 'done'; readonly number: number; readonly gave: Gave; readonly at: Instant }
+  | { readonly type: 'told'; readonly number: number };
+
+/** Of versions that did not number their records. */
+export type OldFrame =
   | { readonly type: 'received'; readonly record: JournalRecord }
-  /** The store has it since then. */
   | { readonly type: 'settled'; readonly link: LinkId; readonly at: Instant };
+
+export interface Placed {
+  readonly frame: Frame | OldFrame;
+  readonly offset: number;
+  readonly bytes: number;
+}
 
 export interface Damage {
   /** Where the unreadable line begins. */
@@ -26,28 +44,29 @@ const LINE = /^j1 (\d{1,9}) ([0-9a-f]{16}) /;
 const DIGEST_CHARACTERS = 16;
 const NEWLINE = 0x0a;
 
-export function encode(frame: Frame): Buffer {
+export function encode(frame: Frame | OldFrame): Buffer {
   const json = Buffer.from(JSON.stringify(frame), 'utf8');
   return Buffer.concat([Buffer.from(`${FORMAT} ${json.length} ${digest(json)} `), json, Buffer.from([NEWLINE])]);
 }
 
 /** Everything readable, and where it was not. */
-export function decodeAll(bytes: Buffer): { readonly frames: readonly Frame[]; readonly damages: readonly Damage[] } {
-  const frames: Frame[] = [];
+export function decodeAll(bytes: Buffer): { readonly placed: readonly Placed[]; readonly damages: readonly Damage[] } {
+  const placed: Placed[] = [];
   const damages: Damage[] = [];
   for (let offset = 0; offset < bytes.length; ) {
     const newline = bytes.indexOf(NEWLINE, offset);
     const end = newline === -1 ? bytes.length : newline;
     const frame = newline === -1 ? null : decode(bytes.subarray(offset, end));
     const isLast = end + 1 >= bytes.length;
-    if (frame) frames.push(frame);
+    if (frame) placed.push({ frame, offset, bytes: end - offset });
     else damages.push({ offset, bytes: end - offset, isTorn: isLast });
     offset = end + 1;
   }
-  return { frames, damages };
+  return { placed, damages };
 }
 
-function decode(line: Buffer): Frame | null {
+/** One line without its end; null where it is not what was written, or this version does not know it. */
+export function decode(line: Buffer): Frame | OldFrame | null {
   const head = LINE.exec(line.subarray(0, 64).toString('latin1'));
   if (!head) return null;
   const json = line.subarray(head[0].length);
@@ -60,29 +79,91 @@ function digest(json: Uint8Array): string {
 }
 
 /** The digest says that we wrote it; what is checked here is that this version knows it. */
-function parseFrame(value: unknown): Frame | null {
+function parseFrame(value: unknown): Frame | OldFrame | null {
   if (!isObject(value)) return null;
-  if (value.type === 'settled') {
-    const { link, at } = value;
-    if (typeof link !== 'string' || typeof at !== 'number') return null;
-    return { type: 'settled', link: link as LinkId, at: at as Instant };
+  const { type, number, at, told, settledUpTo, link, gave } = value;
+  const record = type === 'record' || type === 'received' ? parseJournalRecord(value.record) : null;
+  switch (type) {
+    case 'head':
+      if (typeof settledUpTo !== 'number' || typeof told !== 'number' || typeof at !== 'number') return null;
+      return { type, settledUpTo, told, at: at as Instant };
+    case 'record':
+      if (!record || typeof number !== 'number') return null;
+      return { type, number, record, ...(isGave(gave) ? { gave } : {}) };
+    case 'done':
+      if (typeof number !== 'number' || !isGave(gave) || typeof at !== 'number') return null;
+      return { type, number, gave, at: at as Instant };
+    case 'told':
+      return typeof number === 'number' ? { type, number } : null;
+    case 'received':
+      return record && { type, record };
+    case 'settled':
+      if (typeof link !== 'string' || typeof at !== 'number') return null;
+      return { type, link: link as LinkId, at: at as Instant };
+    default:
+      return null;
   }
-  return value.type === 'received' ? parseReceived(value.record) : null;
 }
 
-function parseReceived(value: unknown): Frame | null {
+function isGave(value: unknown): value is Gave {
+  return value === 'tokens' || value === 'nothing';
+}
+
+/** Null where it is no record of a journal. */
+export function parseJournalRecord(value: unknown): JournalRecord | null {
   if (!isObject(value)) return null;
-  const { grant, link, purpose, presented, sequence, node, answer } = value;
+  const { grant, link, node, purpose, generation = null } = value;
+  if (typeof grant !== 'string' || typeof link !== 'string' || typeof node !== 'string') return null;
+  if (generation !== null && typeof generation !== 'number') return null;
+  const ids = { grant: grant as GrantId, link: link as LinkId, node, generation };
+  const at = parseMoment(value.at);
+  switch (purpose) {
+    case 'exchange':
+    case 'authorization': {
+      const answered = parseAnswered(value);
+      return answered && { purpose, ...ids, ...answered };
+    }
+    case 'begun': {
+      const begun = parseBegun(value);
+      return begun && at && { purpose, ...ids, at, ...begun };
+    }
+    case 'ended':
+    case 'removed':
+      return at && { purpose, ...ids, at };
+    default:
+      return null;
+  }
+}
+
+function parseAnswered(value: Readonly<Record<string, unknown>>) {
+  const { presented, sequence, answer } = value;
   const requestedAt = parseMoment(value.requestedAt);
   const receivedAt = parseMoment(value.receivedAt);
-  if (typeof grant !== 'string' || typeof link !== 'string' || typeof node !== 'string') return null;
-  if ((purpose !== 'exchange' && purpose !== 'authorization') || typeof answer !== 'string') return null;
-  if (!requestedAt || !receivedAt) return null;
+  if (typeof answer !== 'string' || !requestedAt || !receivedAt) return null;
   if ((presented !== null && typeof presented !== 'string') || (sequence !== null && typeof sequence !== 'number')) {
     return null;
   }
-  const ids = { grant: grant as GrantId, link: link as LinkId, presented: presented as LinkId | null, sequence, node };
-  return { type: 'received', record: { ...ids, purpose, requestedAt, receivedAt, answer: answer as Sealed } };
+  return { presented: presented as LinkId | null, sequence, requestedAt, receivedAt, answer: answer as Sealed };
+}
+
+function parseBegun(value: Readonly<Record<string, unknown>>) {
+  const { by, answer, app, grantBody, appBody } = value;
+  const received = parseReceived(value.received);
+  if ((by !== 'code' && by !== 'import') || !received || typeof answer !== 'string') return null;
+  if (typeof app !== 'string' || typeof grantBody !== 'string' || typeof appBody !== 'string') return null;
+  return { by, received, answer: answer as Sealed, app: app as AppId, grantBody, appBody } as const;
+}
+
+function parseReceived(value: unknown): (ReceivedLink & { readonly fingerprint: Fingerprint }) | null {
+  if (!isObject(value)) return null;
+  const { id, fingerprint, node, accessTokenLifeMs, scope } = value;
+  const requestedAt = parseMoment(value.requestedAt);
+  const receivedAt = parseMoment(value.receivedAt);
+  if (typeof id !== 'string' || typeof fingerprint !== 'string' || typeof node !== 'string') return null;
+  if (!requestedAt || !receivedAt || (scope !== null && typeof scope !== 'string')) return null;
+  if (accessTokenLifeMs !== null && typeof accessTokenLifeMs !== 'number') return null;
+  const moments = { requestedAt, receivedAt };
+  return { id: id as LinkId, fingerprint: fingerprint as Fingerprint, node, ...moments, accessTokenLifeMs, scope };
 }
 
 function parseMoment(value: unknown): Moment | null {

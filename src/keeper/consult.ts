@@ -1,0 +1,35 @@
+/**
+ * When the journal of a node was read, or given up, nothing more can come of the attempts that it never told the end
+ * of. Their chains hear that, and go on.
+ */
+import type { Chain } from '../core/chain.ts';
+import type { GrantId, NodeId } from '../core/id.ts';
+import type { KeeperParts } from './parts.ts';
+
+/** Which chains wait for what the journal of this node may hold. */
+export async function chainsWaitingFor(parts: KeeperParts, node: NodeId): Promise<readonly GrantId[]> {
+  const found: GrantId[] = [];
+  for (const grant of await parts.store.chains.unsettled()) {
+    const { chain } = await parts.store.chains.read(grant);
+    if (waitsFor(chain, node)) found.push(grant);
+  }
+  return found;
+}
+
+/** Call it when that journal is in the store, or nobody will ever read it. `wake` is told each chain that may go on. */
+export async function consult(
+  parts: KeeperParts,
+  node: NodeId,
+  wake: (grant: GrantId) => void,
+): Promise<readonly GrantId[]> {
+  const waiting = await chainsWaitingFor(parts, node);
+  for (const grant of waiting) {
+    await parts.store.chains.append(grant, 'any', { type: 'consulted', at: parts.clock.moment(), node });
+    wake(grant);
+  }
+  return waiting;
+}
+
+function waitsFor({ attempts }: Chain, node: NodeId): boolean {
+  return attempts.some((attempt) => attempt.node === node && attempt.lost?.isUnread);
+}

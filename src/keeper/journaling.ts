@@ -1,0 +1,53 @@
+/**
+ * What is written into the journal beside the answers of exchanges: how chains begin and grants end. With that, a store
+ * that is restored from an older backup gets the grants that were made since, and loses again those that were ended.
+ */
+import type { ChainEvent } from '../core/chain.ts';
+import type { GrantId, LinkId } from '../core/id.ts';
+import type { BegunRecord } from '../ports/journal.ts';
+import { freshId, type KeeperParts } from './parts.ts';
+import type { GrantRecord } from './records.ts';
+
+/** What makes a grant again where it is not known, as the store has it now. */
+async function bodiesOf(
+  parts: KeeperParts,
+  grant: GrantId,
+): Promise<Pick<BegunRecord, 'app' | 'grantBody' | 'appBody'>> {
+  const { records } = parts.store;
+  const kept = await records.get('grant', grant);
+  if (!kept) throw new Error(`The grant ${grant} is not there.`);
+  const { app } = JSON.parse(kept.body) as GrantRecord;
+  const registration = await records.get('app', app);
+  if (!registration) throw new Error(`The app ${app} is not there.`);
+  return { app, grantBody: kept.body, appBody: registration.body };
+}
+
+/** Journals the beginning of a chain before the store is asked to keep it. */
+export async function journalBeginning(
+  parts: KeeperParts,
+  grant: GrantId,
+  generation: number,
+  event: Extract<ChainEvent, { type: 'authorized' }>,
+): Promise<void> {
+  const { at, by, link: received, answer } = event;
+  try {
+    const bodies = await bodiesOf(parts, grant);
+    const { node } = parts;
+    const record = { grant, link: received.id, generation, node, at, by, received, answer, ...bodies } as const;
+    await parts.journal.append({ purpose: 'begun', ...record });
+  } catch (cause) {
+    parts.log.error('The journal cannot be written; the authorization goes to the store alone.', { grant }, cause);
+  }
+}
+
+/** Journals that a grant is over; to be called settled once the store has it. */
+export async function journalEnd(parts: KeeperParts, grant: GrantId, purpose: 'ended' | 'removed'): Promise<LinkId> {
+  const { journal, node, clock, log } = parts;
+  const link = freshId(parts, 'lnk');
+  try {
+    await journal.append({ purpose, grant, link, generation: null, node, at: clock.moment() });
+  } catch (cause) {
+    log.error('The journal cannot be written; the end of a grant goes to the store alone.', { grant }, cause);
+  }
+  return link;
+}

@@ -1,0 +1,86 @@
+/**
+ * Bringing into the store what the journal has and the store has not: what came just before a crash, and, where the
+ * store was restored from an older backup, all that came since. Oldest first, for each is the parent of the next; every
+ * record may be brought again without harm, and one that cannot be brought stops no other.
+ */
+import type { Journal, NumberedRecord } from '../ports/journal.ts';
+import type { GrantRegistry } from './grants.ts';
+import type { KeeperParts } from './parts.ts';
+import { bringIn, type WorkOf } from './restore.ts';
+
+export interface Merged {
+  readonly brought: number;
+  /** They stay in the journal, and the next merge tries them again. */
+  readonly failed: number;
+  /** Their chain began in the journal of another node, which has not been merged yet. */
+  readonly waiting: number;
+}
+
+/**
+ * Brings in every record above `since`, the number that the store keeps for this node. To be called again once the
+ * other nodes have merged too: what was waiting for them joins then.
+ */
+export async function mergeJournal(
+  parts: KeeperParts,
+  registry: GrantRegistry,
+  workOf: WorkOf,
+  since: number,
+): Promise<Merged> {
+  const { journal, log } = parts;
+  journal.continueAfter(since);
+  const mayWait = await othersAreToMerge(parts);
+  const counts = { brought: 0, failed: 0, waiting: 0 };
+  for await (const numbered of journal.since(Math.min(since, journal.settledUpTo()))) {
+    const outcome = await bringOne(parts, registry, workOf, numbered, mayWait);
+    counts[outcome]++;
+  }
+  await tell(parts, journal.settledUpTo());
+  if (counts.waiting > 0)
+    log.warn('Records of the journal wait for those of other nodes.', { records: counts.waiting });
+  return counts;
+}
+
+async function bringOne(
+  parts: KeeperParts,
+  registry: GrantRegistry,
+  workOf: WorkOf,
+  numbered: NumberedRecord,
+  mayWait: boolean,
+): Promise<keyof Merged> {
+  const { journal, log } = parts;
+  const { grant, link } = numbered.record;
+  try {
+    const outcome = await bringIn(parts, registry, workOf, numbered.record, mayWait);
+    if (outcome === 'awaited') return 'brought';
+    if (outcome !== 'waiting') journal.settled(link, outcome);
+    else journal.pending(numbered);
+    return outcome === 'waiting' ? 'waiting' : 'brought';
+  } catch (cause) {
+    // One grant that cannot be read, its provider file gone or its record damaged, must not stop all others.
+    log.error('A record of the journal could not be brought into the store.', { grant, link }, cause);
+    journal.pending(numbered);
+    return 'failed';
+  }
+}
+
+/** Tells the store how far the journal is merged by now, where that is further than it was told. */
+export async function noteMerged(parts: KeeperParts): Promise<void> {
+  const upTo = parts.journal.settledUpTo();
+  if (upTo > parts.journal.lastTold) await tell(parts, upTo);
+}
+
+async function tell({ store, journal, node }: KeeperParts, upTo: number): Promise<void> {
+  await store.nodes.merged(node, upTo);
+  journal.told(upTo);
+}
+
+/** Whether a store that keeps this number for this node forgot what it was told: it was restored from an older backup. */
+export function isStoreOlder(journal: Journal, merged: number): boolean {
+  return merged < journal.lastTold;
+}
+
+/** Other nodes remember things of before a restore, and have not brought them yet. */
+async function othersAreToMerge({ store, node }: KeeperParts): Promise<boolean> {
+  const { nodes, restore } = await store.nodes.view();
+  return nodes.some((one) => one.id !== node && !one.isGivenUp && one.mergedFor !== restore);
+}

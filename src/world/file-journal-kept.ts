@@ -1,0 +1,148 @@
+/**
+ * Which records of a journal must stay: those that are not settled, and of every chain the newest that gave tokens and
+ * the newest with which it began; the ends of grants for ever. What is known for that is built up by reading the journal
+ * once, and then with every frame; the order in which it is learnt does not matter.
+ *
+ * Memory: 24 bytes for each grant (a digest of its id and two numbers), in tables that are 5/8 full at the worst, so
+ * about 40 MB for a million grants; and one byte for each record of the segments that were not rewritten yet.
+ */
+import { createHash } from 'node:crypto';
+import type { GrantId } from '../core/id.ts';
+import type { JournalRecord } from '../ports/journal.ts';
+import type { NumberedFrame } from './file-journal-segments.ts';
+import type { Gave } from './journal-frame.ts';
+
+const PAGE_BYTES = 4096;
+const FIRST_SIZE = 1024;
+const GROWTH = 1.6;
+const MOST_FULL = 0.8;
+
+/** What a mark says of a record. `settled`: an older version marked it. */
+const MARKS = { nothing: 1, tokens: 2, settled: 3 } as const;
+
+export class Kept {
+  readonly #newest = new NumberTable();
+  readonly #pages = new Map<number, Uint8Array>();
+  /** Grants of exchanges of which it is not known yet whether they gave tokens, by number. */
+  readonly #unknown = new Map<number, GrantId>();
+
+  note(frame: NumberedFrame): void {
+    if (frame.type === 'record') this.#noteRecord(frame.number, frame.record, frame.gave ?? null);
+    if (frame.type === 'done') this.#noteMark(frame.number, frame.gave);
+  }
+
+  /** Whether a record of an old segment must be copied before that segment goes. */
+  mustStay(number: number, record: JournalRecord, gave: Gave | null, isSettled: boolean): boolean {
+    const newest = this.#newest.get(record.grant);
+    switch (record.purpose) {
+      case 'ended':
+      case 'removed':
+        return true;
+      case 'begun':
+        return !isSettled || newest.begun <= number;
+      case 'authorization':
+        return !isSettled;
+      case 'exchange':
+        return !isSettled || ((gave ?? this.gave(number)) !== 'nothing' && newest.tokens <= number);
+    }
+  }
+
+  gave(number: number): Gave | null {
+    const mark = this.#pages.get(Math.floor(number / PAGE_BYTES))?.[number % PAGE_BYTES] ?? 0;
+    if (mark === MARKS.tokens) return 'tokens';
+    return mark === MARKS.nothing ? 'nothing' : null;
+  }
+
+  /** The marks of these numbers are not needed any more. */
+  forget(from: number, until: number): void {
+    for (let page = Math.ceil(from / PAGE_BYTES); (page + 1) * PAGE_BYTES <= until; page++) this.#pages.delete(page);
+  }
+
+  #noteRecord(number: number, record: JournalRecord, gave: Gave | null): void {
+    const { grant, purpose } = record;
+    switch (purpose) {
+      case 'begun':
+      case 'ended':
+        this.#newest.raise(grant, number, number);
+        break;
+      case 'exchange': {
+        const known = gave ?? this.gave(number);
+        if (known === 'tokens') this.#newest.raise(grant, number, 0);
+        else if (known === null) this.#unknown.set(number, grant);
+        break;
+      }
+      case 'authorization':
+      case 'removed':
+    }
+  }
+
+  #noteMark(number: number, gave: Gave | null): void {
+    const page = this.#pages.get(Math.floor(number / PAGE_BYTES)) ?? new Uint8Array(PAGE_BYTES);
+    this.#pages.set(Math.floor(number / PAGE_BYTES), page);
+    page[number % PAGE_BYTES] = MARKS[gave ?? 'settled'];
+    const grant = this.#unknown.get(number);
+    if (gave === null || grant === undefined) return;
+    this.#unknown.delete(number);
+    if (gave === 'tokens') this.#newest.raise(grant, number, 0);
+  }
+}
+
+/**
+ * Of every grant the number of the newest record that gave tokens, and of the newest that began it: open addressing over
+ * 64 bits of the SHA-256 of its id.
+ */
+class NumberTable {
+  #size = FIRST_SIZE;
+  #used = 0;
+  #keys = new BigUint64Array(FIRST_SIZE);
+  #tokens = new Float64Array(FIRST_SIZE);
+  #begun = new Float64Array(FIRST_SIZE);
+
+  get(grant: GrantId): { readonly tokens: number; readonly begun: number } {
+    const slot = this.#slotOf(keyOf(grant));
+    return { tokens: this.#tokens[slot] ?? 0, begun: this.#begun[slot] ?? 0 };
+  }
+
+  raise(grant: GrantId, tokens: number, begun: number): void {
+    const key = keyOf(grant);
+    let slot = this.#slotOf(key);
+    if (this.#keys[slot] !== key) {
+      if (this.#used + 1 > this.#size * MOST_FULL) {
+        this.#grow();
+        slot = this.#slotOf(key);
+      }
+      this.#keys[slot] = key;
+      this.#used++;
+    }
+    this.#tokens[slot] = Math.max(this.#tokens[slot] ?? 0, tokens);
+    this.#begun[slot] = Math.max(this.#begun[slot] ?? 0, begun);
+  }
+
+  /** Where the key is, or would be. */
+  #slotOf(key: bigint): number {
+    let slot = Number(key % BigInt(this.#size));
+    while (this.#keys[slot] !== 0n && this.#keys[slot] !== key) slot = (slot + 1) % this.#size;
+    return slot;
+  }
+
+  #grow(): void {
+    const [keys, tokens, begun] = [this.#keys, this.#tokens, this.#begun];
+    this.#size = Math.ceil(this.#size * GROWTH);
+    this.#keys = new BigUint64Array(this.#size);
+    this.#tokens = new Float64Array(this.#size);
+    this.#begun = new Float64Array(this.#size);
+    for (const [i, key] of keys.entries()) {
+      if (key === 0n) continue;
+      const slot = this.#slotOf(key);
+      this.#keys[slot] = key;
+      this.#tokens[slot] = tokens[i] ?? 0;
+      this.#begun[slot] = begun[i] ?? 0;
+    }
+  }
+}
+
+/** Never 0, which stands for nothing. */
+function keyOf(grant: GrantId): bigint {
+  const key = createHash('sha256').update(grant).digest().readBigUInt64LE();
+  return key === 0n ? 1n : key;
+}

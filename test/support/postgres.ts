@@ -28,6 +28,9 @@ export interface TestPostgres {
   /** On the same port and files. */
   start(): Promise<void>;
   restart(how?: Stop): Promise<void>;
+  /** Starts it again as a standby, which can be read and not be written to; `promote` makes it a primary. */
+  demote(): Promise<void>;
+  promote(): Promise<void>;
   /** Freezes all its processes: connections stay, and nothing is answered any more. */
   pause(): void;
   resume(): void;
@@ -40,7 +43,7 @@ export type ServerSettings = Readonly<Record<string, string>>;
 
 export async function startPostgres(settings: ServerSettings = {}): Promise<TestPostgres> {
   const folder = mkdtempSync(join(tmpdir(), 'evergrant-postgres-'));
-  if (UNPRIVILEGED.uid !== undefined) chownSync(folder, UNPRIVILEGED.uid, UNPRIVILEGED.gid);
+  own(folder);
   const password = randomBytes(12).toString('hex');
   makeCluster(folder, password);
   const port = await freePort();
@@ -51,7 +54,12 @@ export async function startPostgres(settings: ServerSettings = {}): Promise<Test
 
 /** PostgreSQL refuses to run as root. */
 const NOBODY = 65534;
-const UNPRIVILEGED = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
+export const UNPRIVILEGED = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
+
+/** Gives a path to the user that the servers run as. */
+export function own(path: string): void {
+  if (UNPRIVILEGED.uid !== undefined) chownSync(path, UNPRIVILEGED.uid, UNPRIVILEGED.gid);
+}
 
 class Server implements TestPostgres {
   readonly url: string;
@@ -96,6 +104,16 @@ class Server implements TestPostgres {
     await this.start();
   }
 
+  async demote(): Promise<void> {
+    await this.stop();
+    writeFileSync(join(this.#folder, 'standby.signal'), '');
+    await this.start();
+  }
+
+  async promote(): Promise<void> {
+    await this.#run('SELECT pg_promote()');
+  }
+
   pause(): void {
     if (!this.#running) throw new Error('The server is stopped, so it cannot be paused');
     // The postmaster first: it could make another process meanwhile.
@@ -112,13 +130,7 @@ class Server implements TestPostgres {
   async freshDatabase(): Promise<string> {
     this.#databases += 1;
     const name = `test_${process.pid}_${this.#databases}`;
-    const client = new pg.Client({ connectionString: this.url });
-    await client.connect();
-    try {
-      await client.query(`CREATE DATABASE ${name}`);
-    } finally {
-      await client.end();
-    }
+    await this.#run(`CREATE DATABASE ${name}`);
     return this.url.replace(/\/postgres$/, `/${name}`);
   }
 
@@ -130,6 +142,16 @@ class Server implements TestPostgres {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  async #run(sql: string): Promise<void> {
+    const client = new pg.Client({ connectionString: this.url });
+    await client.connect();
+    try {
+      await client.query(sql);
+    } finally {
+      await client.end();
+    }
   }
 }
 
@@ -150,7 +172,7 @@ kill -CONT $!; kill -$how $!; wait $!`;
 function makeCluster(folder: string, password: string): void {
   const file = join(folder, '..', `${folder.split('/').at(-1)}.password`);
   writeFileSync(file, `${password}\n`, { mode: 0o600 });
-  if (UNPRIVILEGED.uid !== undefined) chownSync(file, UNPRIVILEGED.uid, UNPRIVILEGED.gid);
+  own(file);
   const words = ['-D', folder, '-U', 'postgres', '-A', 'scram-sha-256', `--pwfile=${file}`, '-E', 'UTF8', '--locale=C'];
   try {
     const { status, stderr, error } = spawnSync(join(binaries(), 'initdb'), [...words, '--no-sync'], {
@@ -184,7 +206,7 @@ async function whenReady(shell: ChildProcess): Promise<number> {
   await new Promise<void>((ready, fail) => {
     shell.stderr?.on('data', (chunk) => {
       log = `${log}${String(chunk)}`.slice(-10_000);
-      if (log.includes('ready to accept connections')) ready();
+      if (/ready to accept (?:read-only )?connections/.test(log)) ready();
     });
     // The shell waits for a word; a server that ends early closes the log.
     shell.stderr?.once('end', () => fail(new Error(`PostgreSQL did not start:\n${log}`)));
@@ -213,7 +235,7 @@ function signal(pid: number, name: 'SIGSTOP' | 'SIGCONT'): void {
   }
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const probe = createServer().listen(0, '127.0.0.1');
   await once(probe, 'listening');
   const address = probe.address();

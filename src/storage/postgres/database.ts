@@ -193,8 +193,9 @@ export class Database {
 
   #makePool(): pg.Pool {
     const pool = new pg.Pool({ ...this.#config, verify: refuseStandby });
-    // A connection that breaks while nobody uses it is replaced when it is needed.
+    // A connection that breaks is replaced when it is needed. Whoever uses it hears of that by what they asked.
     pool.on('error', () => undefined);
+    pool.on('connect', (client) => client.on('error', () => undefined));
     return pool;
   }
 }

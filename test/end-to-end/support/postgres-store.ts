@@ -19,6 +19,18 @@ export async function openStoreAt(url: string, options: StoreOptions = {}): Prom
   return openPostgresStore({ db, keyCheck, listenUrl, clock, log: createLog({ level: 'silent' }) });
 }
 
+/** Takes everything out of a database that stores were open on: quicker than another database. */
+export async function empty(url: string): Promise<void> {
+  await ask(
+    url,
+    `DO $$ DECLARE name text; BEGIN
+      FOR name IN SELECT tablename FROM pg_tables WHERE tablename LIKE 'evergrant%' LOOP
+        IF name <> 'evergrant_schema_version' THEN EXECUTE 'DELETE FROM ' || name; END IF;
+      END LOOP;
+    END $$`,
+  );
+}
+
 /** The first row of the answer, its values joined by commas. */
 export async function ask(url: string, sql: string, values: readonly unknown[] = []): Promise<string> {
   const client = new pg.Client({ connectionString: url });

@@ -53,12 +53,16 @@ const MOST_SPEED = 180;
 export interface EmulatorOptions {
   /** 0, the default: any free port. */
   readonly port?: number;
+  /** Serves https with this certificate and key (PEM) instead of http. */
+  readonly tls?: { readonly cert: string; readonly key: string };
   /** Every duration of the policy is divided by it; 1 to 180, the default 1. */
   readonly speed?: number;
   /** The same seed and requests give the same tokens. The default is 1. */
   readonly seed?: number | string;
   /** Redirect URIs of the app. `http://{loopback}:{any port}/callback` is accepted anyway. */
   readonly redirectUris?: readonly string[];
+  /** Public keys of the app, a JSON Web Key Set: it then proves itself by `private_key_jwt`, and no secret is good. */
+  readonly jwks?: unknown;
   readonly switches?: Partial<Switches>;
   /** Share of requests to the token endpoint that each fault strikes, from 0 to 1. */
   readonly faultRates?: Readonly<Partial<Record<FaultName, number>>>;
@@ -101,16 +105,17 @@ export interface Emulator extends EmulatorWithoutSocket, AsyncDisposable, Dispos
 export async function emulator(provider: string, options: EmulatorOptions = {}): Promise<Emulator> {
   const { server, key, sleep } = build(provider, options);
   const handle = withControl(server, key);
-  let listening = await listen(handle, options.port ?? 0, sleep);
+  const tls = options.tls ?? null;
+  let listening = await listen(handle, { port: options.port ?? 0, sleep, tls });
   const { port } = listening;
   const names = ['127.0.0.1', 'localhost'].map((host) => `${host}:${port}`);
   server.onlyFor(names);
   const close = () => listening.close();
   return {
-    ...describe(server, key, handle, `http://127.0.0.1:${port}`),
+    ...describe(server, key, handle, `${tls ? 'https' : 'http'}://127.0.0.1:${port}`),
     goAway: close,
     async comeBack() {
-      listening = await listen(handle, port, sleep);
+      listening = await listen(handle, { port, sleep, tls });
     },
     close,
     [Symbol.asyncDispose]: close,
@@ -128,12 +133,19 @@ export function emulatorWithoutSocket(
 }
 
 function build(provider: string, options: EmulatorOptions) {
-  const { speed = 1, seed = 1, redirectUris = [USUAL_REDIRECT_URI], switches = {}, faultRates = {} } = options;
+  const {
+    speed = 1,
+    seed = 1,
+    redirectUris = [USUAL_REDIRECT_URI],
+    switches = {},
+    faultRates = {},
+    jwks = null,
+  } = options;
   const clock = options.clock ?? systemClock;
   const form = formOf(provider, clock.now());
   if (!(speed >= 1 && speed <= MOST_SPEED)) throw new RangeError(`speed is a number from 1 to ${MOST_SPEED}`);
   const sleep = options.sleep ?? ((ms: number) => systemClock.sleep(ms));
-  const server = new EmulatedServer({ form, seed, speed, switches, redirectUris, faultRates, clock, sleep });
+  const server = new EmulatedServer({ form, seed, speed, switches, redirectUris, jwks, faultRates, clock, sleep });
   return { server, sleep, key: new Chance(seed).text('control key', 32) };
 }
 

@@ -116,8 +116,8 @@ An upstream authorization server for tests, on this machine, with the rules of a
 token endpoint, API, and the ways in which all of that fails. Every provider of
 the catalogue can be emulated, and any other by a provider file. It tells why a client lost its chain, which no real provider does.
 
-It is not the real thing: what is only inferred about a provider is played as inferred. It serves loopback over http,
-keeps everything in memory, and no real password belongs into its pages.
+It is not the real thing: what is only inferred about a provider is played as inferred. It serves loopback, over http or
+with a certificate over https, keeps everything in memory, and no real password belongs into its pages.
 
 ## As a command
 
@@ -145,6 +145,32 @@ the block the server is gone; without \`using\`, call \`close()\`. \`server.cont
 as methods, among them \`advance(ms)\`, \`addFaults([…])\`, \`preselect({ decision: 'approve', user: null, once: true })\`,
 \`change({ idleMs: … })\`, \`revoke()\`, \`ledger()\`, \`report()\`, \`reset()\`. \`emulatorWithoutSocket\` is the same as a
 function from request to answer, for simulators with a clock of their own.
+
+## Over https
+
+\`--tls-cert FILE --tls-key FILE\` (PEM), or \`tls: { cert, key }\` in code: every address it names begins with https. Tell
+the client to trust the certificate, for Node by \`NODE_EXTRA_CA_CERTS=FILE\`:
+
+\`\`\`sh
+openssl req -x509 -newkey rsa:2048 -nodes -days 30 -keyout key.pem -out cert.pem \\
+  -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1
+npx evergrant emulate xero --port 9400 --tls-cert cert.pem --tls-key key.pem
+\`\`\`
+
+## Clients that sign: private_key_jwt
+
+An app that has public keys (\`jwks\` in code for the app that is there, or in \`POST apps\`) proves itself by a client
+assertion (RFC 7523), at any provider; its secret is good for nothing. RS256, PS256, ES256 and EdDSA. The assertion must
+name the client in \`iss\` and \`sub\`, the token endpoint or the issuer in \`aud\`, have an \`exp\` that lies ahead but at
+most an hour, and a \`jti\` that no other assertion of the app has had until its \`exp\`. The wire says \`invalid_client\` to
+all of these; the ledger says which it was.
+
+## Devices: RFC 8628
+
+Where the provider file has a \`device_authorization_endpoint\` (of the catalogue: google, github-app, microsoft-entra). The
+code is typed at \`verification_uri\`, then the usual pages follow; after \`POST authorize {approve}\`, opening
+\`verification_uri_complete\` is enough. Codes live ten minutes; who asks more often than every five seconds is told to
+\`slow_down\`, and waits five seconds more from then on. Neither is divided by \`--speed\`.
 
 ## In CI
 
@@ -190,7 +216,7 @@ Under \`/_emu\`, JSON in and out, \`Authorization: Bearer CONTROL_KEY\`. Times i
 | \`POST expire {tokens?, user?}\` | lets refresh tokens, access tokens or codes run out |
 | \`POST revoke {user?, app?}\` | the user withdraws the consent |
 | \`POST settings {…}\` | the settings above |
-| \`POST users {username, password?, name?}\`, \`POST apps {name, redirect_uris}\` | adds one; the answer has its secrets |
+| \`POST users {username, password?, name?, country?}\`, \`POST apps {name, redirect_uris, jwks?}\` | adds one; the answer has its secrets. An account with a country is unknown at the hosts of others (Exact Online) |
 | \`POST reset {}\` | back to the first moment |
 
 A report reads like this:

@@ -1,11 +1,12 @@
 /** `evergrant emulate PROVIDER`: an upstream authorization server with that provider's rules, until it is stopped. */
-import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { EvergrantError } from '../core/errors.ts';
 import {
   type Emulator,
+  type EmulatorOptions,
   emulatedProviders,
   emulator,
   FAULTS,
@@ -24,6 +25,8 @@ interface Flags {
   readonly set?: Partial<Switches>;
   readonly providerFolder?: string;
   readonly redirectUri?: readonly string[];
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
   readonly json?: boolean;
 }
 
@@ -45,6 +48,8 @@ export function emulateCommand(): Command {
     .option('--set <NAME=VALUE>', 'a rule of the server, as in leeway=30 or country=be; repeatable', setting)
     .option('--provider-folder <DIR>', 'where the provider file is written; a fresh folder where not given')
     .option('--redirect-uri <URI>', 'a redirect URI of the app; repeatable', collect)
+    .option('--tls-cert <FILE>', 'serve https with this certificate (PEM); with --tls-key')
+    .option('--tls-key <FILE>', 'the key of the certificate (PEM)')
     .option('--json', 'one line of JSON when ready')
     .addHelpText('after', '\nAny http://127.0.0.1:PORT/callback (or localhost, [::1]) is accepted as redirect URI.')
     .action(run);
@@ -88,14 +93,26 @@ async function run(provider: string, flags: Flags): Promise<void> {
 
 async function start(
   provider: string,
-  { port, speed, seed, fault = {}, set = {}, redirectUri }: Flags,
+  { port, speed, seed, fault = {}, set = {}, redirectUri, tlsCert, tlsKey }: Flags,
 ): Promise<Emulator> {
+  const tls = await tlsOf(tlsCert, tlsKey);
   try {
     const redirectUris = redirectUri === undefined ? {} : { redirectUris: redirectUri };
-    return await emulator(provider, { port, speed, seed, faultRates: fault, switches: set, ...redirectUris });
+    return await emulator(provider, { port, speed, seed, faultRates: fault, switches: set, ...redirectUris, ...tls });
   } catch (cause) {
     throw understood(cause, provider, port);
   }
+}
+
+async function tlsOf(cert: string | undefined, key: string | undefined): Promise<Pick<EmulatorOptions, 'tls'>> {
+  if (cert === undefined && key === undefined) return {};
+  const remedy = 'Give both --tls-cert and --tls-key, each the path of a PEM file.';
+  if (cert === undefined || key === undefined) throw new EvergrantError('setting', 'TLS needs two files.', { remedy });
+  const read = (path: string) =>
+    readFile(path, 'utf8').catch((cause: unknown) => {
+      throw new EvergrantError('setting', `${path} cannot be read.`, { cause, remedy });
+    });
+  return { tls: { cert: await read(cert), key: await read(key) } };
 }
 
 /** What a person can mend is said with its remedy. */

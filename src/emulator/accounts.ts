@@ -1,19 +1,25 @@
 /** Who is known at one emulated server: apps that were registered, and users with their ways to sign in. */
 import { toBase32 } from '../core/totp.ts';
 import type { Chance } from './chance.ts';
+import { ClientKeys } from './client-assertion.ts';
 import type { Identity } from './form.ts';
+import type { Country } from './switches.ts';
 
 export interface App {
   readonly clientId: string;
   clientSecret: string;
   readonly name: string;
   readonly redirectUris: readonly string[];
+  /** With keys it proves itself by `private_key_jwt`, and its secret is good for nothing. */
+  readonly keys: ClientKeys | null;
 }
 
 export interface User extends Identity {
   password: string;
   /** base32 */
   totpSecret: string;
+  /** At Exact Online, the country whose host alone knows this account; null: every one. */
+  readonly country: Country | null;
   /** The last step whose code was used: a code works once. */
   lastTotpStep: number;
 }
@@ -22,6 +28,7 @@ export interface UserWish {
   readonly username: string;
   readonly password?: string;
   readonly fullName?: string;
+  readonly country?: Country;
 }
 
 export class Accounts {
@@ -35,12 +42,13 @@ export class Accounts {
     this.#chance = chance;
   }
 
-  addApp(name: string, redirectUris: readonly string[]): App {
+  addApp(name: string, redirectUris: readonly string[], jwks: unknown = null): App {
     const app = {
       clientId: this.#chance.guid('client id'),
       clientSecret: this.#chance.text('client secret', 16),
       name,
       redirectUris,
+      keys: jwks === null ? null : new ClientKeys(jwks),
     };
     this.apps.set(app.clientId, app);
     return app;
@@ -55,6 +63,7 @@ export class Accounts {
       division: 100_000 + Math.floor(chance.fraction('division') * 900_000),
       password: wish.password ?? chance.text('password', 16),
       totpSecret: toBase32(chance.bytes('totp secret', 20)),
+      country: wish.country ?? null,
       lastTotpStep: -1,
     };
     this.users.set(user.username.toLowerCase(), user);
@@ -66,6 +75,12 @@ export class Accounts {
   resetTotp(user: User): void {
     user.totpSecret = toBase32(this.#chance.bytes('totp secret', 20));
     user.lastTotpStep = -1;
+  }
+
+  /** By name, where the part of the provider that is asked knows the account. */
+  userAt(username: string, realm: string): User | undefined {
+    const user = this.users.get(username.toLowerCase());
+    return user && (user.country === null || user.country === realm) ? user : undefined;
   }
 
   userById(id: string): User | undefined {

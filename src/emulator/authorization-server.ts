@@ -11,11 +11,14 @@ import { fromBase32, totp, USUAL_TOTP } from '../core/totp.ts';
 import type { App, User } from './accounts.ts';
 import type { Allowed } from './codes.ts';
 import type { Context, Preselection } from './context.ts';
+import { type DeviceRequest, VERIFICATION } from './device.ts';
 import { type FaultSpec, spoil, strikesBefore } from './faults.ts';
 import {
   type ConsentOptions,
   captchaPage,
   consentPage,
+  deviceCodePage,
+  doneInBrowserPage,
   errorPage,
   loginPage,
   type PageOptions,
@@ -26,7 +29,9 @@ import { answer, type EmulatorAnswer, type EmulatorRequest, formOf, originOf, re
 
 interface AuthorizationRequest {
   readonly app: App;
-  readonly redirectUri: string;
+  /** Null where a device waits for the answer. */
+  readonly redirectUri: string | null;
+  readonly device: DeviceRequest | null;
   readonly state: string | null;
   readonly challenge: string | null;
   readonly responseType: 'code' | 'token';
@@ -54,6 +59,7 @@ export function authorizeEndpoint(context: Context, request: EmulatorRequest): E
   const url = urlOf(request);
   const { paths } = context.upstream.form;
   const visit = url.pathname.slice(paths.authorize.length + 1);
+  if (visit === VERIFICATION && paths.device !== null) return deviceVisit(context, request, url);
   if (visit !== '') return continueVisit(context, request, visit);
   if (request.method !== 'GET') return answer(405, { allow: 'GET' });
   const fault = context.faults.take({
@@ -83,13 +89,48 @@ function begin(context: Context, asked: EmulatorRequest, url: URL, fault: FaultS
     // Nobody is ever signed in here (OpenID Connect Core 1.0 section 3.1.2.6).
     return back(checked.request, { error: 'login_required' });
   }
+  return startVisit(context, checked.request, fault);
+}
+
+function startVisit(context: Context, request: AuthorizationRequest, fault: FaultSpec | null): EmulatorAnswer {
   const id = context.upstream.chance.text('visit', 32);
-  const visit: LoginVisit = { ...checked.request, at: 'sign-in' };
+  const visit: LoginVisit = { ...request, at: 'sign-in' };
   remember(context, id, visit);
   const loginFault = takeLoginFault(context, visit);
   record(context, 'authorize', { app: visit.app.clientId, decision: 'sign-in', fault: fault ?? loginFault });
   return show(context, id, visit, loginFault, null);
 }
+
+/** A person types the code of a device, or follows a link that has it. */
+function deviceVisit(context: Context, asked: EmulatorRequest, url: URL): EmulatorAnswer {
+  const { upstream, devices } = context;
+  const { form, accounts } = upstream;
+  const typed = asked.method === 'POST' ? formOf(asked)?.get('user_code') : url.searchParams.get('user_code');
+  const device = typed ? devices.waiting(typed, context.now()) : undefined;
+  const app = device && accounts.apps.get(device.client);
+  if (!device || !app) {
+    const action = `${form.paths.authorize}/${VERIFICATION}`;
+    const problem = typed ? 'No device waits with this code. Check it, or let the device show another one.' : null;
+    return deviceCodePage({ action, providerName: form.name, appName: '', problem, isChanged: false });
+  }
+  const { scope, realm, origin } = device;
+  const isOffline = form.givesRefreshToken({ scope, query: ALWAYS_OFFLINE });
+  const nothing = { redirectUri: null, state: null, challenge: null, nonce: null, iss: null };
+  const request: AuthorizationRequest = {
+    ...nothing,
+    app,
+    device,
+    responseType: 'code',
+    scope,
+    isOffline,
+    realm,
+    origin,
+  };
+  return preselected(context, request) ?? startVisit(context, request, null);
+}
+
+/** A device has no authorization request in which to ask for it. */
+const ALWAYS_OFFLINE = new URLSearchParams({ access_type: 'offline', prompt: 'consent' });
 
 /** The newest so many visits are remembered. */
 const MOST_VISITS = 10_000;
@@ -137,6 +178,7 @@ function requested(
   return {
     app,
     redirectUri,
+    device: null,
     state: query.get('state'),
     challenge: query.get('code_challenge'),
     responseType,
@@ -153,8 +195,9 @@ function requested(
 function preselected(context: Context, request: AuthorizationRequest): EmulatorAnswer | null {
   const { preselection, upstream } = context;
   if (preselection.decision === 'interactive') return null;
-  const { users } = upstream.accounts;
-  const user = preselection.user === null ? [...users.values()][0] : users.get(preselection.user.toLowerCase());
+  const { accounts } = upstream;
+  const { users } = accounts;
+  const user = preselection.user === null ? [...users.values()][0] : accounts.userAt(preselection.user, request.realm);
   if (preselection.once) context.preselection = { decision: 'interactive' };
   if (!user) return null;
   if (preselection.decision === 'deny') return deny(context, request, user);
@@ -193,7 +236,7 @@ function continueVisit(context: Context, request: EmulatorRequest, id: string): 
 function signIn(context: Context, id: string, visit: LoginVisit, fields: ReadonlyMap<string, string>): EmulatorAnswer {
   const username = (fields.get('username') ?? fields.get('account') ?? '').trim();
   const password = fields.get('password') ?? fields.get('secret') ?? '';
-  const user = context.upstream.accounts.users.get(username.toLowerCase());
+  const user = context.upstream.accounts.userAt(username, visit.realm);
   const fault = takeLoginFault(context, visit, user);
   const isRight = user !== undefined && user.password === password;
   const decision = isRight ? 'password right' : 'password wrong';
@@ -299,6 +342,10 @@ function takeLoginFault({ faults, upstream }: Context, visit: LoginVisit, user?:
 
 function deny(context: Context, request: AuthorizationRequest, user: User): EmulatorAnswer {
   record(context, 'authorize', { app: request.app.clientId, user, decision: 'denied' });
+  if (request.device) {
+    request.device.state = 'denied';
+    return doneInBrowserPage(context.upstream.form.name, false);
+  }
   return back(request, { error: 'access_denied' });
 }
 
@@ -312,6 +359,12 @@ function conclude(
   const scope = request.scope.filter((one) => !withheld.includes(one));
   const decision = withheld.length === 0 ? 'approved' : 'approved in part';
   const allowed = { client: app.clientId, user: user.id, scope, withheld, isOffline, nonce, realm };
+  if (request.device) {
+    request.device.state = allowed;
+    record(context, 'authorize', { app: app.clientId, user, decision, status: 200 });
+    return doneInBrowserPage(context.upstream.form.name, true);
+  }
+  if (redirectUri === null) throw new Error('an authorization goes back to an address or to a device');
   if (request.responseType === 'token') return implicit(context, request, allowed, decision);
   const code = context.upstream.issueCode({ ...allowed, redirectUri, challenge }, context.now());
   record(context, 'authorize', { app: app.clientId, user, decision, issued: code.text });
@@ -338,7 +391,7 @@ function implicit(context: Context, request: AuthorizationRequest, allowed: Allo
 
 /** URLSearchParams percent-encodes the `!` of a code, as Exact Online does. */
 function back(request: AuthorizationRequest, parameters: Record<string, string | null>): EmulatorAnswer {
-  const url = new URL(request.redirectUri);
+  const url = new URL(request.redirectUri ?? request.origin);
   const all = Object.entries({ ...parameters, state: request.state, iss: request.iss }).filter(
     (entry): entry is [string, string] => entry[1] !== null,
   );

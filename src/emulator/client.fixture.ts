@@ -28,6 +28,7 @@ export interface Said {
 
 export interface Wishes {
   readonly form?: Form;
+  readonly jwks?: unknown;
   readonly seed?: number;
   readonly speed?: number;
   readonly switches?: Partial<Switches>;
@@ -50,6 +51,7 @@ export class TestClient {
       switches: wishes.switches ?? {},
       faultRates: wishes.faultRates ?? {},
       redirectUris: [CALLBACK],
+      jwks: wishes.jwks ?? null,
       clock: { now: () => this.now },
       sleep: async (ms) => {
         this.waits.push(ms);

@@ -1,6 +1,7 @@
 /** What every part of one emulator shares. Time is passed in from outside. */
 import { after, type Instant } from '../core/instant.ts';
 import type { LoginVisit } from './authorization-server.ts';
+import type { DeviceRequests } from './device.ts';
 import type { Faults } from './faults.ts';
 import { type Happening, MOST_HAPPENINGS } from './happening.ts';
 import type { IdTokens } from './id-tokens.ts';
@@ -33,6 +34,7 @@ export interface Context {
   /** Tokens that apps got for themselves (RFC 6749 section 4.4), with their end. */
   readonly managers: Map<string, Instant>;
   readonly visits: Map<string, LoginVisit>;
+  readonly devices: DeviceRequests;
   preselection: Preselection;
   /** By how much the server shows another time than it keeps. */
   skewMs: number;

@@ -86,6 +86,25 @@ test('users and apps can be added, each app with a client id and secret of its o
   expect(control.client.server.state().switches).toMatchObject({ spacingMs: 10_000, allowOldRefreshTokens: true });
 });
 
+test('a rule that this provider does not have is refused in the spelling of the caller', async () => {
+  const control = new Controller();
+  const said = await control.send('POST', 'settings', { tokens_per_user_and_app: 5 });
+  expect(said.status).toBe(400);
+  expect(JSON.parse(said.text).error).toContain('no setting tokens_per_user_and_app here');
+  expect(said.text).toContain('allow_old_refresh_tokens');
+  expect(said.text).not.toMatch(/[a-z][A-Z]/);
+});
+
+test('an app can be given keys instead of its secret, and a user a country', async () => {
+  const control = new Controller();
+  const wrong = await control.send('POST', 'apps', { name: 'keyed', redirect_uris: [], jwks: { keys: [{}] } });
+  expect([wrong.status, JSON.parse(wrong.text).error]).toEqual([400, 'jwks holds a key that is none']);
+  expect((await control.send('POST', 'users', { username: 'anna', country: 'xx' })).status).toBe(400);
+  await control.value('POST', 'users', { username: 'anna', country: 'be' });
+  const { refresh_token } = await control.value('POST', 'grant', { user: 'anna' });
+  expect(refresh_token).toMatch(/^stampBE001/);
+});
+
 test('the ledger lists every request and the tree of every family', async () => {
   const control = new Controller();
   const { refresh } = await control.client.connect();

@@ -5,9 +5,10 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
 import type { Instant } from '../core/instant.ts';
-import { SETTINGS, switchesOf } from './control-settings.ts';
+import { SETTINGS, settingName, switchesOf } from './control-settings.ts';
 import { FAULTS, type FaultName, type FaultSpec } from './faults.ts';
 import type { EmulatedServer } from './server.ts';
+import { COUNTRIES } from './switches.ts';
 import {
   answer,
   bearerOf,
@@ -62,8 +63,13 @@ const BODIES = {
     z.strictObject({ interactive: z.literal(true) }),
   ]),
   settings: SETTINGS,
-  users: z.strictObject({ username: z.string().min(1), password: z.string().optional(), name: z.string().optional() }),
-  apps: z.strictObject({ name: z.string().min(1), redirect_uris: z.array(z.url()) }),
+  users: z.strictObject({
+    username: z.string().min(1),
+    password: z.string().optional(),
+    name: z.string().optional(),
+    country: z.enum(COUNTRIES).optional(),
+  }),
+  apps: z.strictObject({ name: z.string().min(1), redirect_uris: z.array(z.url()), jwks: z.unknown().optional() }),
   grant: z.strictObject({ user: z.string().optional(), app: z.string().optional(), scope: z.string().optional() }),
   reset: z.strictObject({}),
 };
@@ -139,13 +145,12 @@ function perform(server: EmulatedServer, name: keyof typeof BODIES, body: unknow
     case 'authorize':
       return preselect(server, BODIES.authorize.parse(body));
     case 'settings':
-      server.change(switchesOf(SETTINGS.parse(body)));
-      return { switches: server.state().switches };
+      return changeSettings(server, SETTINGS.parse(body));
     case 'users':
       return addUser(server, BODIES.users.parse(body));
     case 'apps': {
-      const { name: appName, redirect_uris } = BODIES.apps.parse(body);
-      const { clientId, clientSecret } = server.addApp(appName, redirect_uris);
+      const { name: appName, redirect_uris, jwks = null } = BODIES.apps.parse(body);
+      const { clientId, clientSecret } = server.addApp(appName, redirect_uris, jwks);
       return { client_id: clientId, client_secret: clientSecret, redirect_uris };
     }
     case 'grant': {
@@ -161,6 +166,15 @@ function perform(server: EmulatedServer, name: keyof typeof BODIES, body: unknow
       server.reset();
       return {};
   }
+}
+
+/** As the caller spells them. */
+function changeSettings(server: EmulatedServer, wish: z.infer<typeof SETTINGS>): unknown {
+  const known = server.settable.map(settingName);
+  const surplus = Object.keys(wish).find((name) => !known.includes(name));
+  if (surplus !== undefined) throw new RangeError(`no setting ${surplus} here; there are: ${known.join(', ')}`);
+  server.change(switchesOf(wish));
+  return { switches: server.state().switches };
 }
 
 function faultSpec({ match, ...rest }: z.infer<typeof fault>): FaultSpec {
@@ -189,11 +203,12 @@ function personOf(whose: z.infer<typeof who>): { readonly user: string | null; r
 const words = (text: string) => text.split(' ').filter((one) => one !== '');
 
 function addUser(server: EmulatedServer, wish: z.infer<typeof BODIES.users>): unknown {
-  const { username, password, name } = wish;
+  const { username, password, name, country } = wish;
   const user = server.addUser({
     username,
     ...(password === undefined ? {} : { password }),
     ...(name === undefined ? {} : { fullName: name }),
+    ...(country === undefined ? {} : { country }),
   });
   return { username: user.username, password: user.password, totp_secret: user.totpSecret, user_id: user.id };
 }

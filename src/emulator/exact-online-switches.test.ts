@@ -25,6 +25,19 @@ describe('countries', () => {
     expect((await client.refresh(refresh)).status).toBe(200);
   });
 
+  test('an account of one country is unknown at the sign-in of another', async () => {
+    const client = new TestClient();
+    const { username, password } = client.server.addUser({ username: 'anna', country: 'be' });
+    const signIn = async (country: 'nl' | 'be') => {
+      client.server.change({ country });
+      const page = await client.authorize();
+      const action = /action="([^"]+)"/.exec(page.text)?.[1] ?? '';
+      return (await client.send('POST', action, FORM, String(new URLSearchParams({ username, password })))).text;
+    };
+    expect(await signIn('nl')).toContain('do not belong together');
+    expect(await signIn('be')).toContain('Two-step verification');
+  });
+
   test('one server plays all countries, each under its own name', async () => {
     const client = new TestClient();
     const { refresh } = await client.connect();

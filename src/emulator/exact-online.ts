@@ -192,6 +192,7 @@ export const exactOnline: Form = {
     api: ['/api/v1'],
     userinfo: null,
     revoke: null,
+    device: null,
   },
   switches: STRICT,
   settable: [

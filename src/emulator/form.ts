@@ -28,7 +28,22 @@ export type TokenRefusal =
   | 'redirect-uri-mismatch'
   | 'verifier-mismatch'
   | 'token-of-another-client'
+  | AssertionRefusal
+  | DeviceRefusal
   | 'too-many-errors';
+
+/** What is wrong with a client's assertion (RFC 7523); on the wire all of these are one. */
+export type AssertionRefusal = `assertion-${
+  | 'missing'
+  | 'malformed'
+  | 'signature-wrong'
+  | 'of-another-client'
+  | 'audience-wrong'
+  | 'expired'
+  | 'replayed'}`;
+
+/** Answers to a device that asks whether it may go on (RFC 8628 section 3.5). */
+export type DeviceRefusal = `device-${'pending' | 'too-fast' | 'denied' | 'expired' | 'unknown'}`;
 
 /** What the wording of a refusal may need. */
 export interface RefusalDetails {
@@ -78,6 +93,8 @@ export interface Paths {
   readonly api: readonly string[];
   readonly userinfo: string | null;
   readonly revoke: string | null;
+  /** The device authorization endpoint (RFC 8628). */
+  readonly device: string | null;
 }
 
 /** OpenID Connect, where the provider has it. */

@@ -113,6 +113,7 @@ function pathsOf(provider: Provider, openId: OpenId | null): Paths {
     api: [...new Set([...(identity === null ? [] : [identity]), ...bases, ...(bases.length > 0 ? [] : ['/api'])])],
     userinfo: openId && (provider.identity?.subject === '/sub' ? identity : '/userinfo'),
     revoke: path(provider.revocationEndpoint, hasDiscovery ? '/revoke' : null),
+    device: path(provider.deviceAuthorizationEndpoint, null),
   };
 }
 

@@ -84,26 +84,44 @@ export interface ConsentOptions extends PageOptions {
   readonly legend: string;
   /** What the user may leave out. */
   readonly choices: readonly { readonly field: string; readonly value: string; readonly label: string }[];
-  /** Where the answer is sent; named on the page, and allowed as the form's way out. */
-  readonly redirectUri: string;
+  /** Where the answer is sent; named on the page, and allowed as the form's way out. Null: to a device that waits. */
+  readonly redirectUri: string | null;
 }
 
 export function consentPage(options: ConsentOptions): EmulatorAnswer {
   const app = escapeHtml(options.appName);
-  const target = new URL(options.redirectUri).origin;
+  const target = options.redirectUri === null ? '' : new URL(options.redirectUri).origin;
   const boxes = options.choices.map(
     ({ field, label }) =>
       `<label><input type="checkbox" name="${escapeHtml(field)}" checked>${escapeHtml(label)}</label>`,
   );
   const form = `
     <fieldset><legend>${escapeHtml(options.legend)}</legend>${boxes.join('')}</fieldset>
-    <p class="soft">Signed in as ${escapeHtml(options.userName)}. The answer goes to ${escapeHtml(target)}.</p>
+    <p class="soft">Signed in as ${escapeHtml(options.userName)}. The answer goes to ${escapeHtml(target || 'the device that showed you the code')}.</p>
     <div class="buttons">
       <button class="other" name="decision" value="deny">Deny</button>
       <button name="decision" value="approve">Allow</button>
     </div>`;
   const lead = `<p><strong>${app}</strong> asks to read and change data for you, also while you are away.</p>`;
   return page(options, 'Allow access?', lead, form, target);
+}
+
+/** Where a person types the code that a device shows (RFC 8628 section 3.3). */
+export function deviceCodePage(options: PageOptions): EmulatorAnswer {
+  const form = `
+    <label for="user_code">Code on your device</label>
+    <input id="user_code" class="code" name="user_code" type="text" autocomplete="off" autocapitalize="characters"
+      spellcheck="false" required autofocus>
+    <div class="buttons"><button>Continue</button></div>`;
+  return page(options, 'Connect a device', '', form);
+}
+
+/** The end of a device's authorization: nobody is sent anywhere. */
+export function doneInBrowserPage(providerName: string, isAllowed: boolean): EmulatorAnswer {
+  const text = isAllowed
+    ? 'Your device goes on by itself. You can close this page.'
+    : 'Your device was told. You can close this page.';
+  return html(200, providerName, isAllowed ? 'Device connected' : 'Device turned away', `<p>${text}</p>`, '');
 }
 
 /** What a program that fills in forms cannot pass. */

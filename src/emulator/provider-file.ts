@@ -69,7 +69,7 @@ export function movedFile(
     token_endpoint: isDiscovered ? null : at(paths.token),
     refresh_endpoint: at(paths.refresh),
     revocation_endpoint: isDiscovered ? null : at(paths.revoke),
-    device_authorization_endpoint: null,
+    device_authorization_endpoint: isDiscovered ? null : at(paths.device),
     api_base_urls: paths.api.map((path) => `${baseUrl}${path.replace(/\/$/, '')}`),
     token_endpoint_auth_methods: playable(document.token_endpoint_auth_methods),
     ...(identity ? { identity: { ...identity, endpoint: `${baseUrl}${pathAndQuery(identity.endpoint)}` } } : {}),

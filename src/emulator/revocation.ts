@@ -1,7 +1,9 @@
 /** Token revocation (RFC 7009), and what a server says of itself (OpenID Connect Discovery 1.0, RFC 8414). */
+import { ASSERTION_ALGORITHMS } from './client-assertion.ts';
+import { authenticate } from './client-authentication.ts';
 import { type Context, tell } from './context.ts';
 import type { Form } from './form.ts';
-import { readTokenRequest } from './token-request.ts';
+import { DEVICE_GRANT, readTokenRequest } from './token-request.ts';
 import { answer, type EmulatorAnswer, type EmulatorRequest, json, originOf } from './wire.ts';
 
 /** What is not known is answered as if it had been: RFC 7009 section 2.2. */
@@ -11,15 +13,13 @@ export function revocationEndpoint(context: Context, request: EmulatorRequest): 
   const { form, switches } = upstream;
   const parsed = readTokenRequest(form, request, form.realm(request.headers.host ?? '', switches));
   const token = parsed?.fields.get('token');
-  const app = upstream.accounts.apps.get(parsed?.clientId ?? '');
+  const who = parsed && authenticate(context, parsed);
   const isOpen = !form.revocationNeedsClient && parsed?.clientId === null;
   const details = { now: context.now(), endedAt: null, basic: parsed?.basic ?? false };
   if (!parsed || token === undefined) return form.refusal('malformed', details, switches);
-  if (!isOpen && app?.clientSecret !== parsed.clientSecret) {
-    return form.refusal(app ? 'client-secret-wrong' : 'client-unknown', details, switches);
-  }
+  if (!isOpen && !who?.app) return form.refusal('client-secret-wrong', details, switches);
   const family = upstream.familyOf(token);
-  if (family && (isOpen || family.client === app?.clientId)) end(context, token);
+  if (family && (isOpen || family.client === who?.app?.clientId)) end(context, token);
   return answer(200, { 'content-length': '0' });
 }
 
@@ -59,16 +59,19 @@ export function metadata(form: Form, request: EmulatorRequest, path: string): Em
     token_endpoint: at(paths.token),
     ...(paths.userinfo === null ? {} : { userinfo_endpoint: at(paths.userinfo) }),
     ...(paths.revoke === null ? {} : { revocation_endpoint: at(paths.revoke) }),
+    ...(paths.device === null ? {} : { device_authorization_endpoint: at(paths.device) }),
     jwks_uri: at(KEYS_PATH),
     response_types_supported: form.responseTypes,
-    grant_types_supported: ['authorization_code', 'refresh_token'],
+    grant_types_supported: ['authorization_code', 'refresh_token', ...(paths.device === null ? [] : [DEVICE_GRANT])],
     subject_types_supported: ['public'],
     id_token_signing_alg_values_supported: ['RS256'],
     token_endpoint_auth_methods_supported: [
       'client_secret_basic',
       'client_secret_post',
+      'private_key_jwt',
       ...(form.hasPublicClients ? ['none'] : []),
     ],
+    token_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
     code_challenge_methods_supported: ['S256'],
     scopes_supported: ['openid', 'profile', 'email', 'offline_access'],
     claims_supported: ['sub', 'name', 'preferred_username', 'email', 'email_verified'],

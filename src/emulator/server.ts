@@ -9,6 +9,7 @@ import type { UserWish, User } from './accounts.ts';
 import { apiEndpoint } from './api.ts';
 import { authorizeEndpoint } from './authorization-server.ts';
 import { type Context, type Preselection, shownTime } from './context.ts';
+import { deviceEndpoint, DeviceRequests } from './device.ts';
 import { type FaultName, Faults, type FaultSpec } from './faults.ts';
 import type { Form, Inside, Switches } from './form.ts';
 import { IdTokens } from './id-tokens.ts';
@@ -29,6 +30,8 @@ export interface ServerOptions {
   readonly speed: number;
   readonly switches: Partial<Switches>;
   readonly redirectUris: readonly string[];
+  /** Public keys of the first app (RFC 7517), where it has keys instead of a secret; else null. */
+  readonly jwks: unknown;
   /** Faults by chance: the share of requests to the token endpoint that each strikes. */
   readonly faultRates: Readonly<Partial<Record<FaultName, number>>>;
   readonly clock: { now(): Instant };
@@ -93,6 +96,7 @@ export class EmulatedServer {
     const isUnder = (place: string) => path === place || path.startsWith(place.endsWith('/') ? place : `${place}/`);
     if (path === paths.token || path === paths.refresh) return tokenEndpoint(this.#context, request);
     if (isUnder(paths.authorize)) return authorizeEndpoint(this.#context, request);
+    if (path === paths.device) return deviceEndpoint(this.#context, request);
     if (path === paths.revoke) return revocationEndpoint(this.#context, request);
     if (form.openId && path === KEYS_PATH) return json(200, this.#context.idTokens.keySet());
     const own = metadata(form, request, path) ?? form.own?.(request, this.#inside(request)) ?? null;
@@ -115,8 +119,8 @@ export class EmulatedServer {
   }
 
   #fresh(): Context {
-    const { form, seed, speed, switches, redirectUris, faultRates } = this.#options;
-    const upstream = new Upstream({ form, seed, speed, switches, redirectUris });
+    const { form, seed, speed, switches, redirectUris, jwks, faultRates } = this.#options;
+    const upstream = new Upstream({ form, seed, speed, switches, redirectUris, jwks });
     return {
       upstream,
       faults: new Faults(faultRates, upstream.chance),
@@ -127,6 +131,7 @@ export class EmulatedServer {
       idTokens: new IdTokens(seed),
       managers: new Map(),
       visits: new Map(),
+      devices: new DeviceRequests(),
       preselection: { decision: 'interactive' },
       skewMs: 0,
       now: () => this.now(),
@@ -180,7 +185,7 @@ export class EmulatedServer {
       withheld: [],
       isOffline: true,
       nonce: null,
-      realm: form.realm('', switches),
+      realm: user.country ?? form.realm('', switches),
     };
     const outcome = upstream.start(allowed, this.now());
     if (!outcome.ok || outcome.issued.refreshToken === null) throw new Error('no tokens were issued');
@@ -207,8 +212,13 @@ export class EmulatedServer {
     return this.#context.upstream.accounts.addUser(user);
   }
 
-  addApp(name: string, redirectUris: readonly string[]): { readonly clientId: string; readonly clientSecret: string } {
-    return this.#context.upstream.accounts.addApp(name, redirectUris);
+  /** `jwks`: public keys, with which the app proves itself by `private_key_jwt` instead of its secret. */
+  addApp(
+    name: string,
+    redirectUris: readonly string[],
+    jwks: unknown = null,
+  ): { readonly clientId: string; readonly clientSecret: string } {
+    return this.#context.upstream.accounts.addApp(name, redirectUris, jwks);
   }
 
   /** The verification code that the user's authenticator shows now, by the emulator's clock. */
@@ -271,7 +281,8 @@ export class EmulatedServer {
 
   providerFile(baseUrl: string): Record<string, unknown> {
     const { form, policy, speed } = this.#context.upstream;
-    return form.providerFile(baseUrl, asSeenInRealTime(policy, speed));
+    const file = form.providerFile(baseUrl, asSeenInRealTime(policy, speed));
+    return this.#options.jwks === null ? file : { ...file, token_endpoint_auth_methods: ['private_key_jwt'] };
   }
 
   #user(username: string): User | undefined {

@@ -1,5 +1,6 @@
 /** The outer wall: a socket on loopback, in front of the handler. It delivers answers as faults want them delivered. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { EmulatorRequest, Handler } from './wire.ts';
 
@@ -8,20 +9,31 @@ const MOST_BODY_BYTES = 1_048_576;
 /** A fatal TLS alert, `handshake_failure` (RFC 8446 section 6.2). */
 const HANDSHAKE_FAILURE = Buffer.from([0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x28]);
 
+/** A certificate and its key, as PEM. */
+export interface Tls {
+  readonly cert: string;
+  readonly key: string;
+}
+
 export interface Listening {
   readonly port: number;
   close(): Promise<void>;
 }
 
 /** Rejects with the error of the socket (`EADDRINUSE`) when it cannot listen. */
-export async function listen(handler: Handler, port: number, sleep: (ms: number) => Promise<void>): Promise<Listening> {
-  // A connection that the server gives up while a request is on its way to it would be a fault that nobody asked for.
-  const server = createServer({ keepAliveTimeout: 0 }, (incoming, outgoing) => {
+export async function listen(
+  handler: Handler,
+  { port, sleep, tls }: { port: number; sleep: (ms: number) => Promise<void>; tls: Tls | null },
+): Promise<Listening> {
+  const answerTo = (incoming: IncomingMessage, outgoing: ServerResponse) => {
     receive(incoming, (body) => {
       if (body === null) outgoing.writeHead(413, { connection: 'close' }).end();
-      else serve(handler, requestOf(incoming, body), outgoing, sleep).catch(() => outgoing.destroy());
+      else serve(handler, requestOf(incoming, body, tls !== null), outgoing, sleep).catch(() => outgoing.destroy());
     });
-  });
+  };
+  // A connection that the server gives up while a request is on its way to it would be a fault that nobody asked for.
+  const patient = { keepAliveTimeout: 0 };
+  const server = tls ? createTlsServer({ ...patient, ...tls }, answerTo) : createServer(patient, answerTo);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject).listen(port, '127.0.0.1', resolve);
   });
@@ -50,10 +62,11 @@ function receive(incoming: IncomingMessage, done: (body: Uint8Array | null) => v
   });
 }
 
-function requestOf(incoming: IncomingMessage, body: Uint8Array): EmulatorRequest {
+function requestOf(incoming: IncomingMessage, body: Uint8Array, isTls: boolean): EmulatorRequest {
   // Of a request only `set-cookie` can be a list, and nobody sends that.
   const headers = incoming.headers as Record<string, string>;
-  return { method: incoming.method ?? 'GET', url: incoming.url ?? '/', headers, body };
+  const request = { method: incoming.method ?? 'GET', url: incoming.url ?? '/', headers, body };
+  return isTls ? { ...request, scheme: 'https' } : request;
 }
 
 async function serve(

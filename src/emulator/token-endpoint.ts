@@ -2,13 +2,15 @@
 import { createHash } from 'node:crypto';
 import { after } from '../core/instant.ts';
 import type { App } from './accounts.ts';
+import { authenticate } from './client-authentication.ts';
 import { type Context, tell } from './context.ts';
+import { redeemDevice } from './device.ts';
 import { type FaultSpec, isAnswerLost, spoil, strikesBefore } from './faults.ts';
 import type { TokenRefusal } from './form.ts';
 import type { ChainPlace } from './happening.ts';
-import { readTokenRequest, type TokenRequest } from './token-request.ts';
+import { DEVICE_GRANT, readTokenRequest, type TokenRequest } from './token-request.ts';
 import { type Issued, type Outcome, refused } from './upstream.ts';
-import { answer, type EmulatorAnswer, type EmulatorRequest } from './wire.ts';
+import { answer, type EmulatorAnswer, type EmulatorRequest, json } from './wire.ts';
 
 interface Processed {
   /** Null where nobody but an app itself is concerned, or nothing was done. */
@@ -61,6 +63,13 @@ const PASSING: ReadonlySet<TokenRefusal> = new Set([
   'client-secret-wrong',
   'token-of-another-client',
   'scope-too-wide',
+  'assertion-missing',
+  'assertion-malformed',
+  'assertion-signature-wrong',
+  'assertion-of-another-client',
+  'assertion-audience-wrong',
+  'assertion-expired',
+  'assertion-replayed',
 ]);
 
 function noteIncident(
@@ -171,6 +180,15 @@ export function idToken(
   return context.idTokens.sign({ issuer, client, user, nonce, now: context.now(), lifeSeconds });
 }
 
+/** RFC 8628 section 3.5: the same everywhere. */
+const DEVICE_ERRORS: Readonly<Partial<Record<TokenRefusal, string>>> = {
+  'device-pending': 'authorization_pending',
+  'device-too-fast': 'slow_down',
+  'device-denied': 'access_denied',
+  'device-expired': 'expired_token',
+  'device-unknown': 'invalid_grant',
+};
+
 function refusal(
   context: Context,
   reason: TokenRefusal,
@@ -178,16 +196,18 @@ function refusal(
   endedAt: (Outcome & { ok: false })['endedAt'] = null,
 ): EmulatorAnswer {
   const { form, switches } = context.upstream;
-  return form.refusal(reason, { now: context.now(), endedAt, basic: parsed?.basic ?? false }, switches);
+  const onTheWire = DEVICE_ERRORS[reason];
+  if (onTheWire) return json(400, { error: onTheWire });
+  const told = reason.startsWith('assertion-') ? 'client-secret-wrong' : reason;
+  return form.refusal(told, { now: context.now(), endedAt, basic: parsed?.basic ?? false }, switches);
 }
 
 function decide(context: Context, parsed: TokenRequest | null): Outcome | 'the app itself' {
   if (!parsed) return refused('malformed');
-  const { accounts, form } = context.upstream;
-  const app = accounts.apps.get(parsed.clientId ?? '');
-  if (!app) return refused('client-unknown');
-  const isPublic = form.hasPublicClients && parsed.clientSecret === null;
-  if (!isPublic && app.clientSecret !== parsed.clientSecret) return refused('client-secret-wrong');
+  const { form } = context.upstream;
+  const who = authenticate(context, parsed);
+  if (!who.app) return refused(who.reason);
+  const { app, isPublic } = who;
   if (parsed.fields.get('grant_type') === 'client_credentials' && form.own && !isPublic) return 'the app itself';
   const owner = parsed.presented ? context.upstream.ownerOf(parsed.presented) : null;
   return owner ? withinLimits(context, parsed, app, owner.user) : grant(context, parsed, app, 0);
@@ -225,6 +245,10 @@ function grant(context: Context, parsed: TokenRequest, app: App, callsToday: num
     case 'authorization_code':
       if (callsToday >= upstream.policy.pacing.perDay) return refused('quota');
       return redeem(context, parsed, app);
+    case DEVICE_GRANT:
+      if (upstream.form.paths.device === null) return refused('unsupported-grant-type');
+      if (!parsed.presented) return refused('malformed');
+      return redeemDevice(context, parsed.presented, app.clientId, context.now());
     case undefined:
       return refused('malformed');
     default:
@@ -276,7 +300,7 @@ function tellOf(context: Context, parsed: TokenRequest | null, outcome: Outcome)
     return;
   }
   const { reason, isBreach } = outcome;
-  if (reason === 'client-unknown' || reason === 'client-secret-wrong') {
+  if (reason === 'client-unknown' || reason === 'client-secret-wrong' || reason.startsWith('assertion-')) {
     tell(context, { ...who, what: 'client-refused', reason });
     return;
   }

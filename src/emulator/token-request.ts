@@ -1,4 +1,6 @@
 /** A request to the token endpoint, as far as it could be read: fields, and how the client says who it is. */
+import { parseObject } from '../oauth/json.ts';
+import { ASSERTION_TYPE } from './client-assertion.ts';
 import type { Form } from './form.ts';
 import { type EmulatorRequest, formOf, jsonFieldsOf, originOf, pathOf } from './wire.ts';
 
@@ -7,11 +9,17 @@ export interface TokenRequest {
   readonly basic: boolean;
   readonly clientId: string | null;
   readonly clientSecret: string | null;
+  /** Of `private_key_jwt`. */
+  readonly assertion: string | null;
   /** The code or refresh token. */
   readonly presented: string | null;
   readonly realm: string;
   readonly origin: string;
 }
+
+export const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code';
+
+const CODE_OF: Readonly<Record<string, string>> = { authorization_code: 'code', [DEVICE_GRANT]: 'device_code' };
 
 /** Null for what is no such request: another kind of body, a field that comes twice, two ways to authenticate. */
 export function readTokenRequest(form: Form, request: EmulatorRequest, realm: string): TokenRequest | null {
@@ -23,16 +31,25 @@ export function readTokenRequest(form: Form, request: EmulatorRequest, realm: st
   const isExchange = pathOf(request) === form.paths.refresh;
   const fields = isExchange ? new Map([['grant_type', 'refresh_token'], ...read]) : read;
   const basic = basicOf(request);
-  if (basic && fields.has('client_secret')) return null;
+  const assertion = fields.get('client_assertion') ?? null;
+  const ways = [basic, fields.get('client_secret') ?? null, assertion].filter((one) => one !== null);
+  if (ways.length > 1 || (assertion !== null) !== (fields.get('client_assertion_type') === ASSERTION_TYPE)) return null;
   return {
     fields,
     basic: basic !== null,
-    clientId: basic?.id ?? fields.get(form.clientIdParameter) ?? null,
+    clientId: basic?.id ?? fields.get(form.clientIdParameter) ?? subjectOf(assertion),
     clientSecret: basic?.secret ?? fields.get('client_secret') ?? null,
-    presented: fields.get(fields.get('grant_type') === 'authorization_code' ? 'code' : 'refresh_token') ?? null,
+    assertion,
+    presented: fields.get(CODE_OF[fields.get('grant_type') ?? ''] ?? 'refresh_token') ?? null,
     realm,
     origin: originOf(request),
   };
+}
+
+/** RFC 7523 section 3: with an assertion no client id is needed. */
+function subjectOf(assertion: string | null): string | null {
+  const claims = parseObject(Buffer.from(assertion?.split('.')[1] ?? '', 'base64url').toString());
+  return typeof claims?.sub === 'string' ? claims.sub : null;
 }
 
 /** RFC 6749 section 2.3.1: both parts are form-encoded before they are joined. */

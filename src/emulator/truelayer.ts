@@ -46,6 +46,7 @@ const PATHS = {
   api: ['/data/v1'],
   userinfo: null,
   revoke: null,
+  device: null,
 };
 
 export const truelayer: Form = form('truelayer', DOCUMENT);

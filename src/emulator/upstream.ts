@@ -58,6 +58,7 @@ export interface UpstreamOptions {
   readonly speed: number;
   readonly switches: Partial<Switches>;
   readonly redirectUris: readonly string[];
+  readonly jwks: unknown;
 }
 
 export const refused = (reason: TokenRefusal, more: Partial<Outcome & { ok: false }> = {}): Outcome => ({
@@ -94,7 +95,7 @@ export class Upstream {
     const { liveAccessTokens } = this.#policy.caps;
     this.families = new Families(Number.isFinite(liveAccessTokens) ? liveAccessTokens : 0);
     this.accounts = new Accounts(this.chance);
-    this.accounts.addApp('Evergrant test app', options.redirectUris);
+    this.accounts.addApp('Evergrant test app', options.redirectUris, options.jwks);
     this.accounts.addUser({ username: 'emma.devries@example.com', fullName: 'Emma de Vries' });
   }
 

@@ -8,6 +8,8 @@ export interface EmulatorRequest {
   readonly method: string;
   /** Path and query, or a whole URL. */
   readonly url: string;
+  /** Where it came over TLS. */
+  readonly scheme?: 'https';
   /** Lower-case names. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Uint8Array;
@@ -112,7 +114,7 @@ export function pathOf(request: EmulatorRequest): string {
 
 /** Where this server is, as the request calls it. */
 export function originOf(request: EmulatorRequest): string {
-  return `http://${request.headers.host ?? 'localhost'}`;
+  return `${request.scheme ?? 'http'}://${request.headers.host ?? 'localhost'}`;
 }
 
 /** The token of `Authorization: Bearer …` (RFC 6750 section 2.1). */

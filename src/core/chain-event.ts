@@ -50,6 +50,8 @@ export type ChainEvent =
   | { readonly type: 'held'; readonly at: Moment; readonly why: Hold['why']; readonly node: NodeId | null }
   /** The journal of this node was merged, or an operator gave it up: its attempts have no answer that is not here. */
   | { readonly type: 'consulted'; readonly at: Moment; readonly node: NodeId }
+  /** After a restore the journal of this node was given up: what only it knew is lost. */
+  | { readonly type: 'abandoned'; readonly at: Moment; readonly node: NodeId }
   /** After a restore, every journal was merged or given up. */
   | { readonly type: 'released'; readonly at: Moment }
   | {

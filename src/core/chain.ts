@@ -125,6 +125,16 @@ export interface Hold {
   readonly node: NodeId | null;
 }
 
+/**
+ * The store was restored from an older backup, and the journal of a node was given up that may have had newer tokens than
+ * the link with this sequence, the newest of then.
+ */
+export interface Gap {
+  readonly at: Moment;
+  readonly node: NodeId;
+  readonly newest: number;
+}
+
 /** How an answer was lost. */
 export type LossReason = 'no_answer' | 'unreadable_answer' | 'server_error' | 'crash';
 
@@ -163,6 +173,8 @@ export interface Chain {
   readonly deferral: Deferral | null;
   /** Not there: nothing is held back. */
   readonly hold?: Hold;
+  /** Not there: nothing that the chain once held is known to be lost. */
+  readonly gap?: Gap;
   readonly end: { readonly kind: 'broken'; readonly diagnosis: Diagnosis } | { readonly kind: 'revoked' } | null;
   readonly stateSince: Instant;
 }
@@ -223,6 +235,8 @@ function fold(chain: Chain, event: ChainEventWithoutAnswer): Chain {
     }
     case 'consulted':
       return consult(chain, event.node);
+    case 'abandoned':
+      return abandon(chain, event);
     case 'released':
       return chain.hold?.why === 'restore' ? withoutHold(chain) : chain;
     case 'damaged':
@@ -312,6 +326,11 @@ function withoutSettled(chain: Chain): Chain {
  */
 function isStillOpen(attempt: Attempt, answered: number): boolean {
   return attempt.sequence > answered || attempt.lost === null || attempt.lost.isUnread === true;
+}
+
+function abandon(chain: Chain, { at, node }: ChainEvent & { type: 'abandoned' }): Chain {
+  const newest = newestLink(chain);
+  return newest && !chain.end ? { ...chain, gap: { at, node, newest: newest.sequence } } : chain;
 }
 
 function endUnneededHold(chain: Chain): Chain {

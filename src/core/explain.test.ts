@@ -220,3 +220,27 @@ test('a chain of an older version, without what is remembered now, is explained 
   expect(code).toBe('used_elsewhere');
   expect(evidence).toContain('Token 0 of authorization 1');
 });
+
+describe('after a restore, when the journal of a node was given up', () => {
+  test('a refusal of the newest token that was left says that newer ones were lost with that journal', () => {
+    const story = held().abandoned(600).presented('B', 'A', 1_200, 'superseded');
+    const { code, evidence } = diagnosis(story, oneTime, 1_200);
+    expect(code).toBe('lost_by_restore');
+    expect(evidence).toContain('Token 0 of authorization 1, received at 1970-01-01 00:00:00 UTC, is the newest');
+    expect(evidence).toContain('the journal of node node-2 was given up at 1970-01-01 00:10:00 UTC');
+  });
+
+  test('a chain that went on from there, or began anew, breaks for reasons of its own', () => {
+    const later = held().abandoned(600).exchanged('B', 'A', 1_200).presented('C', 'B', 1_800, 'superseded');
+    expect(diagnosis(later, oneTime, 1_800).code).toBe('used_elsewhere');
+    const anew = held().abandoned(600).authorized('B', 700).published('B', 700).presented('C', 'B', 800, 'superseded');
+    expect(diagnosis(anew, oneTime, 800).code).toBe('used_elsewhere');
+  });
+
+  test('what the provider says by name, and what the record shows, comes before it', () => {
+    const told = held().abandoned(600).presented('B', 'A', 1_200, 'expired_idle');
+    expect(diagnosis(told, oneTime, 1_200).code).toBe('expired_idle');
+    const lost = held().abandoned(600).started('B', 'A', 700).lost('B', 800).presented('C', 'A', 1_200, 'superseded');
+    expect(diagnosis(lost, oneTime, 1_200).code).toBe('successor_lost');
+  });
+});

@@ -9,6 +9,7 @@
  * | a token or an authorization older than the provider keeps one | `expired_idle`, `expired_absolute`                |
  * | "no such chain", after exchanges that went well               | `reauthorized_elsewhere`, where one ends the other |
  * | "no such chain", before any did                               | `invalid_chain`                                   |
+ * | a restore, and a journal that was given up, but no token since | `lost_by_restore`                                |
  * | a token that does not rotate                                  | `revoked`                                         |
  * | "superseded", of a token that was never activated             | `superseded`: newer, but replaced before its use  |
  * | any of it, of a token that was activated                      | `used_elsewhere`: older than the active one       |
@@ -48,7 +49,17 @@ function reason(chain: Chain, policy: RotationPolicy, refused: Refused | undefin
   const { means } = refused.refusal;
   if (tellsCause(means)) return told(chain, policy, refused, means);
   if (lost.length > 0) return { code: 'successor_lost', evidence: lostEvidence(chain, lost, refused) };
-  return expiry(chain, policy, refused) ?? silence(chain, policy, refused);
+  return expiry(chain, policy, refused) ?? lostByRestore(chain, refused) ?? silence(chain, policy, refused);
+}
+
+/** Newer ones were in a journal that nobody has any more. */
+function lostByRestore({ gap }: Chain, refused: Refused): Found | null {
+  if (!gap || refused.sequence > gap.newest) return null;
+  const newest = `${nameOf(refused)}, received at ${when(refused.receivedAt.at)}, is the newest that the restored database and the journals had`;
+  return {
+    code: 'lost_by_restore',
+    evidence: `${newest}; the journal of node ${gap.node} was given up at ${when(gap.at.at)}. It was refused at ${when(refused.refusal.at.at)}.`,
+  };
 }
 
 /** Meanings that only say: this token is dead. */

@@ -63,6 +63,10 @@ export class Story {
   broken(s: number, diagnosis: Diagnosis): this {
     return this.#add({ type: 'broken', at: moment(s), diagnosis });
   }
+  /** After a restore, a journal was given up. */
+  abandoned(s: number): this {
+    return this.#add({ type: 'abandoned', at: moment(s), node: 'node-2' });
+  }
   /** One exchange that goes well and is published; `proves`: the API takes the access token. */
   exchanged(id: string, parent: string, s: number, proves = true): this {
     this.started(id, parent, s).received(id, parent, s).published(id, s);

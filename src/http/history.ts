@@ -104,6 +104,8 @@ function tell(event: ChainEventWithoutAnswer): Told {
       return { outcome: event.type };
     case 'held':
       return { node: event.node, outcome: 'held', said: event.why === 'restore' ? RESTORED : UNREAD };
+    case 'abandoned':
+      return { node: event.node, outcome: 'journal_given_up' };
     case 'consulted':
       return { node: event.node, outcome: 'journal_read' };
     case 'broken':

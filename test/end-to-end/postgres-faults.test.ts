@@ -76,7 +76,7 @@ describe('a server that comes and goes', () => {
     expect(await store.chains.append(GRANT, 0, authorized('a'))).toMatchObject({ outcome: 'appended', version: 1 });
   });
 
-  test('[S106] a frozen server hangs nobody: calls reject, and work once it goes on', async () => {
+  test('a frozen server hangs nobody: calls reject, and work once it goes on', async () => {
     const store = await openAt(await server.freshDatabase(), { answerMs: ANSWER_MS });
     await store.chains.append(GRANT, 0, authorized('a'));
     server.pause();
@@ -112,7 +112,7 @@ describe('a server that comes and goes', () => {
 });
 
 describe('a lost acknowledgement', () => {
-  test('[S106] an answer whose COMMIT was not acknowledged is kept once, and appending it again is harmless', async () => {
+  test('[S121] an answer whose COMMIT was not acknowledged is kept once, and appending it again is harmless', async () => {
     await using proxy = await faultProxy(await server.freshDatabase());
     const store = await openAt(proxy.url);
     await store.chains.append(GRANT, 0, authorized('a'));
@@ -221,7 +221,7 @@ describe('a batch of appends', () => {
   });
 });
 
-test('[S105] of appends that many stores race for, exactly one is appended for each version', async () => {
+test('[S84] of appends that many stores race for, exactly one is appended for each version', async () => {
   const url = await server.freshDatabase();
   const stores = await Promise.all(Array.from({ length: 4 }, () => openAt(url)));
   const versions = new Map<number, number>();

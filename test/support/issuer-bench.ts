@@ -113,5 +113,5 @@ export async function refused(
 }
 
 export function parameters(fields: Readonly<Record<string, string>>): Parameters {
-  return new Map(Object.entries(fields));
+  return new Map(Object.entries(fields).filter(([, value]) => value !== ''));
 }

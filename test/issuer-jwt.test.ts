@@ -1,0 +1,205 @@
+import { exportJWK, generateKeyPair, SignJWT } from 'jose';
+import { describe, expect, test } from 'vitest';
+import type { TrustedIssuer } from '../src/issuer/client.ts';
+import type { Network } from '../src/ports/network.ts';
+import { issuerBench, refused } from './support/issuer-bench.ts';
+import { json } from './support/scripted-upstream.ts';
+
+const PUBLIC_URL = 'http://127.0.0.1:8787';
+const CLUSTER = 'https://kubernetes.default.svc';
+const SUBJECT = 'system:serviceaccount:reports:nightly';
+const BEARER = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
+const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
+const JWT = 'urn:ietf:params:oauth:token-type:jwt';
+const REFRESH_TOKEN = 'urn:ietf:params:oauth:token-type:refresh_token';
+const INVALID_CLIENT = { error: 'invalid_client', status: 401 };
+
+async function signer(kid: string) {
+  const { publicKey, privateKey } = await generateKeyPair('ES256');
+  const jwk = { ...(await exportJWK(publicKey)), kid, alg: 'ES256' };
+  const sign = (nowMs: number, claims: Readonly<Record<string, unknown>>, lifeS = 60) =>
+    new SignJWT({ exp: Math.floor(nowMs / 1000) + lifeS, ...claims })
+      .setProtectedHeader({ alg: 'ES256', kid })
+      .sign(privateKey);
+  return { jwk, sign };
+}
+
+async function connected(options: Parameters<typeof issuerBench>[0] = {}) {
+  const bench = await issuerBench(options);
+  await bench.world.imported();
+  return bench;
+}
+
+function trusted(jwk: object, change: Partial<TrustedIssuer> = {}): TrustedIssuer {
+  const jwks = { keys: [{ ...jwk }] };
+  return { issuer: CLUSTER, audience: null, jwks, jwksUri: null, subject: SUBJECT, ownerClaim: null, ...change };
+}
+
+describe('private_key_jwt', () => {
+  async function keyed() {
+    const bench = await connected();
+    const key = await signer('one');
+    const { made } = await bench.client({ authMethod: 'private_key_jwt', jwks: { keys: [key.jwk] } });
+    let count = 0;
+    const claims = () => ({ iss: made.id, sub: made.id, aud: `${PUBLIC_URL}/oauth/token`, jti: `j${count++}` });
+    const ask = (assertion: string) =>
+      bench.token({ grant_type: 'client_credentials', client_assertion_type: BEARER, client_assertion: assertion });
+    return { bench, key, made, claims, ask, now: () => bench.world.clock.now() };
+  }
+
+  test('authenticates a client without a secret, once for each assertion', async () => {
+    const { ask, key, claims, now } = await keyed();
+    const assertion = await key.sign(now(), claims());
+    expect(await ask(assertion)).toMatchObject({ access_token: 'at-0-eol' });
+    expect(await refused(ask(assertion))).toEqual(INVALID_CLIENT);
+    expect(await ask(await key.sign(now(), claims()))).toMatchObject({ access_token: 'at-0-eol' });
+  });
+
+  test.each([
+    ['of another key', async ({ claims, now }) => (await signer('one')).sign(now(), claims())],
+    [
+      'for another audience',
+      async ({ key, claims, now }) => key.sign(now(), { ...claims(), aud: 'https://else.example' }),
+    ],
+    [
+      'of another client',
+      async ({ key, claims, now }) => key.sign(now(), { ...claims(), iss: 'cli_else', sub: 'cli_else' }),
+    ],
+    ['that is over', async ({ key, claims, now }) => key.sign(now(), claims(), -60)],
+    ['that lives for a day', async ({ key, claims, now }) => key.sign(now(), claims(), 86_400)],
+    ['without a jti', async ({ key, claims, now }) => key.sign(now(), { ...claims(), jti: undefined })],
+    ['that is no JWT', async () => 'nonsense'],
+  ] satisfies [string, (world: Awaited<ReturnType<typeof keyed>>) => Promise<string>][])(
+    'does not take an assertion %s',
+    async (_, make) => {
+      const world = await keyed();
+      expect(await refused(world.ask(await make(world)))).toEqual(INVALID_CLIENT);
+    },
+  );
+
+  test('takes no secret instead, and a client with a secret no assertion', async () => {
+    const { bench, made, key, claims, now } = await keyed();
+    const secret = { grant_type: 'client_credentials', client_id: made.id, client_secret: 'evs_x' };
+    expect(await refused(bench.token(secret))).toEqual(INVALID_CLIENT);
+    const other = await bench.client();
+    const assertion = await key.sign(now(), { ...claims(), iss: other.id, sub: other.id });
+    const asking = bench.token({
+      grant_type: 'client_credentials',
+      client_assertion_type: BEARER,
+      client_assertion: assertion,
+    });
+    expect(await refused(asking)).toEqual(INVALID_CLIENT);
+  });
+});
+
+describe('a service account of a cluster', () => {
+  test('is a client by its own token, as often as it likes, and no other account is', async () => {
+    const bench = await connected();
+    const key = await signer('k8s');
+    const client = await bench.client({ authMethod: 'private_key_jwt', trustedIssuers: [trusted(key.jwk)] });
+    const sign = (sub: string, aud = PUBLIC_URL) =>
+      key.sign(bench.world.clock.now(), { iss: CLUSTER, sub, aud }, 3_600);
+    const ask = async (assertion: string) =>
+      bench.token({
+        grant_type: 'refresh_token',
+        refresh_token: client.refreshToken,
+        client_id: client.id,
+        client_assertion_type: BEARER,
+        client_assertion: assertion,
+      });
+    const token = await sign(SUBJECT);
+    for (let i = 0; i < 3; i++) expect(await ask(token)).toMatchObject({ access_token: 'at-0-eol' });
+    expect(await refused(ask(await sign('system:serviceaccount:reports:other')))).toEqual(INVALID_CLIENT);
+    expect(await refused(ask(await sign(SUBJECT, 'https://else.example')))).toEqual(INVALID_CLIENT);
+  });
+
+  test('is known by the keys that its cluster publishes, also when those change or cannot be read for a while', async () => {
+    const keys = { list: [(await signer('old')).jwk], asked: 0, isThere: true };
+    const network: Network = {
+      open: async () => ({
+        kind: 'connection',
+        send: async () => {
+          keys.asked++;
+          return keys.isThere ? json(200, { keys: keys.list }) : { kind: 'lost', reason: 'away' };
+        },
+        close: () => undefined,
+      }),
+    };
+    const bench = await connected({ keys: network });
+    const key = await signer('new');
+    const issuer = trusted(key.jwk, { jwks: null, jwksUri: `${CLUSTER}/openid/v1/jwks` });
+    const { id } = await bench.client({ authMethod: 'private_key_jwt', trustedIssuers: [issuer] });
+    const ask = async () =>
+      bench.token({
+        grant_type: 'client_credentials',
+        client_id: id,
+        client_assertion_type: BEARER,
+        client_assertion: await key.sign(bench.world.clock.now(), { iss: CLUSTER, sub: SUBJECT, aud: PUBLIC_URL }),
+      });
+    expect(await refused(ask())).toEqual(INVALID_CLIENT);
+    keys.list = [key.jwk];
+    for (let i = 0; i < 5; i++) await refused(ask());
+    expect(keys.asked).toBe(1);
+    await bench.world.clock.advance(31_000);
+    expect(await ask()).toMatchObject({ access_token: 'at-0-eol' });
+    keys.isThere = false;
+    await bench.world.clock.advance(400_000);
+    expect(await ask()).toMatchObject({ access_token: 'at-0-eol' });
+  });
+});
+
+describe('token exchange', () => {
+  test('gives the access token for the client’s own refresh token, which is not spent by it', async () => {
+    const bench = await connected();
+    const { refreshToken, credentials, refresh } = await bench.client();
+    const ask = (subject: string) =>
+      bench.token({ grant_type: EXCHANGE, subject_token: subject, subject_token_type: REFRESH_TOKEN, ...credentials });
+    const answer = { access_token: 'at-0-eol', token_type: 'Bearer', expires_in: 600, scope: 'read' };
+    const type = 'urn:ietf:params:oauth:token-type:access_token';
+    expect(await ask(refreshToken)).toEqual({ ...answer, issued_token_type: type });
+    expect(await refresh()).toMatchObject(answer);
+    const other = await bench.client();
+    expect(await refused(ask(other.refreshToken))).toEqual({ error: 'invalid_grant', status: 400 });
+  });
+
+  test('gives an agent the token of the user that a trusted issuer names, and of nobody else', async () => {
+    const bench = await connected();
+    await bench.world.imported('second');
+    const { keeper } = bench.world;
+    await keeper.grants.update('eol', { owner: 'user-1' });
+    await keeper.grants.update('second', { owner: 'user-2' });
+    const key = await signer('idp');
+    const idp = trusted(key.jwk, { issuer: 'https://idp.example', subject: null, ownerClaim: 'sub' });
+    const { credentials } = await bench.client({ grants: ['eol', 'second'], trustedIssuers: [idp] });
+    const ask = async (sub: string, change: object = {}, fields: object = {}) => {
+      const claims = { iss: 'https://idp.example', aud: PUBLIC_URL, sub, ...change };
+      const token = await key.sign(bench.world.clock.now(), claims);
+      return bench.token({
+        grant_type: EXCHANGE,
+        subject_token: token,
+        subject_token_type: JWT,
+        ...credentials,
+        ...fields,
+      });
+    };
+    expect(await ask('user-1')).toMatchObject({ access_token: 'at-0-eol' });
+    expect(await ask('user-2')).toMatchObject({ access_token: 'at-0-second' });
+    expect(await refused(ask('user-2', {}, { audience: 'eol' }))).toMatchObject({ error: 'invalid_target' });
+    const invalid = { error: 'invalid_grant', status: 400 };
+    expect(await refused(ask('user-3'))).toEqual(invalid);
+    expect(await refused(ask('user-1', { iss: 'https://else.example' }))).toEqual(invalid);
+    expect(await refused(ask('user-1', { aud: 'https://else.example' }))).toEqual(invalid);
+  });
+
+  test('reaches no grant that the client may not use, whatever owner is named', async () => {
+    const bench = await connected();
+    await bench.world.imported('theirs');
+    await bench.world.keeper.grants.update('theirs', { owner: 'user-1' });
+    const key = await signer('idp');
+    const idp = trusted(key.jwk, { subject: null, ownerClaim: 'sub' });
+    const { credentials } = await bench.client({ trustedIssuers: [idp] });
+    const token = await key.sign(bench.world.clock.now(), { iss: CLUSTER, aud: PUBLIC_URL, sub: 'user-1' });
+    const asking = bench.token({ grant_type: EXCHANGE, subject_token: token, subject_token_type: JWT, ...credentials });
+    expect(await refused(asking)).toEqual({ error: 'invalid_grant', status: 400 });
+  });
+});

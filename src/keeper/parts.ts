@@ -26,6 +26,8 @@ export interface KeeperParts {
   readonly run: string;
   /** Without a slash at its end. */
   readonly publicUrl: string;
+  /** Aborted once the keeper was drained: what could not be stored by then is in the journal. */
+  readonly ended?: AbortSignal;
   /** Called at each step of an exchange; tests crash the process here. */
   readonly onStep?: (step: ExchangeStep, grant: GrantId) => void | Promise<void>;
 }

@@ -5,7 +5,10 @@ import type { KeeperParts } from './parts.ts';
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 5_000;
 
-/** Repeats until it succeeds. What it holds is in memory and, if that could be written, in the journal. */
+/**
+ * Repeats until it succeeds, or the server is about to end and has waited as long as it was told to. What it holds is in
+ * memory and, if that could be written, in the journal: the next start takes it from there.
+ */
 export async function persistently<T>(
   parts: KeeperParts,
   what: string,
@@ -16,8 +19,9 @@ export async function persistently<T>(
     try {
       return await work();
     } catch (cause) {
+      if (parts.ended?.aborted) throw cause;
       parts.log.error(`Could not ${what}; trying again.`, { grant, again_in_ms: pauseMs }, cause);
-      await parts.clock.sleep(pauseMs);
+      await parts.clock.sleep(pauseMs, parts.ended);
     }
   }
 }

@@ -20,15 +20,21 @@ import { ChainMinder } from './minder.ts';
 import { Minders } from './minders.ts';
 import { type KeeperParts, reach } from './parts.ts';
 import { resume } from './resume.ts';
+import { seldom } from './seldom.ts';
 import { storeClock } from './store-clock.ts';
 import { takeOver } from './take-over.ts';
 import type { Upstream } from './upstream.ts';
 import { Watch } from './watch.ts';
 
+/** Those who watch over many servers ask each of them often, and every check is a write. */
+const CHECK_EVERY_MS = 1_000;
+
 export async function createKeeper(given: KeeperParts): Promise<Keeper> {
   const clock = storeClock(given.clock, given.store.isShared);
-  const parts: KeeperParts = { ...given, clock };
   const stop = new AbortController();
+  const ended = new AbortController();
+  const parts: KeeperParts = { ...given, clock, ended: ended.signal };
+  const checkStore = seldom(parts.clock, CHECK_EVERY_MS, () => parts.store.check());
   const apps = appRegistry(parts, (app) => resumeApp(app));
   const { upstreams } = apps;
   const minders: Minders = new Minders(async (idOrAlias) => {
@@ -191,7 +197,7 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper> {
     apis: apis(minders, upstreams),
     async isReady() {
       if (stop.signal.aborted) return false;
-      await parts.store.check();
+      await checkStore();
       return true;
     },
     countStates: () => parts.store.chains.count(),
@@ -204,6 +210,7 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper> {
       cluster.stop();
       unwatch();
       over.abort();
+      ended.abort();
     },
   };
 }

@@ -4,7 +4,7 @@ import { EvergrantError } from '../src/core/errors.ts';
 import { POLICIES } from '../src/core/policies.fixture.ts';
 import { Secret } from '../src/core/secret.ts';
 import type { Keeper } from '../src/keeper/keeper.ts';
-import { type BenchNode, type ClusterBench, clusterBench } from './support/cluster-bench.ts';
+import { type BenchNode, type ClusterBench, clusterBench, startedOn } from './support/cluster-bench.ts';
 import { json } from './support/scripted-upstream.ts';
 
 const WISH = { minTtlMs: 5_000, waitMs: 30_000 };
@@ -175,6 +175,16 @@ describe('when a node dies with an exchange under way', () => {
   });
 });
 
+describe('a node id', () => {
+  test('of a node that is running is refused to another data folder, with what to do', async () => {
+    const { store } = await clusterBench();
+    const joined = await store.nodes.join({ id: 'node-1', run: 'another-run' }, 'another-folder', 10_000);
+    expect(joined).toEqual({ outcome: 'in_use' });
+    const error = await startedOn(store, 'node-1', 'another-folder').catch((cause: unknown) => cause);
+    expect(error).toMatchObject({ code: 'setting', message: expect.stringContaining('"node-1"') as string });
+  });
+});
+
 describe('a node that stands still with an exchange under way', () => {
   test('stores its answer when it goes on, although its lease is over [S84]', async () => {
     const { clock, upstream, nodes, imported } = await clusterBench(POLICIES.oneTime);
@@ -193,6 +203,24 @@ describe('a node that stands still with an exchange under way', () => {
     await clock.advance(20_000);
     expect(await tokenOf(nodes[1], clock)).toBe('at-1');
     expect(await tokenOf(nodes[0], clock)).toBe('at-1');
+  });
+
+  test('is taken over each time it does so', async () => {
+    const { clock, upstream, nodes, imported } = await clusterBench(POLICIES.window60s);
+    await imported();
+    for (const round of [1, 2]) {
+      await clock.advance(600_000);
+      nodes[0].onStep = (step) => {
+        if (step === 'received') nodes[0].freeze();
+      };
+      const presented = upstream.presented.length;
+      void nodes[0].keeper.tokens.get('eol', WISH).catch(() => undefined);
+      await clock.advance(30_000);
+      expect(upstream.presented.length, `round ${round}`).toBe(presented + 2);
+      nodes[0].onStep = undefined;
+      nodes[0].wake();
+      await clock.advance(30_000);
+    }
   });
 
   test('takes its place again, and goes on exchanging', async () => {

@@ -190,7 +190,7 @@ describe('a chain', () => {
     const before = fold(authorized('A', 0), started('B', 'A', 1), unread, started('C', 'A', 13));
     const answered = apply(before, received('C', 'A', 14, undefined, 3));
     expect(answered.attempts.map((one) => one.id)).toEqual(['B']);
-    expect(stateOf(answered)).toBe('in_doubt');
+    expect(stateOf(answered)).toBe('active');
     const consulted = apply(answered, { type: 'consulted', at: at(20), node: 'n' });
     expect(consulted.attempts).toEqual([]);
     expect(stateOf(consulted)).toBe('active');

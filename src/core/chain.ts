@@ -21,7 +21,7 @@
  * 4. A refusal is final only while no attempt is unresolved.
  */
 import type { ChainEvent, ChainEventWithoutAnswer, ReceivedLink } from './chain-event.ts';
-import type { Diagnosis, DiagnosisCode, Meaning, Said } from './diagnosis.ts';
+import { type Diagnosis, isFatal, type Meaning, type Said } from './diagnosis.ts';
 import type { LinkId, NodeId } from './id.ts';
 import { elapsed, type Instant, type Moment } from './instant.ts';
 import type { Fingerprint } from './secret.ts';
@@ -199,8 +199,17 @@ export function stateOf(chain: Chain): ChainState {
   if (chain.end) return chain.end.kind;
   if (chain.generation === 0) return 'pending';
   if (chain.hold) return 'held';
-  if (chain.attempts.length > 0) return 'in_doubt';
+  if (isInDoubt(chain)) return 'in_doubt';
   return chain.deferral ? 'waiting' : 'active';
+}
+
+/**
+ * Something was sent of which nothing is known here. An earlier attempt whose answer may lie in a journal does not count
+ * once a later one was answered: the chain goes on without it.
+ */
+export function isInDoubt(chain: Chain): boolean {
+  const answered = newestLink(chain)?.sequence ?? 0;
+  return chain.attempts.some((one) => one.lost === null || one.sequence > answered);
 }
 
 /** The chain after one more event. Events about attempts or links that are not there change nothing. */
@@ -462,25 +471,6 @@ function forgetOldLinks(links: readonly Link[]): readonly Link[] {
   return links.filter(
     (link, i) => i >= links.length - LINKS_KEPT || pointedTo.has(link.id) || link.status === 'received',
   );
-}
-
-/** The diagnosis that a deferral stands for; the codes are the public ones. */
-export function deferralOf(why: Deferral['why']): DiagnosisCode {
-  return why === 'throttled' || why === 'upstream_unavailable' ? 'upstream_fault' : why;
-}
-
-/** Whether a refusal says that the refresh token is dead, rather than: not now, or not by you. */
-export function isFatal(means: Meaning): boolean {
-  switch (means) {
-    case 'too_early':
-    case 'throttled':
-    case 'client_rejected':
-    case 'upstream_fault':
-    case 'storage_fault':
-      return false;
-    default:
-      return true;
-  }
 }
 
 export function publishedLink(chain: Chain): Link | null {

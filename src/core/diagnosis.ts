@@ -131,3 +131,17 @@ export interface Diagnosis {
   /** What the chain's own record shows, in one sentence. */
   readonly evidence: string;
 }
+
+/** Whether a refusal says that the refresh token is dead, rather than: not now, or not by you. */
+export function isFatal(means: Meaning): boolean {
+  switch (means) {
+    case 'too_early':
+    case 'throttled':
+    case 'client_rejected':
+    case 'upstream_fault':
+    case 'storage_fault':
+      return false;
+    default:
+      return true;
+  }
+}

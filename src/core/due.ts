@@ -2,7 +2,7 @@
  * When a chain wants something done although nobody asks for a token: at once where it is undecided, long before its
  * idle limit, and ahead of time where somebody wished for that. Everything else waits until it is asked for.
  */
-import { type Chain, type Link, newestLink } from './chain.ts';
+import { type Chain, isInDoubt, type Link, newestLink } from './chain.ts';
 import { after, type Instant, type Moment } from './instant.ts';
 import { idleSince } from './lifetime.ts';
 import { nextStep } from './next-step.ts';
@@ -48,10 +48,10 @@ export function dueAt(chain: Chain, policy: RotationPolicy, now: Moment, wish: D
   }
 }
 
-/** An answer did not come, or the newest token was refused and nothing followed from that yet. */
+/** The answer to the last exchange did not come, or the newest token was refused and nothing followed from that yet. */
 export function isUndecided(chain: Chain): boolean {
   if (chain.end) return false;
-  return chain.attempts.length > 0 || chain.links.findLast((link) => link.tokenOf === link.id)?.refusal != null;
+  return isInDoubt(chain) || chain.links.findLast((link) => link.tokenOf === link.id)?.refusal != null;
 }
 
 function wantedAt(chain: Chain, policy: RotationPolicy, now: Moment, wish: DueWish): Instant | null {

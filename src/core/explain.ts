@@ -14,7 +14,7 @@
  * | "superseded", of a token that was never activated             | `superseded`: newer, but replaced before its use  |
  * | any of it, of a token that was activated                      | `used_elsewhere`: older than the active one       |
  */
-import { type Chain, deferralOf, type Link, type Refusal } from './chain.ts';
+import type { Chain, Deferral, Link, Refusal } from './chain.ts';
 import type { Diagnosis, DiagnosisCode, Meaning } from './diagnosis.ts';
 import { earlyEvidence, lostEvidence, nameOf, span, times, when } from './evidence.ts';
 import { elapsed, type Moment } from './instant.ts';
@@ -213,4 +213,9 @@ export function explainDeferral(chain: Chain, policy: RotationPolicy): Diagnosis
     said,
     evidence: `${evidence}${why === 'too_early' ? earlyEvidence(chain, since, policy) : ''}`,
   };
+}
+
+/** The diagnosis that a deferral stands for; the codes are the public ones. */
+function deferralOf(why: Deferral['why']): DiagnosisCode {
+  return why === 'throttled' || why === 'upstream_unavailable' ? 'upstream_fault' : why;
 }

@@ -21,8 +21,9 @@ import type { StoreClock } from './store-clock.ts';
 export const LEASE_MS = 10_000;
 /** How often a lease is prolonged, and the others are looked at. */
 const BEAT_MS = 2_500;
-/** A node that is gone is looked for again this often: its last claim may have been written a moment after its end. */
+/** What a node that is gone left is looked for twice: its last claim may have been written a moment after its end. */
 const LOOK_AGAIN_MS = 10_000;
+const LOOKS = 2;
 
 export interface ClusterHooks {
   /** Brings the journal's records above this number into the store. */
@@ -52,7 +53,8 @@ export class Cluster {
   #isRestoring = false;
   /** The restore for which this node has merged. */
   #mergedFor: string | null = null;
-  readonly #lookAgainAtMs = new Map<string, number>();
+  /** By node and run. */
+  readonly #looks = new Map<string, { readonly count: number; readonly againAtMs: number }>();
   #rejoining: Promise<void> | null = null;
 
   constructor(parts: KeeperParts, clock: StoreClock, hooks: ClusterHooks) {
@@ -209,7 +211,9 @@ export class Cluster {
   }
 
   #see({ nodes, restore }: ClusterView): void {
-    this.#here = nodes.flatMap(({ id, leaseLeftMs }) => (leaseLeftMs > 0 ? [id] : []));
+    const here = nodes.filter(({ leaseLeftMs }) => leaseLeftMs > 0);
+    this.#here = here.map(({ id }) => id);
+    for (const { id, run } of here) this.#looks.delete(`${id} ${run}`);
     this.#isRestoring =
       this.#parts.store.isShared &&
       restore !== null &&
@@ -220,11 +224,15 @@ export class Cluster {
     const gone = nodes.filter((one) => one.id !== this.#parts.node && one.leaseLeftMs === 0 && this.#isToLookAt(one));
     if (gone.length === 0) return;
     await this.#hooks.takeOver(new Map(gone.map((one) => [one.id, one])));
-    for (const { id, run } of gone) this.#lookAgainAtMs.set(`${id} ${run}`, this.#nowMs() + LOOK_AGAIN_MS);
+    for (const { id, run } of gone) {
+      const count = (this.#looks.get(`${id} ${run}`)?.count ?? 0) + 1;
+      this.#looks.set(`${id} ${run}`, { count, againAtMs: this.#nowMs() + LOOK_AGAIN_MS });
+    }
   }
 
   #isToLookAt({ id, run }: NodeRecord): boolean {
-    return this.#nowMs() >= (this.#lookAgainAtMs.get(`${id} ${run}`) ?? Number.NEGATIVE_INFINITY);
+    const looks = this.#looks.get(`${id} ${run}`);
+    return !looks || (looks.count < LOOKS && this.#nowMs() >= looks.againAtMs);
   }
 
   #ownOf({ nodes }: ClusterView): NodeRecord | null {

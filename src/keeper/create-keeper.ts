@@ -99,12 +99,13 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper> {
     await minder.change(() => parts.store.chains.append(grant, 'any', { type: 'resumed', at: parts.clock.moment() }));
   }
 
-  async function wake(grant: GrantId): Promise<void> {
-    const minder = await minders.of(grant);
-    minder.changed();
-    minder.advance().catch((cause: unknown) => {
-      parts.log.error('A chain could not be taken up.', { grant }, cause);
+  /** Takes a chain up that another run or node left; not waited for, and one that cannot be is no reason to stop. */
+  function wake(grant: GrantId): void {
+    const taken = minders.of(grant).then((minder) => {
+      minder.changed();
+      return minder.advance();
     });
+    taken.catch((cause: unknown) => parts.log.error('A chain could not be taken up.', { grant }, cause));
   }
 
   /** Chains that waited for the journals of all nodes go on. */
@@ -115,7 +116,7 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper> {
         limit: 100,
         after,
       });
-      for (const { id } of page.items) await wake(id as GrantId);
+      for (const { id } of page.items) wake(id as GrantId);
       after = page.next;
     }
   }
@@ -175,7 +176,7 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper> {
     noteMerged: () => noteMerged(parts),
     takeOver: (gone) => takeOver(parts, gone, wake),
     consulted: async (node) => {
-      await consult(parts, node, (grant) => void wake(grant));
+      await consult(parts, node, wake);
     },
     forget: forgetAll,
     whole: release,

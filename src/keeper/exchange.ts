@@ -7,8 +7,7 @@
  * the chain, so that `nextStep` can decide what follows.
  */
 import type { Chain, ChainEvent, LossReason, ReceivedLink } from '../core/chain.ts';
-import { isFatal } from '../core/chain.ts';
-import type { Said } from '../core/diagnosis.ts';
+import { isFatal, type Said } from '../core/diagnosis.ts';
 import type { GrantId, LinkId, NodeId } from '../core/id.ts';
 import { elapsed, type Moment } from '../core/instant.ts';
 import { deferralMs, REQUEST_TIMEOUT_MS, SEND_WITHIN_MS } from '../core/next-step.ts';

@@ -164,11 +164,10 @@ export class ChainMinder {
   /** Resolves when the chain was changed by another node, or after so many milliseconds. */
   async nextChange(mostMs: number, stop: AbortSignal): Promise<void> {
     const over = new AbortController();
-    const change = new Promise<void>((wake) => {
-      this.#onChange.push(wake);
-    });
-    await Promise.race([change, this.#parts.clock.sleep(mostMs, AbortSignal.any([over.signal, stop]))]);
-    over.abort();
+    const wake = (): void => over.abort();
+    this.#onChange.push(wake);
+    await this.#parts.clock.sleep(mostMs, AbortSignal.any([over.signal, stop]));
+    this.#onChange = this.#onChange.filter((one) => one !== wake);
   }
 
   /**

@@ -6,11 +6,11 @@ import type { GrantId } from '../core/id.ts';
 import type { KeeperParts } from './parts.ts';
 
 /** `wake` takes a chain as far as it goes. */
-export async function resume(parts: KeeperParts, wake: (grant: GrantId) => Promise<void>): Promise<void> {
+export async function resume(parts: KeeperParts, wake: (grant: GrantId) => void): Promise<void> {
   const grants = await parts.store.chains.unsettled();
   for (const grant of grants) await closeAttempts(parts, grant);
   if (grants.length > 0) parts.log.info('Chains are taken up where the last run left them.', { chains: grants.length });
-  for (const grant of grants) await wake(grant);
+  for (const grant of grants) wake(grant);
 }
 
 /**

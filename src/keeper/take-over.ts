@@ -11,10 +11,10 @@ import type { KeeperParts } from './parts.ts';
 export async function takeOver(
   parts: KeeperParts,
   gone: ReadonlyMap<NodeId, NodeRecord>,
-  wake: (grant: GrantId) => Promise<void>,
+  wake: (grant: GrantId) => void,
 ): Promise<void> {
   for (const grant of await parts.store.chains.unsettled()) {
-    if (await closeAttemptsOf(parts, gone, grant)) await wake(grant);
+    if (await closeAttemptsOf(parts, gone, grant)) wake(grant);
   }
 }
 

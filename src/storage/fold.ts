@@ -1,5 +1,6 @@
 /** What one event does to a stored chain, and which rows follow from it: the same for every store. Pure. */
-import { apply, type Chain, type ChainEvent, type ChainEventWithoutAnswer, isFatal } from '../core/chain.ts';
+import { apply, type Chain, type ChainEvent, type ChainEventWithoutAnswer } from '../core/chain.ts';
+import { isFatal } from '../core/diagnosis.ts';
 import type { LinkId } from '../core/id.ts';
 import { unpublishedLink } from '../core/next-step.ts';
 import type { Fingerprint, Sealed } from '../core/secret.ts';

@@ -143,6 +143,25 @@ export async function clusterBench(policy: RotationPolicy = POLICIES.exact): Pro
   };
 }
 
+/** One more keeper on this store, under an id and in a folder of the caller's choice. */
+export function startedOn(store: Store, node: string, folder: string): Promise<Keeper> {
+  const clock = new VirtualClock();
+  return createKeeper({
+    store,
+    journal: new MemoryJournal(),
+    sealer: createAesSealer(new RootKey(new Uint8Array(32).fill(7)), systemRandom),
+    clock,
+    random: systemRandom,
+    log: silent,
+    network: new ScriptedUpstream(),
+    catalogue: { get: () => null, ids: () => [], list: () => [] },
+    node,
+    folder,
+    run: 'another-run',
+    publicUrl: 'http://127.0.0.1:8787',
+  });
+}
+
 type Through = <T>(work: () => Promise<T>) => Promise<T>;
 
 /** Every call of the store goes through the wall of a run. */

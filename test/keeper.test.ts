@@ -1,16 +1,11 @@
 import { createHash } from 'node:crypto';
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { EvergrantError } from '../src/core/errors.ts';
 import { POLICIES } from '../src/core/policies.fixture.ts';
 import type { RotationPolicy } from '../src/core/rotation-policy.ts';
 import { type Sealed, Secret } from '../src/core/secret.ts';
 import { EXCHANGE_STEPS } from '../src/keeper/parts.ts';
-import type { Store } from '../src/ports/store.ts';
 import { createMemoryStore } from '../src/storage/memory/store.ts';
-import { openSqliteStore } from '../src/storage/sqlite/store.ts';
 import { bench } from './support/keeper-bench.ts';
 import { answer, json, LOST } from './support/scripted-upstream.ts';
 
@@ -486,72 +481,6 @@ describe('a provider that fails for a day', () => {
   });
 });
 
-describe('a database restored from an older backup', () => {
-  /** A store whose content can be set back to what it was. */
-  async function restorable(policy: RotationPolicy, exchangesBefore: number, journalKept: number) {
-    const folder = mkdtempSync(join(tmpdir(), 'evergrant-restore-'));
-    const [file, backup] = [join(folder, 'now.db'), join(folder, 'backup.db')];
-    let current = openSqliteStore(file);
-    const store: Store = {
-      get chains() {
-        return current.chains;
-      },
-      get nodes() {
-        return current.nodes;
-      },
-      isShared: false,
-      watch: () => () => undefined,
-      get records() {
-        return current.records;
-      },
-      check: () => current.check(),
-      close: () => current.close(),
-    };
-    const world = await bench({ policy, store });
-    await world.imported();
-    const use = async () => {
-      await world.clock.advance(700_000);
-      return (await world.clock.until(world.keeper.tokens.get('eol', WISH))).accessToken.reveal();
-    };
-    for (let i = 0; i < exchangesBefore; i++) await use();
-    await current.close();
-    copyFileSync(file, backup);
-    current = openSqliteStore(file);
-    for (let i = 0; i < 4; i++) await use();
-    await current.close();
-    copyFileSync(backup, file);
-    current = openSqliteStore(file);
-    world.journal.numbered.splice(0, world.journal.numbered.length - journalKept);
-    world.upstream.presented.length = 0;
-    await world.restart();
-    return { world, use, [Symbol.asyncDispose]: () => current.close().then(() => rmSync(folder, { recursive: true })) };
-  }
-
-  test.each(Object.entries(POLICIES))(
-    'presents the newest token that the journal has, and none that it had presented before (%s)',
-    async (_name, policy) => {
-      await using restored = await restorable(policy, 2, 6);
-      expect(await restored.use()).toBe('at-7');
-      expect(restored.world.upstream.presented).toEqual(['rt-6']);
-      expect((await restored.world.keeper.grants.get('eol')).state).toBe('active');
-    },
-  );
-
-  test('does so although the journal does not reach back to the backup', async () => {
-    await using restored = await restorable(POLICIES.oneTimeRevoking, 2, 2);
-    expect(await restored.use()).toBe('at-7');
-    expect(restored.world.upstream.presented).toEqual(['rt-6']);
-  });
-
-  test('never goes back to a token that it had presented, when the newest one is refused', async () => {
-    await using restored = await restorable(POLICIES.revokingAccount, 0, 4);
-    restored.world.upstream.script.push(() => json(400, { error: 'invalid_grant' }));
-    await refusal(restored.use().then(() => Promise.reject(new Error('a token was given'))));
-    expect(restored.world.upstream.presented).toEqual(['rt-4']);
-    expect((await restored.world.keeper.grants.get('eol')).state).toBe('broken');
-  });
-});
-
 describe('an answer that the database gives back damaged', () => {
   /** After one exchange, what is kept of the newest token does not open any more. */
   async function damaged(policy: RotationPolicy) {
@@ -703,8 +632,8 @@ describe('a journal with a record that cannot be read', () => {
     await world.clock.advance(1_000);
     const [last] = world.journal.numbered.splice(-1);
     if (last && 'answer' in last.record) {
-      const answer = `${last.record.answer.slice(0, -4)}AAAA` as Sealed;
-      world.journal.numbered.push({ ...last, record: { ...last.record, answer } });
+      const damaged = `${last.record.answer.slice(0, -4)}AAAA` as Sealed;
+      world.journal.numbered.push({ ...last, record: { ...last.record, answer: damaged } });
     }
     await world.restart();
     const live = await world.clock.until(world.keeper.tokens.get('two', WISH));

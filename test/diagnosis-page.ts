@@ -30,6 +30,8 @@ token is presented again when the rules of the provider allow it. \`too_early\` 
 before a refusal is believed. The codes that a client sees must be those of the cause that was injected, or stand in the
 list of what looks alike below; another test holds that.
 
+A chain that is lost stays lost until a person renews the grant: nothing signs in by itself yet.
+
 | what happens | ${names.join(' | ')} |
 |---|${names.map(() => '---|').join('')}
 ${rows.join('\n')}

@@ -161,7 +161,8 @@ async function send(
     body: new TextEncoder().encode(body),
   });
   if (given.delivery.kind === 'hang') await clock.sleep(timeoutMs);
-  if (provider.control.ledger().at(-1)?.fault === 'dns-failure') return { kind: 'not_sent', reason: 'DNS' };
+  const isUnknownName = given.delivery.kind === 'none' && provider.control.ledger().at(-1)?.fault === 'dns-failure';
+  if (isUnknownName) return { kind: 'not_sent', reason: 'DNS' };
   return delivered(given);
 }
 

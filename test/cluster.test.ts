@@ -281,3 +281,48 @@ describe('the watch', () => {
     }
   });
 });
+
+describe('an authorization through several nodes', () => {
+  async function opened({ nodes, app }: ClusterBench) {
+    const grant = await nodes[0].keeper.grants.create({ app: app.id, alias: 'eol' });
+    const { ticket } = await nodes[0].keeper.authorizations.begin(grant.id, {});
+    const { location, browserCookie } = await nodes[1].keeper.authorizations.open(ticket);
+    const callback = {
+      state: new URL(location).searchParams.get('state'),
+      code: new Secret('authorization code', 'the-code'),
+      error: null,
+      errorDescription: null,
+      iss: null,
+    };
+    return { callback, browserCookie };
+  }
+
+  test('may begin at one, go on at another and end at a third', async () => {
+    const world = await clusterBench();
+    const { clock, nodes, upstream } = world;
+    const { callback, browserCookie } = await opened(world);
+    expect(await clock.until(nodes[2].keeper.authorizations.finish(callback, browserCookie))).toMatchObject({
+      outcome: 'done',
+    });
+    expect(upstream.presented).toEqual(['the-code']);
+    for (const node of nodes) expect(await tokenOf(node, clock)).toBe('at-1');
+  });
+
+  test('is not taken from the node that has sent the code, by one that starts or is asked meanwhile', async () => {
+    const world = await clusterBench();
+    const { clock, nodes, upstream } = world;
+    const { callback, browserCookie } = await opened(world);
+    const gate = Promise.withResolvers<void>();
+    upstream.gate = () => gate.promise;
+    const finished = nodes[0].keeper.authorizations.finish(callback, browserCookie);
+    await clock.advance(1_000);
+    expect(upstream.presented).toEqual(['the-code']);
+    await nodes[1].restart();
+    const meanwhile = await clock.until(nodes[2].keeper.authorizations.finish(callback, browserCookie));
+    expect(meanwhile).toMatchObject({ outcome: 'failed', reason: expect.stringContaining('node-1') as string });
+    gate.resolve();
+    expect(await clock.until(finished)).toMatchObject({ outcome: 'done' });
+    expect(upstream.presented).toEqual(['the-code']);
+    expect(await tokenOf(nodes[2], clock)).toBe('at-1');
+  });
+});

@@ -149,7 +149,13 @@ class CodeFlow {
 
   /** Records that the code is about to be sent; null when somebody else was first. May be repeated. */
   async #claim(id: string, link: LinkId, requestedAt: Moment): Promise<AuthorizationRecord | null> {
-    const claimed = await this.#move(id, 'coded', (value) => ({ ...value, status: 'exchanging', link, requestedAt }));
+    const claimed = await this.#move(id, 'coded', (value) => ({
+      ...value,
+      status: 'exchanging',
+      link,
+      requestedAt,
+      node: this.#parts.node,
+    }));
     if (claimed) return claimed;
     const { value } = await this.#records.get(id);
     return value.status === 'exchanging' && value.link === link ? value : null;
@@ -324,6 +330,20 @@ class CodeFlow {
     );
   }
 
+  /** Another node sent the code, and has its answer or will tell that none came. */
+  #isElsewhere({ node = this.#parts.node }: AuthorizationRecord): boolean {
+    return this.#parts.store.isShared && node !== this.#parts.node;
+  }
+
+  #awaited({ node, returnUrl }: AuthorizationRecord): AuthorizationOutcome {
+    return {
+      outcome: 'failed',
+      reason: `The node ${node} sent the authorization code, and has not told yet what came of it.`,
+      remedy: 'Reload this page in a moment; if that node is gone for good, ask for a new link.',
+      returnUrl,
+    };
+  }
+
   /** A renewal whose account could not be read changes nothing yet; its tokens stay, and it is tried again. */
   #undecided(record: AuthorizationRecord): AuthorizationOutcome {
     return {
@@ -376,7 +396,8 @@ class CodeFlow {
   /** What a crash cut off, and how each goes on. Called before anything new begins. */
   async unfinished(): Promise<readonly { readonly id: string; readonly work: () => Promise<AuthorizationOutcome> }[]> {
     const coded = await this.#records.withStatus('coded');
-    const exchanging = await this.#records.withStatus('exchanging');
+    const sent = await this.#records.withStatus('exchanging');
+    const exchanging = sent.filter(({ value }) => !this.#isElsewhere(value));
     const answered = await this.#records.withStatus('answered');
     this.#settleAllBut(new Set([...exchanging, ...answered].map(({ value }) => value.link)));
     return [
@@ -408,6 +429,7 @@ class CodeFlow {
 
   /** The code was sent. Its answer is in the journal, or gone: a code must not be sent twice. */
   async #resumeExchanging(record: AuthorizationRecord): Promise<AuthorizationOutcome> {
+    if (this.#isElsewhere(record)) return this.#awaited(record);
     const kept = this.#answersAtStart().find((one) => one.link === record.link);
     if (!kept) {
       return this.fail(record.id, 'The keeper was stopped before the answer to the authorization arrived.', TRY_AGAIN);

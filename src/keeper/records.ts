@@ -1,5 +1,5 @@
 /** The keeper's records as JSON, with the terms by which they are found. The only place that knows their shape. */
-import type { AppId, AuthorizationId, GrantId, LinkId } from '../core/id.ts';
+import type { AppId, AuthorizationId, GrantId, LinkId, NodeId } from '../core/id.ts';
 import type { Instant, Moment } from '../core/instant.ts';
 import type { Sealed } from '../core/secret.ts';
 import type { Metadata } from '../oauth/metadata.ts';
@@ -54,6 +54,8 @@ export interface AuthorizationRecord {
   readonly code: Sealed | null;
   readonly codeAt: Instant | null;
   readonly link: LinkId | null;
+  /** Which node sent the code; not there: none did yet, or an older version. */
+  readonly node?: NodeId;
   readonly requestedAt: Moment | null;
   readonly receivedAt: Moment | null;
   readonly answer: Sealed | null;

@@ -8,7 +8,15 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 
 /** Debian packages that the end-to-end tests use. */
-const PACKAGES = ['chromium', 'curl', 'pgbouncer', 'postgresql', 'python3-authlib', 'python3-requests-oauthlib'];
+const PACKAGES = [
+  'chromium',
+  'curl',
+  'pgbouncer',
+  'postgresql',
+  'python3-authlib',
+  'python3-requests-oauthlib',
+  'ruby-oauth2',
+];
 
 const ROOT = join(import.meta.dirname, '..');
 const reports = mkdtempSync(join(tmpdir(), 'evergrant-test-'));

@@ -125,6 +125,7 @@ export async function startApp(
   opened.defer(() => store.close());
   const journal = opened.adopt(await openFileJournal({ dataFolder: folder.path, clock, log }), (one) => one.close());
   const providers = providerCatalogue(settings, clock);
+  const folderId = loadNodeId(folder.path, systemRandom);
   const keeper = await createKeeper({
     store,
     journal,
@@ -134,12 +135,15 @@ export async function startApp(
     random: systemRandom,
     log,
     catalogue: providers,
-    node: settings.nodeId ?? loadNodeId(folder.path, systemRandom),
+    node: settings.nodeId ?? folderId,
+    folder: folderId,
     run: Buffer.from(systemRandom.bytes(RUN_BYTES)).toString('hex'),
     publicUrl,
     ...overrides,
   });
-  opened.defer(() => drain(keeper, settings.drainMs, log));
+  let drained: Promise<void> | null = null;
+  const drainOnce = () => (drained ??= drain(keeper, settings.drainMs, log));
+  opened.defer(drainOnce);
   const adminKey = loadAdminKey({ text: settings.adminKey, dataFolder: folder.path, random: systemRandom });
   const issuer = createIssuer({
     keeper,
@@ -195,6 +199,8 @@ export async function startApp(
     request: (request) => inProcess(server, request),
     close() {
       keeper.stop();
+      // From now on, not only once the last caller has its answer: some wait for what the drain gives up.
+      void drainOnce();
       closed ??= closing.disposeAsync();
       return closed;
     },

@@ -60,6 +60,7 @@ export function fakeGrant(alias: string, change: Partial<Grant> = {}): Grant {
     provider: 'exact-online',
     owner: null,
     labels: {},
+    freshness: { mode: 'on_demand' },
     account: null,
     scope: { requested: [], granted: null, missing: [] },
     state: 'pending',

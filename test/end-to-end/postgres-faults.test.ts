@@ -228,16 +228,10 @@ test('[S84] of appends that many stores race for, exactly one is appended for ea
   for (let round = 0; round < 15; round++) {
     const { version } = await (stores[0] as Store).chains.read(GRANT);
     const event = version === 0 ? authorized('a') : started(`b${round}`, 'a');
-    const outcomes = await Promise.all(
-      stores.flatMap((store) => [
-        store.chains.append(GRANT, version, event),
-        store.chains.append(GRANT, version, event),
-      ]),
-    );
+    const outcomes = await Promise.all(stores.map((store) => store.chains.append(GRANT, version, event)));
     versions.set(version, outcomes.filter((one) => one.outcome === 'appended').length);
   }
-  // The first events bring one and the same link: bringing it again is harmless by design, and changes nothing.
-  expect([...versions].filter(([version]) => version > 0)).toEqual(Array.from({ length: 14 }, (_, i) => [i + 1, 1]));
+  expect([...versions]).toEqual(Array.from({ length: 15 }, (_, version) => [version, 1]));
   expect((await (stores[0] as Store).chains.read(GRANT)).version).toBe(15);
 });
 

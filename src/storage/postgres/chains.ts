@@ -44,7 +44,9 @@ const SQL = {
     ),
     recorded AS (
       INSERT INTO evergrant_chain_events (grant_id, version, event)
-      SELECT * FROM unnest($8::text[], $9::bigint[], $10::text[])
+      SELECT e.* FROM unnest($8::text[], $9::bigint[], $10::text[]) AS e (grant_id, version, event)
+      -- not of a chain that somebody else began meanwhile
+      WHERE e.grant_id IN (SELECT grant_id FROM rows WHERE is_there UNION ALL SELECT grant_id FROM inserted)
     ),
     wiped AS (
       DELETE FROM evergrant_answers a USING unnest($11::text[], $12::text[]) AS w (grant_id, link)

@@ -61,7 +61,9 @@ async function fresh(
     // While this caller waited, another one, or the chain's own alarm, may have done what is needed.
     const ready = round === 0 ? null : await held(upstreams, minder, wish);
     if (ready) return ready;
-    const isOver = await advanceWithin(parts, minder, patienceEnds - parts.clock.now());
+    const isOver = await advanceWithin(parts, minder, patienceEnds - parts.clock.now()).catch((cause: unknown) => {
+      throw stop.aborted ? shuttingDown(minder.grant) : cause;
+    });
     await minder.load();
     const live = await held(upstreams, minder, wish);
     if (live) return live;

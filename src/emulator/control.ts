@@ -76,9 +76,10 @@ const BODIES = {
 
 /** Answers control requests itself and passes everything else on. */
 export function withControl(server: EmulatedServer, key: string): Handler {
-  return async (request) => {
+  return (request) => {
     const path = request.url.includes(PREFIX) ? pathOf(request) : '';
-    return path.startsWith(PREFIX) ? control(server, key, request, path.slice(PREFIX.length)) : server.handle(request);
+    if (!path.startsWith(PREFIX)) return server.handle(request);
+    return Promise.resolve(control(server, key, request, path.slice(PREFIX.length)));
   };
 }
 

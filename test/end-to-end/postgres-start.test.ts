@@ -1,18 +1,21 @@
 /** Starting on a PostgreSQL database: its schema, its root key, and what a server must be like to be trusted. */
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type RunningApp, type Settings, startApp } from '../../src/app.ts';
+import type { Instant } from '../../src/core/instant.ts';
+import { CHAIN_SQL } from '../../src/storage/postgres/chains.ts';
 import type { Database } from '../../src/storage/postgres/database.ts';
 import { migrate } from '../../src/storage/postgres/migrate.ts';
 import { MIGRATIONS, type Migration } from '../../src/storage/postgres/migrations/index.ts';
 import { connectPostgres } from '../../src/storage/postgres/store.ts';
 import { authorized, GRANT, published } from '../../src/storage/story.fixture.ts';
 import { systemClock } from '../../src/world/system-clock.ts';
-import { startPostgres, type TestPostgres } from '../support/postgres.ts';
+import { own, startPostgres, type TestPostgres } from '../support/postgres.ts';
 import { settingsFor } from '../support/settings.ts';
-import { ask, openStoreAt } from './support/postgres-store.ts';
+import { ask, askAll, openStoreAt } from './support/postgres-store.ts';
 
 const setting = expect.objectContaining({ code: 'setting', exitCode: 78 });
 
@@ -121,6 +124,57 @@ describe('a server that is not fit', () => {
     expect(row).toEqual({ synchronous_commit: 'on' });
     expect(await db.query('SHOW synchronous_commit')).toEqual([{ synchronous_commit: 'off' }]);
     await db.close();
+  });
+});
+
+test('a node that stops in the middle of a transaction keeps its locks for seconds only', async () => {
+  const db = await connectPostgres({ url, connections: 2, clock: systemClock });
+  const [row] = await db.transaction((query) => query('SHOW idle_in_transaction_session_timeout'));
+  expect(row).toEqual({ idle_in_transaction_session_timeout: '5s' });
+  await db.close();
+});
+
+test('what is due and what is unsettled are found by an index, however many chains there are', async () => {
+  const store = await openStoreAt(url);
+  await ask(
+    url,
+    `INSERT INTO evergrant_chains SELECT 'grt_' || n, 1, 'active', n % 1000 = 0, n, true, '' FROM generate_series(1, 20000) n`,
+  );
+  await ask(url, 'ANALYZE evergrant_chains');
+  const plan = (sql: string, values: readonly unknown[]) => askAll(url, `EXPLAIN ${sql}`, values);
+  expect(await plan(CHAIN_SQL.due, [20_000, 10])).toMatch(/Index .*(?:on|using) evergrant_chains_due/);
+  expect(await plan(CHAIN_SQL.unsettled, [])).toMatch(/Index .*(?:on|using) evergrant_chains_unsettled/);
+  expect((await store.chains.due(3 as Instant, 10)).map((one) => one.grant)).toEqual(['grt_1', 'grt_2', 'grt_3']);
+  expect(await store.chains.unsettled()).toHaveLength(20);
+  await store.close();
+});
+
+describe('TLS by the URL', () => {
+  let folder: string;
+  let secured: TestPostgres;
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'evergrant-tls-'));
+    for (const name of ['server', 'other']) {
+      const words = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=test', '-days', '2'];
+      const names = ['-addext', 'subjectAltName=IP:127.0.0.1'];
+      const files = ['-keyout', join(folder, `${name}.key`), '-out', join(folder, `${name}.crt`)];
+      spawnSync('openssl', [...words, ...names, ...files], { stdio: 'ignore' });
+    }
+    for (const path of [folder, join(folder, 'server.key'), join(folder, 'server.crt')]) own(path);
+    const [certificate, key] = ['crt', 'key'].map((kind) => join(folder, `server.${kind}`));
+    secured = await startPostgres({ ssl: 'on', ssl_cert_file: certificate ?? '', ssl_key_file: key ?? '' });
+  });
+  afterAll(async () => {
+    await secured?.close();
+    rmSync(folder, { recursive: true });
+  });
+
+  test('a server that proves itself is used, and one that does not is refused', async () => {
+    const by = (name: string) => `${secured.url}?sslmode=verify-full&sslrootcert=${join(folder, `${name}.crt`)}`;
+    const db = await connectPostgres({ url: by('server'), connections: 2, clock: systemClock });
+    expect(await db.query('SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()')).toEqual([{ ssl: true }]);
+    await db.close();
+    await expect(openStoreAt(by('other'))).rejects.toThrow(setting);
   });
 });
 

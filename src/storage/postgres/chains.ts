@@ -1,5 +1,5 @@
 /**
- * Chains in PostgreSQL. Appends that wait at the same time go together in one transaction of five round trips: begin,
+ * Chains in PostgreCHAIN_SQL. Appends that wait at the same time go together in one transaction of five round trips: begin,
  * lock the chains, look what is known of links and leases, write everything, commit. Reads that wait go together too.
  */
 import { type Chain, type ChainEventWithoutAnswer, type ChainState, EMPTY_CHAIN } from '../../core/chain.ts';
@@ -17,7 +17,8 @@ import { type Append, type ChainChange, chainRow, foldBatch, type Known, linkKey
 const BATCHES_AT_ONCE = 3;
 const BATCH_SIZE = 128;
 
-const SQL = {
+/** Exported for the test that looks at their plans. */
+export const CHAIN_SQL = {
   read: 'SELECT grant_id, version, chain FROM evergrant_chains WHERE grant_id = ANY ($1::text[])',
   lock: `SELECT grant_id, version, due_at, chain FROM evergrant_chains WHERE grant_id = ANY ($1::text[])
     ORDER BY grant_id FOR UPDATE`,
@@ -93,31 +94,31 @@ export function chainsIn(db: Database, telling: Telling): Chains {
     append: (grant, expected, event, dueOf) => append({ grant, expected, event, dueOf }),
     answer: (grant, link) => answer({ grant, link }),
     holders: async (fingerprint) =>
-      (await db.query(SQL.holders, [fingerprint])).map((row) => ({
+      (await db.query(CHAIN_SQL.holders, [fingerprint])).map((row) => ({
         grant: grantOf(row),
         link: text(row, 'link') as LinkId,
       })),
     async history(grant, { limit, after }) {
       const before = after === null ? Number.MAX_SAFE_INTEGER : Number(after);
-      const rows = await db.query(SQL.history, [grant, before, limit + 1]);
+      const rows = await db.query(CHAIN_SQL.history, [grant, before, limit + 1]);
       const items = rows.slice(0, limit).map((row) => ({
         version: integer(row, 'version'),
         event: JSON.parse(text(row, 'event')) as ChainEventWithoutAnswer,
       }));
       return { items, next: rows.length > limit ? String(items.at(-1)?.version) : null };
     },
-    unsettled: async () => (await db.query(SQL.unsettled)).map(grantOf),
+    unsettled: async () => (await db.query(CHAIN_SQL.unsettled)).map(grantOf),
     due: async (by, limit) =>
-      (await db.query(SQL.due, [by, limit])).map((row) => ({
+      (await db.query(CHAIN_SQL.due, [by, limit])).map((row) => ({
         grant: grantOf(row),
         at: integer(row, 'due_at') as Instant,
       })),
     async reschedule(grant, expected, at) {
-      await db.transaction((query) => query(SQL.reschedule, [grant, expected, at]));
+      await db.transaction((query) => query(CHAIN_SQL.reschedule, [grant, expected, at]));
     },
     count: async () =>
       Object.fromEntries(
-        (await db.query(SQL.count)).map((row) => [text(row, 'state') as ChainState, integer(row, 'grants')]),
+        (await db.query(CHAIN_SQL.count)).map((row) => [text(row, 'state') as ChainState, integer(row, 'grants')]),
       ),
   };
 }
@@ -162,7 +163,7 @@ async function appendIn(query: Query, telling: Telling, appends: readonly Append
 
 async function knownOf(query: Query, appends: readonly Append[]): Promise<Known> {
   const grants = [...new Set(appends.map(({ grant }) => grant))];
-  const rows = await query(SQL.lock, [grants]);
+  const rows = await query(CHAIN_SQL.lock, [grants]);
   const chains = new Map(
     rows.map((row) => [
       grantOf(row),
@@ -178,7 +179,7 @@ async function knownOf(query: Query, appends: readonly Append[]): Promise<Known>
   const leases = new Map<NodeId, string>();
   if (asked.length + nodes.length === 0) return { chains, seen, leases };
   const links = [asked.map((one) => one.grant), asked.map((one) => one.link)] as const;
-  for (const row of await query(SQL.known, [...links, [...new Set(nodes)]])) {
+  for (const row of await query(CHAIN_SQL.known, [...links, [...new Set(nodes)]])) {
     if (row.of === null) leases.set(text(row, 'name'), text(row, 'is'));
     else seen.set(linkKey(text(row, 'name') as GrantId, text(row, 'of') as LinkId), text(row, 'is') as Seen);
   }
@@ -196,7 +197,7 @@ async function write(query: Query, telling: Telling, changes: readonly ChainChan
     [...all].map(([link, sealed]) => ({ grant, link, sealed })),
   );
   const held = changes.flatMap(({ grant, holders }) => [...holders.values()].map((one) => ({ grant, ...one })));
-  const [row] = await query(SQL.write, [
+  const [row] = await query(CHAIN_SQL.write, [
     chains.map((one) => one.grant),
     chains.map((one) => one.isThere),
     chains.map((one) => one.version),
@@ -228,7 +229,7 @@ async function readAll(
   query: Query,
   grants: readonly GrantId[],
 ): Promise<readonly PromiseSettledResult<StoredChain>[]> {
-  const rows = new Map((await query(SQL.read, [grants])).map((row) => [grantOf(row), row]));
+  const rows = new Map((await query(CHAIN_SQL.read, [grants])).map((row) => [grantOf(row), row]));
   return grants.map((grant) => {
     const row = rows.get(grant);
     return { status: 'fulfilled', value: row ? storedIn(row) : { version: 0, chain: EMPTY_CHAIN } };
@@ -248,7 +249,7 @@ async function answersOf(
   query: Query,
   asked: readonly Asked[],
 ): Promise<readonly PromiseSettledResult<Sealed | null>[]> {
-  const rows = await query(SQL.answers, [asked.map((one) => one.grant), asked.map((one) => one.link)]);
+  const rows = await query(CHAIN_SQL.answers, [asked.map((one) => one.grant), asked.map((one) => one.link)]);
   const found = new Map(
     rows.map((row) => [linkKey(grantOf(row), text(row, 'link') as LinkId), text(row, 'sealed') as Sealed]),
   );

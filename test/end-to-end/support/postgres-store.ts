@@ -33,12 +33,17 @@ export async function empty(url: string): Promise<void> {
 
 /** The first row of the answer, its values joined by commas. */
 export async function ask(url: string, sql: string, values: readonly unknown[] = []): Promise<string> {
+  return (await askAll(url, sql, values)).split('\n')[0] ?? '';
+}
+
+/** All rows of the answer, one a line. */
+export async function askAll(url: string, sql: string, values: readonly unknown[] = []): Promise<string> {
   const client = new pg.Client({ connectionString: url });
   client.on('error', () => undefined);
   await client.connect();
   try {
     const result = await client.query({ text: sql, values: [...values], rowMode: 'array' });
-    return String(result.rows[0]);
+    return result.rows.map(String).join('\n');
   } finally {
     await client.end();
   }

@@ -26,6 +26,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   },
   import: { about: 'Take over grants from elsewhere', load: async () => (await import('./import.ts')).command() },
   apps: { about: 'Look after apps', load: async () => (await import('./apps.ts')).command() },
+  clients: { about: 'Look after clients', load: async () => (await import('./clients.ts')).command() },
   'api-keys': { about: 'Look after API keys', load: async () => (await import('./api-keys.ts')).command() },
   providers: { about: 'Look at the catalogue', load: async () => (await import('./providers.ts')).command() },
   emulate: {

@@ -138,8 +138,8 @@ export const ERROR_HELP: Readonly<Record<string, { readonly meaning: string; rea
     remedy: 'Try again in a moment.',
   },
   server_unavailable: {
-    meaning: 'A command got no answer from the server that it was told to use.',
-    remedy: 'Start it (`evergrant serve`), or name another one with `--server` or `EVERGRANT_SERVER`.',
+    meaning: 'A command got no answer from the server that it was told to use, or a node none from its database.',
+    remedy: 'Start it (`evergrant serve`), or name another one: `--server`, `EVERGRANT_SERVER`, `--database-url`.',
   },
   setting: {
     meaning: 'A setting is unknown or wrong, a key or folder does not fit, or the port is taken; the detail names it.',

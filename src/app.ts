@@ -28,6 +28,7 @@ import { type AesSealer, createAesSealer } from './world/aes-sealer.ts';
 import { openDataFolder, loadNodeId } from './world/data-folder.ts';
 import { endOfTurn } from './world/event-loop.ts';
 import { openFileJournal } from './world/file-journal.ts';
+import { openJournalFolder } from './world/journal-folder.ts';
 import { network } from './world/network.ts';
 import { createLog } from './world/pino-log.ts';
 import { readProviderFile, readProviderFiles } from './world/provider-files.ts';
@@ -123,7 +124,10 @@ export async function startApp(
       ? openOwnStore(settings, folder.path)
       : await openSharedStore({ ...settings, databaseUrl }, folder.path, { clock, log });
   opened.defer(() => store.close());
-  const journal = opened.adopt(await openFileJournal({ dataFolder: folder.path, clock, log }), (one) => one.close());
+  const journal = opened.adopt(
+    await openFileJournal({ dataFolder: folder.path, clock, log, keyCheck: sealer.keyCheck }),
+    (one) => one.close(),
+  );
   const providers = providerCatalogue(settings, clock);
   const folderId = loadNodeId(folder.path, systemRandom);
   const keeper = await createKeeper({
@@ -254,6 +258,16 @@ async function openSharedStore(
   const store = await openPostgresStore({ db, keyCheck: sealer.keyCheck, listenUrl: databaseListenUrl, clock, log });
   opened.move();
   return { store, sealer };
+}
+
+/** The journal in the folder of another node, sealed as it is; `tell` hears of what cannot be read. */
+export async function readJournalFolder(path: string, tell: (line: string) => void) {
+  const silent = () => undefined;
+  const folder = await openJournalFolder(path, { debug: silent, info: silent, warn: tell, error: tell });
+  async function* records() {
+    for await (const { record } of folder.records()) yield record;
+  }
+  return { node: folder.node, records: records() };
 }
 
 /** A file as the folder of `--providers` may hold it, right at each of its dates. Throws `setting` where it is not. */

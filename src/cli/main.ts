@@ -28,6 +28,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   apps: { about: 'Look after apps', load: async () => (await import('./apps.ts')).command() },
   clients: { about: 'Look after clients', load: async () => (await import('./clients.ts')).command() },
   'api-keys': { about: 'Look after API keys', load: async () => (await import('./api-keys.ts')).command() },
+  journal: { about: 'Look after the journals of nodes', load: async () => (await import('./journal.ts')).command() },
   providers: { about: 'Look at the catalogue', load: async () => (await import('./providers.ts')).command() },
   emulate: {
     stays: true,

@@ -206,6 +206,11 @@ export function fakeKeeper(): FakeKeeper {
       },
     },
 
+    journals: {
+      status: () => Promise.reject(fail('not_found')),
+      merge: () => Promise.reject(fail('not_found')),
+      abandon: () => Promise.reject(fail('not_found')),
+    },
     authorizations: {
       async begin(name, options) {
         note('authorizations.begin', options);

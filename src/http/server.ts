@@ -22,6 +22,7 @@ import { healthRoutes } from './health.ts';
 import { historyRoutes } from './history.ts';
 import { homeRoutes } from './home-page.ts';
 import { guardPosts } from './idempotency.ts';
+import { journalRoutes } from './journal.ts';
 import { readJson } from './json-body.ts';
 import { type Metrics, metrics, metricsRoutes } from './metrics.ts';
 import { oauthAuthorizeRoutes } from './oauth-authorize.ts';
@@ -138,6 +139,7 @@ function apiGroup(routes: Routes, parts: HttpParts, all: Metrics): void {
   clientRoutes(routes, parts);
   providerRoutes(routes, parts);
   diagnoseRoutes(routes, parts);
+  journalRoutes(routes, parts);
 }
 
 /** What describes the server: open on this machine, with a key beyond it. */

@@ -16,6 +16,17 @@ export async function chainsWaitingFor(parts: KeeperParts, node: NodeId): Promis
   return found;
 }
 
+/** How many chains wait for the journal of each node. */
+export async function grantsByNode(parts: KeeperParts): Promise<ReadonlyMap<NodeId, number>> {
+  const counts = new Map<NodeId, number>();
+  for (const grant of await parts.store.chains.unsettled()) {
+    const { chain } = await parts.store.chains.read(grant);
+    const nodes = chain.attempts.flatMap(({ node, lost }) => (lost?.isUnread ? [node] : []));
+    for (const node of new Set(nodes)) counts.set(node, (counts.get(node) ?? 0) + 1);
+  }
+  return counts;
+}
+
 /** Call it when that journal is in the store, or nobody will ever read it. `wake` is told each chain that may go on. */
 export async function consult(
   parts: KeeperParts,

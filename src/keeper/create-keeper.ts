@@ -9,6 +9,7 @@ import { apis } from './apis.ts';
 import { appRegistry } from './apps.ts';
 import { authorizationFlow } from './authorization.ts';
 import { grantRegistry } from './grants.ts';
+import { journals } from './journals.ts';
 import { probeAccount } from './identity.ts';
 import { Cluster } from './cluster.ts';
 import { consult } from './consult.ts';
@@ -196,6 +197,7 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper> {
     tokens: tokens(parts, minders, upstreams, stop.signal),
     authorizations,
     apis: apis(minders, upstreams),
+    journals: journals(parts, grants, workOf, wake, (grant) => minders.known(grant)?.changed()),
     async isReady() {
       if (stop.signal.aborted) return false;
       await checkStore();

@@ -6,11 +6,12 @@ import type { ApiLimits } from '../catalogue/provider.ts';
 import type { ChainState, RecordedEvent } from '../core/chain.ts';
 import type { Diagnosis } from '../core/diagnosis.ts';
 import type { Forecast } from '../core/forecast.ts';
-import type { AppId, AuthorizationId, GrantId } from '../core/id.ts';
+import type { AppId, AuthorizationId, GrantId, NodeId } from '../core/id.ts';
 import type { Instant } from '../core/instant.ts';
 import type { AccessToken, ClientSecret, RefreshToken, Secret } from '../core/secret.ts';
 import type { Freshness } from './freshness.ts';
 import type { Reach } from '../ports/network.ts';
+import type { JournalFigures, JournalRecord } from '../ports/journal.ts';
 import type { Page } from '../ports/store.ts';
 
 export interface Keeper {
@@ -19,6 +20,7 @@ export interface Keeper {
   readonly tokens: Tokens;
   readonly authorizations: Authorizations;
   readonly apis: Apis;
+  readonly journals: Journals;
   /** Whether the store can be written to and chains in doubt were taken up. */
   isReady(): Promise<boolean>;
   /** How many grants are in each state. */
@@ -243,4 +245,50 @@ export interface Authorizations {
   /** Without a browser: the provider's address, and later the whole return URL. The ticket must be one of this grant. */
   openWithoutBrowser(idOrAlias: string, ticket: string): Promise<{ readonly location: string }>;
   finishPasted(idOrAlias: string, ticket: string, callback: CallbackParameters): Promise<AuthorizationOutcome>;
+}
+
+export interface JournalNode {
+  readonly id: NodeId;
+  readonly isHere: boolean;
+  /** The number of the last record of its journal up to which all are in the store. */
+  readonly merged: number;
+  readonly isGivenUp: boolean;
+  /** The store was restored, and nothing that would revoke a chain is presented before this node has merged. */
+  readonly isAwaited: boolean;
+  /** How many grants wait for what its journal may hold. */
+  readonly grants: number;
+}
+
+export interface JournalStatus {
+  /** This node, and its own journal. */
+  readonly node: NodeId;
+  readonly journal: JournalFigures & { readonly settledUpTo: number; readonly told: number };
+  readonly isRestoring: boolean;
+  readonly nodes: readonly JournalNode[];
+}
+
+export interface MergedRecords {
+  readonly brought: number;
+  /** They come after records that are in the journal of another node, which has not been merged yet. */
+  readonly waiting: number;
+  /** The app or provider of their grant is not here; try again when it is. */
+  readonly failed: number;
+  /** Damaged, or sealed with another root key. */
+  readonly unreadable: number;
+  /** Grants that had waited for this journal. */
+  readonly grants: readonly GrantId[];
+}
+
+export interface Journals {
+  status(): Promise<JournalStatus>;
+  /**
+   * Brings in records of the journal of a node that is not here, in their order; in parts, if they are many. `of` comes
+   * with the last part: the nodes whose journal was read to its end.
+   */
+  merge(records: readonly JournalRecord[], of: readonly NodeId[]): Promise<MergedRecords>;
+  /**
+   * Nobody waits for the journal of this node any more. Gives the grants that it concerns: those that waited for it, or,
+   * after a restore, all that are alive. Refused with `in_use` while the node is here.
+   */
+  abandon(node: NodeId): Promise<{ readonly grants: readonly GrantId[]; readonly isAfterRestore: boolean }>;
 }

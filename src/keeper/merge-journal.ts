@@ -3,6 +3,7 @@
  * store was restored from an older backup, all that came since. Oldest first, for each is the parent of the next; every
  * record may be brought again without harm, and one that cannot be brought stops no other.
  */
+import type { NodeId } from '../core/id.ts';
 import type { Journal, NumberedRecord } from '../ports/journal.ts';
 import type { GrantRegistry } from './grants.ts';
 import type { KeeperParts } from './parts.ts';
@@ -28,7 +29,7 @@ export async function mergeJournal(
 ): Promise<Merged> {
   const { journal, log } = parts;
   journal.continueAfter(since);
-  const mayWait = await othersAreToMerge(parts);
+  const mayWait = await othersAreToMerge(parts, new Set([parts.node]));
   const counts = { brought: 0, failed: 0, waiting: 0 };
   for await (const numbered of journal.since(Math.min(since, journal.settledUpTo()))) {
     const outcome = await bringOne(parts, registry, workOf, numbered, mayWait);
@@ -79,8 +80,8 @@ export function isStoreOlder(journal: Journal, merged: number): boolean {
   return merged < journal.lastTold;
 }
 
-/** Other nodes remember things of before a restore, and have not brought them yet. */
-async function othersAreToMerge({ store, node }: KeeperParts): Promise<boolean> {
+/** Other nodes than these remember things of before a restore, and have not brought them yet. */
+export async function othersAreToMerge({ store }: KeeperParts, but: ReadonlySet<NodeId>): Promise<boolean> {
   const { nodes, restore } = await store.nodes.view();
-  return nodes.some((one) => one.id !== node && !one.isGivenUp && one.mergedFor !== restore);
+  return nodes.some((one) => !but.has(one.id) && !one.isGivenUp && one.mergedFor !== restore);
 }

@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import { apply } from './chain.ts';
+import type { LinkId } from './id.ts';
 import type { Instant, Moment } from './instant.ts';
 import { deferralMs, nextStep } from './next-step.ts';
 import { POLICIES } from './policies.fixture.ts';
@@ -107,6 +109,40 @@ describe('a chain in doubt presents the same refresh token again', () => {
     expect(quick.next(window60s, 602)).toMatchObject({ present: 'A', waitMs: 0 });
     expect(quick.next(window60s, 658)).toMatchObject({ present: 'A', waitMs: 0 });
     expect(quick.next(window60s, 659)).toMatchObject({ present: 'A', waitMs: 2_000 });
+  });
+
+  test('within the interval that a presentation after the first one has opened, for before it none had arrived', () => {
+    const again = held().started('B', 'A', 600).lost('B', 720).started('C', 'A', 781).lost('C', 782);
+    expect(again.next(window60s, 784)).toMatchObject({ present: 'A', waitMs: 0, because: 'in_doubt' });
+    expect(again.next(window60s, 842)).toMatchObject({ waitMs: 60_000 });
+  });
+
+  test('after one that was never presented, where presenting it again would revoke both', () => {
+    const forked = held().started('B', 'A', 600).lost('B', 601).started('C', 'A', 610).received('C', 'A', 611);
+    const doubtful = forked.published('C', 611).received('B', 'A', 612).started('D', 'C', 700).lost('D', 820);
+    expect(doubtful.next(window60s, 900)).toMatchObject({ present: 'B', because: 'fallback' });
+  });
+
+  test('not while another answer may lie unread, where presenting it again would revoke that one too', () => {
+    const story = held().started('B', 'A', 600);
+    const unread = {
+      type: 'lost',
+      at: moment(610),
+      id: 'B' as LinkId,
+      reason: 'crash',
+      said: null,
+      isUnread: true,
+    } as const;
+    story.chain = apply(story.chain, unread);
+    story.started('C', 'A', 611).received('C', 'A', 612).published('C', 612).started('D', 'C', 700).lost('D', 820);
+    expect(story.next(window60s, 900)).toMatchObject({ step: 'hold', node: 'n' });
+    story.chain = apply(story.chain, { type: 'consulted', at: moment(901), node: 'n' });
+    expect(story.next(window60s, 901)).toMatchObject({ present: 'C', because: 'in_doubt' });
+  });
+
+  test('soon again when that was lost too, while the window of half a minute is open', () => {
+    const twice = doubtful().started('C', 'A', 1_191).lost('C', 1_191);
+    expect(twice.next(exact, 1_191)).toMatchObject({ present: 'A', waitMs: 2_000 });
   });
 
   test('while fewer presentations are unanswered than the provider keeps tokens, without a limit where that is harmless', () => {

@@ -80,11 +80,10 @@ export function nextStep(chain: Chain, policy: RotationPolicy, now: Moment): Ste
   return { step: 'exchange', ...choice, waitMs: Math.max(choice.waitMs, deferralLeftMs(chain, now)) };
 }
 
-/** Whether presenting this token would revoke everything, if an attempt that nobody has read was processed. */
+/** Whether presenting this token again would revoke everything, an answer that nobody has read among it. */
 function isHarmful(chain: Chain, policy: RotationPolicy, present: LinkId, now: Moment): boolean {
   const token = chain.links.find((link) => link.id === present);
-  const isOpen = chain.attempts.some((one) => one.presented === present && one.lost?.isUnread);
-  return token !== undefined && isOpen && !isHarmlessAgain(token, chain.attempts, policy, now);
+  return token !== undefined && token.uses > 0 && !isHarmlessAgain(token, chain.attempts, policy, now);
 }
 
 /** Where the newest token cannot be read any more, nothing that was said of older ones explains the end. */
@@ -118,7 +117,9 @@ function choose(chain: Chain, policy: RotationPolicy, now: Moment): Choice | nul
     if (token.uses === 0) return { present: token.id, waitMs: spacing, because: 'next' };
     if (lost.length > 0) {
       const waitMs = retryWaitMs(token, lost, policy, now);
-      // Where no retry is allowed, presenting something older could only do more harm.
+      // One that was never presented is no reuse. Where no retry is allowed, another older one could only do more harm.
+      const unused = isHarmlessAgain(token, lost, policy, now) ? undefined : tokens.find((one) => one.uses === 0);
+      if (unused) return { present: unused.id, waitMs: spacing, because: 'fallback' };
       return waitMs === null ? null : { present: token.id, waitMs, because: 'in_doubt' };
     }
     if (classOf(policy).class === 'durable') return { present: token.id, waitMs: spacing, because: 'next' };
@@ -175,7 +176,7 @@ function isHarmlessAgain(token: Link, attempts: readonly Attempt[], policy: Rota
       return true;
     case 'until-successor-used-within':
     case 'window':
-      return rejectsReuse(policy) || isWithin(rule.windowMs, token, now);
+      return rejectsReuse(policy) || isWithin(rule.windowMs, windowFrom(rule.windowMs, token, attempts), now);
     case 'last-n':
       return rejectsReuse(policy) || attempts.filter((one) => one.presented === token.id).length < rule.depth;
     case 'one-time-revoking':
@@ -183,10 +184,19 @@ function isHarmlessAgain(token: Link, attempts: readonly Attempt[], policy: Rota
   }
 }
 
-/** Whether a token is surely still inside a window that opened when it was first presented. */
-function isWithin(windowMs: number, token: Link, now: Moment): boolean {
+/** Whether it is surely still inside a window that opened then; null: it has not opened. */
+function isWithin(windowMs: number, from: Moment | null, now: Moment): boolean {
   const margin = Math.min(MOST_RETRY_MARGIN_MS, windowMs / 10);
-  return token.firstUsedAt === null || elapsed(token.firstUsedAt, now).atMostMs + margin < windowMs;
+  return from === null || elapsed(from, now).atMostMs + margin < windowMs;
+}
+
+/**
+ * When the window of a token opened that may still be open: at its first presentation. One after the end of that window
+ * has either ended everything, or none before it had arrived; then it opened another.
+ */
+function windowFrom(windowMs: number, token: Link, attempts: readonly Attempt[]): Moment | null {
+  const own = attempts.filter((one) => one.presented === token.id).map((one) => one.startedAt);
+  return own.reduce((from, at) => (from && elapsed(from, at).atLeastMs >= windowMs ? at : from), token.firstUsedAt);
 }
 
 /**
@@ -205,7 +215,8 @@ function inStepMs(lost: readonly Attempt[], policy: RotationPolicy, now: Moment)
   const isWindowOver = sinceFirstMs > REQUEST_TIMEOUT_MS + minSpacingMs + slack;
   // Nothing presses any more: what the provider allows in a day is to last for the day.
   const patientMs = Math.max(backoffMs(lost.length), DAY_MS / policy.pacing.perDay);
-  const stepMs = isWindowOver ? patientMs : retryStepMs(policy);
+  // What was lost in the window may be tried again in it; only what was too early counts as an error there.
+  const stepMs = isWindowOver ? patientMs : Math.min(retryStepMs(policy), backoffMs(lost.length));
   const stepped = lost.length > 1 ? stepMs - elapsed(last.startedAt, now).atLeastMs : 0;
   return Math.max(0, minSpacingMs + margin - sinceFirstMs, stepped);
 }
@@ -250,7 +261,7 @@ function mayStillLive(token: Link, chain: Chain, policy: RotationPolicy, now: Mo
       return !successorUsed;
     case 'until-successor-used-within':
     case 'window':
-      return isWithin(rule.windowMs, token, now) && !(policy.overlap.successorUnused && successorUsed);
+      return isWithin(rule.windowMs, token.firstUsedAt, now) && !(policy.overlap.successorUnused && successorUsed);
     case 'last-n':
       return newer.length < rule.depth;
     case 'one-time':

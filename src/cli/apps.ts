@@ -1,4 +1,5 @@
 /** `evergrant apps …`: registrations at providers. */
+import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { items, withApi } from './api.ts';
 import { refuseUnknownProvider } from './connect.ts';
@@ -6,6 +7,7 @@ import { plainPage, plainTable } from './grant-view.ts';
 import { asObject, text } from './json.ts';
 import { apiCommand, collectPairs } from './options.ts';
 import { print, printJson, say } from './output.ts';
+import { usageError } from './problem.ts';
 import { asking, clientSecret } from './prompt.ts';
 
 interface JsonOption {
@@ -40,6 +42,7 @@ async function show(app: string, options: JsonOption): Promise<void> {
 
 interface AddOptions extends JsonOption {
   readonly clientId?: string;
+  readonly privateKeyFile?: string;
   readonly name?: string;
   readonly variable?: Readonly<Record<string, string>>;
 }
@@ -48,6 +51,7 @@ function addCommand(): Command {
   return apiCommand('add', 'Add an app; its client secret is asked for, or read from stdin')
     .argument('<provider>', 'id of the provider')
     .option('--client-id <ID>', 'client id that the provider gave; left out, the app registers itself where it can')
+    .option('--private-key-file <FILE>', 'instead of a secret: the key with which it signs (private_key_jwt)')
     .option('--name <NAME>', 'a name for people')
     .option('--variable <NAME=VALUE>', 'a variable of the provider; may be repeated', collectPairs)
     .addHelpText('after', '\nWithout a terminal: EVERGRANT_CLIENT_SECRET[_FILE], or the secret as a line on stdin.')
@@ -55,15 +59,26 @@ function addCommand(): Command {
 }
 
 async function add(provider: string, options: AddOptions): Promise<void> {
-  const { clientId, name, variable: variables } = options;
+  const { name, variable: variables } = options;
   const app = await withApi({ ...options }, 'none', async (api) => {
     await refuseUnknownProvider(api, provider);
-    const client = clientId ? { client_id: clientId, client_secret: await asking(clientSecret) } : {};
+    const client = await clientOf(options);
     const more = { ...(name ? { name } : {}), ...(variables ? { variables } : {}) };
     return api.call('POST', '/v1/apps', { provider, ...client, ...more });
   });
   if (options.json) printJson(app);
   else print(text(asObject(app), 'id'));
+}
+
+/** Nothing where the app registers itself. */
+async function clientOf({ clientId, privateKeyFile }: AddOptions): Promise<Readonly<Record<string, string>>> {
+  if (!clientId) return {};
+  if (!privateKeyFile) return { client_id: clientId, client_secret: await asking(clientSecret) };
+  try {
+    return { client_id: clientId, private_key: readFileSync(privateKeyFile, 'utf8') };
+  } catch {
+    throw usageError(`${privateKeyFile} cannot be read.`, 'Name the file that holds the private key of the app.');
+  }
 }
 
 async function remove(app: string, options: JsonOption): Promise<void> {

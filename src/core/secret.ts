@@ -7,6 +7,8 @@ export type SecretKind =
   | 'refresh token'
   | 'access token'
   | 'client secret'
+  | 'private key'
+  | 'client assertion'
   | 'authorization code'
   | 'code verifier'
   | 'api key'
@@ -44,6 +46,8 @@ export class Secret<K extends SecretKind = SecretKind> {
 export type RefreshToken = Secret<'refresh token'>;
 export type AccessToken = Secret<'access token'>;
 export type ClientSecret = Secret<'client secret'>;
+/** A private key with which an app signs for itself: PKCS #8 in PEM, or a JSON Web Key (RFC 7517). */
+export type PrivateKey = Secret<'private key'>;
 
 /** What a sealer made of a secret: safe to store, meaningless without the root key. */
 export type Sealed = string & { readonly __brand: 'Sealed' };

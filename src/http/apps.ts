@@ -21,6 +21,9 @@ const AppJson = named(
 
 const Variables = z.record(z.string().regex(/^[a-z][a-z0-9_]{0,62}$/, 'not the name of a variable'), text(255));
 
+/** PEM has line ends. */
+const PrivateKeyText = z.string().min(1).max(16_384);
+
 const NewApp = named(
   'NewApp',
   z.strictObject({
@@ -28,7 +31,8 @@ const NewApp = named(
     client_id: printable(1024)
       .optional()
       .describe('Left out, the app registers itself, where the provider offers that.'),
-    client_secret: printable(4096).nullish().describe('Left out for a public client.'),
+    client_secret: printable(4096).nullish().describe('Left out for a public client, and with a private key.'),
+    private_key: PrivateKeyText.optional().describe('Of an app that proves itself by `private_key_jwt`.'),
     name: text(255).optional(),
     variables: Variables.optional(),
   }),
@@ -36,7 +40,11 @@ const NewApp = named(
 
 const AppChange = named(
   'AppChange',
-  z.strictObject({ name: text(255).optional(), client_secret: printable(4096).optional() }),
+  z.strictObject({
+    name: text(255).optional(),
+    client_secret: printable(4096).optional(),
+    private_key: PrivateKeyText.optional(),
+  }),
 );
 
 const Params = z.object({ app: Name });
@@ -51,6 +59,10 @@ function appJson(app: App): z.infer<typeof AppJson> {
     has_secret: app.hasSecret,
     created_at: toRfc3339(app.createdAt),
   };
+}
+
+function privateKeyOf(given: string | undefined): Secret<'private key'> | undefined {
+  return given === undefined ? undefined : new Secret('private key', given);
 }
 
 export function appRoutes(routes: Routes, { keeper }: HttpParts): void {
@@ -71,7 +83,7 @@ export function appRoutes(routes: Routes, { keeper }: HttpParts): void {
         provider: body.provider,
         ...present({ clientId: body.client_id }),
         clientSecret: body.client_secret ? new Secret('client secret', body.client_secret) : null,
-        ...present({ name: body.name, variables: body.variables }),
+        ...present({ name: body.name, variables: body.variables, privateKey: privateKeyOf(body.private_key) }),
       });
       return reply.code(201).header('location', `/v1/apps/${app.id}`).send(appJson(app));
     },
@@ -96,7 +108,8 @@ export function appRoutes(routes: Routes, { keeper }: HttpParts): void {
     async ({ params, body }) => {
       const secret = body.client_secret;
       const clientSecret = secret === undefined ? undefined : new Secret('client secret', secret);
-      return appJson(await keeper.apps.update(params.app, present({ name: body.name, clientSecret })));
+      const change = present({ name: body.name, clientSecret, privateKey: privateKeyOf(body.private_key) });
+      return appJson(await keeper.apps.update(params.app, change));
     },
   );
 

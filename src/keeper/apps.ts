@@ -9,9 +9,10 @@ import type { Provider, ResolvedProvider } from '../catalogue/provider.ts';
 import { EvergrantError } from '../core/errors.ts';
 import { type AppId, isId } from '../core/id.ts';
 import { after, type Instant } from '../core/instant.ts';
-import type { ClientSecret } from '../core/secret.ts';
+import type { ClientSecret, PrivateKey } from '../core/secret.ts';
 import type { Sealed } from '../core/secret.ts';
 import { type Metadata, metadataUrls, readMetadata } from '../oauth/metadata.ts';
+import { signingKeyOf } from './client-assertion.ts';
 import type { App, Apps, NewApp } from './keeper.ts';
 import type { KeeperParts } from './parts.ts';
 import { freshId } from './parts.ts';
@@ -106,11 +107,12 @@ export function appRegistry(parts: KeeperParts, onChanged: (app: AppId) => Promi
           ...(change.clientSecret === undefined
             ? {}
             : { clientSecret: sealSecret(parts, value.id, change.clientSecret) }),
+          ...(change.privateKey === undefined ? {} : { privateKey: sealKey(parts, value.id, change.privateKey) }),
         };
         const written = await records.update('app', id, version, JSON.stringify(next), appTerms(next));
         if (written.outcome !== 'written') continue;
         known.delete(value.id);
-        if (change.clientSecret !== undefined) await onChanged(value.id);
+        if (change.clientSecret !== undefined || change.privateKey !== undefined) await onChanged(value.id);
         return viewOf(next);
       }
     },
@@ -135,6 +137,7 @@ function newRecord(parts: KeeperParts, wish: NewApp): AppRecord {
     provider: provider.id,
     clientId: wish.clientId ?? '',
     clientSecret: wish.clientSecret && sealSecret(parts, id, wish.clientSecret),
+    ...(wish.privateKey === undefined ? {} : { privateKey: sealKey(parts, id, wish.privateKey) }),
     name: wish.name ?? provider.name,
     variables: wish.variables ?? {},
     createdAt: parts.clock.now(),
@@ -161,9 +164,16 @@ function sealSecret(parts: KeeperParts, app: AppId, secret: ClientSecret): Seale
   return parts.sealer.seal(secret, { table: 'apps', row: app, field: 'client_secret' });
 }
 
+/** Throws `invalid_request` where it is no key. */
+function sealKey(parts: KeeperParts, app: AppId, key: PrivateKey): Sealed {
+  signingKeyOf(key);
+  return parts.sealer.seal(key, { table: 'apps', row: app, field: 'private_key' });
+}
+
 function viewOf(record: AppRecord): App {
   const { id, provider, clientId, name, variables, createdAt } = record;
-  return { id, provider, clientId, name, variables, createdAt, hasSecret: record.clientSecret !== null };
+  const hasSecret = record.clientSecret !== null || record.privateKey !== undefined;
+  return { id, provider, clientId, name, variables, createdAt, hasSecret };
 }
 
 /** The provider of an app with its variables filled in. */
@@ -182,6 +192,9 @@ function upstreamOf(parts: KeeperParts, record: AppRecord, provider: Provider, m
     provider: completed(provider, metadata),
     clientId: record.clientId,
     clientSecret: record.clientSecret && parts.sealer.open(record.clientSecret, 'client secret', place),
+    signingKey: record.privateKey
+      ? signingKeyOf(parts.sealer.open(record.privateKey, 'private key', { ...place, field: 'private_key' }))
+      : null,
     redirectUri: `${parts.publicUrl}/callback`,
     registration: JSON.stringify([provider.id, variables, record.clientId]),
   };

@@ -15,6 +15,7 @@ import type { Connection, HttpAnswer } from '../ports/network.ts';
 import { keepable, openAnswer, sealAnswer } from './answers.ts';
 import { type AuthorizationRecords, placeOf } from './authorization-records.ts';
 import { accessTokenLifeMs, keep } from './exchange.ts';
+import { clientAssertion } from './client-assertion.ts';
 import { journalBeginning } from './journaling.ts';
 import type { GrantRegistry } from './grants.ts';
 import { accountOfIdToken, probeAccount } from './identity.ts';
@@ -134,12 +135,16 @@ class CodeFlow {
     if (!record?.code) return this.outcome(id);
     const { sealer } = this.#parts;
     const answer = await connection.send(
-      codeRequest(upstream.provider, upstream, {
-        code: sealer.open(record.code, 'authorization code', placeOf(record, 'code')),
-        redirectUri: upstream.redirectUri,
-        codeVerifier:
-          record.codeVerifier && sealer.open(record.codeVerifier, 'code verifier', placeOf(record, 'code_verifier')),
-      }),
+      codeRequest(
+        upstream.provider,
+        { ...upstream, clientAssertion: clientAssertion(this.#parts, upstream) },
+        {
+          code: sealer.open(record.code, 'authorization code', placeOf(record, 'code')),
+          redirectUri: upstream.redirectUri,
+          codeVerifier:
+            record.codeVerifier && sealer.open(record.codeVerifier, 'code verifier', placeOf(record, 'code_verifier')),
+        },
+      ),
       REQUEST_TIMEOUT_MS,
     );
     if (answer.kind === 'answer') return this.#keepAnswer(id, record, answer);

@@ -16,6 +16,7 @@ import { refreshRequest, refreshUrlOf } from '../oauth/token-request.ts';
 import type { Connection, HttpAnswer } from '../ports/network.ts';
 import { type DueOf, LeaseLost, type StoredChain } from '../ports/store.ts';
 import { type KeptAnswer, keepable, openAnswer, sameAnswer, sealAnswer } from './answers.ts';
+import { clientAssertion } from './client-assertion.ts';
 import { heldAnswer } from './held-answers.ts';
 import { freshId, type KeeperParts, reach } from './parts.ts';
 import { readAnswer, tokensOf } from './reading.ts';
@@ -57,7 +58,8 @@ async function exchangeOver(
   const token = await refreshTokenOf(parts, grant, present, upstream);
   if (!token) return parts.store.chains.read(grant);
   // Before the intent: where it cannot be made, nothing is in doubt.
-  const request = refreshRequest(upstream.provider, upstream, token);
+  const client = { ...upstream, clientAssertion: clientAssertion(parts, upstream) };
+  const request = refreshRequest(upstream.provider, client, token);
   const intended = await intend(work, stored, present);
   if (intended === 'conflict') return parts.store.chains.read(grant);
   if (intended === 'unconfirmed') return defer(work, stored, 'storage_fault', null, null);

@@ -8,7 +8,7 @@ import type { Diagnosis } from '../core/diagnosis.ts';
 import type { Forecast } from '../core/forecast.ts';
 import type { AppId, AuthorizationId, GrantId, NodeId } from '../core/id.ts';
 import type { Instant } from '../core/instant.ts';
-import type { AccessToken, ClientSecret, RefreshToken, Secret } from '../core/secret.ts';
+import type { AccessToken, ClientSecret, PrivateKey, RefreshToken, Secret } from '../core/secret.ts';
 import type { Freshness } from './freshness.ts';
 import type { Reach } from '../ports/network.ts';
 import type { JournalFigures, JournalRecord } from '../ports/journal.ts';
@@ -37,6 +37,7 @@ export interface App {
   readonly clientId: string;
   readonly name: string;
   readonly variables: Readonly<Record<string, string>>;
+  /** Also where it has a private key. */
   readonly hasSecret: boolean;
   readonly createdAt: Instant;
 }
@@ -46,6 +47,8 @@ export interface NewApp {
   /** Left out: the app registers itself, where the provider offers that (RFC 7591). */
   readonly clientId?: string;
   readonly clientSecret: ClientSecret | null;
+  /** Instead of a secret, where the provider takes `private_key_jwt`. */
+  readonly privateKey?: PrivateKey;
   readonly name?: string;
   readonly variables?: Readonly<Record<string, string>>;
 }
@@ -54,7 +57,10 @@ export interface Apps {
   create(app: NewApp): Promise<App>;
   get(id: string): Promise<App>;
   list(page: PageQuery): Promise<Page<App>>;
-  update(id: string, change: { readonly name?: string; readonly clientSecret?: ClientSecret }): Promise<App>;
+  update(
+    id: string,
+    change: { readonly name?: string; readonly clientSecret?: ClientSecret; readonly privateKey?: PrivateKey },
+  ): Promise<App>;
   /** Refused with `in_use` while grants belong to it. */
   remove(id: string): Promise<void>;
 }

@@ -12,6 +12,8 @@ export interface AppRecord {
   readonly provider: string;
   readonly clientId: string;
   readonly clientSecret: Sealed | null;
+  /** Instead of a secret; not there: it has none. */
+  readonly privateKey?: Sealed;
   readonly name: string;
   readonly variables: Readonly<Record<string, string>>;
   /** What the issuer last said of itself, for times in which it does not answer; absent where nothing is discovered. */

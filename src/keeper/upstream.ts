@@ -2,6 +2,7 @@
 import type { ResolvedProvider } from '../catalogue/provider.ts';
 import type { AppId } from '../core/id.ts';
 import type { ClientSecret } from '../core/secret.ts';
+import type { SigningKey } from './client-assertion.ts';
 
 export interface Upstream {
   readonly app: AppId;
@@ -9,6 +10,8 @@ export interface Upstream {
   readonly provider: ResolvedProvider;
   readonly clientId: string;
   readonly clientSecret: ClientSecret | null;
+  /** With it the app signs for itself, and has no secret. */
+  readonly signingKey: SigningKey | null;
   readonly redirectUri: string;
   /** The same for two apps that are one registration at the provider. */
   readonly registration: string;

@@ -28,6 +28,8 @@ type ClientAuthenticationMethod = 'client_secret_post' | 'client_secret_basic' |
 export interface ClientCredentials {
   readonly clientId: string;
   readonly clientSecret: ClientSecret | null;
+  /** A JWT that it signed for this one request (RFC 7523 section 2.2); it then goes in the place of any secret. */
+  readonly clientAssertion?: Secret<'client assertion'> | null;
   /** Some providers want it with every refresh, too. */
   readonly redirectUri?: string;
 }
@@ -104,6 +106,8 @@ function tokenRequest(
   };
 }
 
+const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
+
 interface Authentication {
   readonly parameters: Readonly<Record<string, string>>;
   readonly headers: Readonly<Record<string, string>>;
@@ -117,6 +121,10 @@ function authenticate(endpoint: TokenEndpoint, client: ClientCredentials): Authe
   const { clientId, clientSecret } = client;
   const { tokenEndpointAuthMethods: methods, clientIdParameter = 'client_id' } = endpoint;
   const identified = { [clientIdParameter]: clientId };
+  if (client.clientAssertion) {
+    const assertion = { client_assertion_type: ASSERTION_TYPE, client_assertion: client.clientAssertion.reveal() };
+    return { parameters: { ...identified, ...assertion }, headers: {} };
+  }
   if (!clientSecret) return { parameters: identified, headers: {} };
   const offered = methods.length > 0 ? methods : ['client_secret_basic'];
   const method = offered.find((one) => one !== 'private_key_jwt');
@@ -127,8 +135,8 @@ function authenticate(endpoint: TokenEndpoint, client: ClientCredentials): Authe
   if (method === 'client_secret_post') {
     return { parameters: { ...identified, client_secret: clientSecret.reveal() }, headers: {} };
   }
-  throw new EvergrantError('setting', 'The provider takes only private_key_jwt, which is not supported.', {
-    remedy: 'Allow client_secret_post or client_secret_basic for this app at the provider, and in its file.',
+  throw new EvergrantError('setting', 'The provider takes only private_key_jwt, and this app has no private key.', {
+    remedy: 'Add the app with its private key: evergrant apps add PROVIDER --private-key-file FILE',
   });
 }
 

@@ -28,13 +28,22 @@ export interface Joined {
   exchangeElsewhere(): Promise<void>;
 }
 
-export async function joined(profile: string): Promise<Joined> {
+export interface JoinedOptions {
+  /** The app proves itself by `private_key_jwt` with this key. */
+  readonly key?: { readonly privateKey: string; readonly jwks: unknown };
+  /** What lies between the two. */
+  readonly through?: (network: Network, clock: VirtualClock) => Network;
+}
+
+export async function joined(profile: string, { key, through }: JoinedOptions = {}): Promise<Joined> {
   const clock = new VirtualClock();
-  const provider = emulatorWithoutSocket(profile, { clock, baseUrl: BASE, sleep: (ms) => clock.sleep(ms) });
-  const network = networkOf(provider, clock);
+  const jwks = key ? { jwks: key.jwks } : {};
+  const provider = emulatorWithoutSocket(profile, { clock, baseUrl: BASE, sleep: (ms) => clock.sleep(ms), ...jwks });
+  const direct = networkOf(provider, clock);
+  const network = through?.(direct, clock) ?? direct;
   const parsed = parseProvider(`${profile}.json`, provider.providerFile, 'local');
   const world = await bench({ network, clock, provider: parsed });
-  await connected(world, provider, clock);
+  await connected(world, provider, clock, key?.privateKey);
   return {
     world,
     provider,
@@ -58,11 +67,19 @@ async function ask({ keeper }: Bench, clock: VirtualClock): Promise<string> {
 }
 
 /** Makes the app and the grant, and lets the person allow it. */
-async function connected(world: Bench, provider: EmulatorWithoutSocket, clock: VirtualClock): Promise<void> {
+async function connected(
+  world: Bench,
+  provider: EmulatorWithoutSocket,
+  clock: VirtualClock,
+  privateKey?: string,
+): Promise<void> {
   const { clientId, clientSecret } = provider;
   const id = String(provider.providerFile.id);
   const secret = new Secret('client secret', clientSecret);
-  const app = await world.keeper.apps.create({ provider: id, clientId, clientSecret: secret });
+  const proof = privateKey
+    ? { clientSecret: null, privateKey: new Secret('private key', privateKey) }
+    : { clientSecret: secret };
+  const app = await world.keeper.apps.create({ provider: id, clientId, ...proof });
   await world.keeper.grants.create({ app: app.id, alias: 'it' });
   await authorize(world, provider, clock);
 }

@@ -120,10 +120,10 @@ export class Database {
     const { pool, client } = await this.#connect();
     try {
       const { rows } = await client.query<Row>(sql, values.map(storable));
-      this.#giveBack(pool, client, null);
+      this.#giveBack(pool, client, true);
       return rows;
     } catch (error) {
-      this.#giveBack(pool, client, error);
+      this.#giveBack(pool, client, !isDead(error));
       throw error;
     }
   }
@@ -140,11 +140,10 @@ export class Database {
       await query(answerMs === undefined ? this.#begin : beginning(answerMs));
       const result = await work(query);
       await commit(client);
-      this.#giveBack(pool, client, null);
+      this.#giveBack(pool, client, true);
       return result;
     } catch (error) {
-      if (!isDead(error)) await client.query('ROLLBACK').catch(() => undefined);
-      this.#giveBack(pool, client, error);
+      this.#giveBack(pool, client, !isDead(error) && (await isRolledBack(client)));
       throw error;
     }
   }
@@ -161,12 +160,12 @@ export class Database {
     }
   }
 
-  #giveBack(pool: pg.Pool, client: pg.PoolClient, error: unknown): void {
-    client.release(isDead(error));
+  #giveBack(pool: pg.Pool, client: pg.PoolClient, isUsable: boolean): void {
+    client.release(!isUsable);
     this.#leave();
-    if (!isDead(error) || pool !== this.#pool || !this.#isOpen) return;
+    if (isUsable || pool !== this.#pool || !this.#isOpen) return;
     this.#pool = this.#makePool();
-    void pool.end();
+    pool.end().catch(() => undefined);
   }
 
   async #enter(): Promise<void> {
@@ -241,6 +240,13 @@ async function commit(client: pg.PoolClient): Promise<void> {
     throw isDead(cause) ? new Unacknowledged('COMMIT was not acknowledged', { cause }) : cause;
   }
   if (command !== 'COMMIT') throw new Error(`The database answered COMMIT with ${command}`);
+}
+
+async function isRolledBack(client: pg.PoolClient): Promise<boolean> {
+  return client.query('ROLLBACK').then(
+    () => true,
+    () => false,
+  );
 }
 
 /** After a failover a name may lead to a server that follows another one: it answers with what was. */

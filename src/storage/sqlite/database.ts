@@ -11,6 +11,8 @@ import { MIGRATIONS, type Migration } from './migrations/index.ts';
 
 const BUSY_MS = 5_000;
 const FULL = 2;
+/** 16 MB: a checkpoint has two fsyncs of its own, and pages that are written often are copied once. */
+const CHECKPOINT_PAGES = 4_000;
 
 export type Row = Record<string, SQLOutputValue>;
 
@@ -107,6 +109,7 @@ function makeFile(file: string): void {
 
 function makeDurable(db: DatabaseSync, file: string): void {
   db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA secure_delete = ON');
+  db.exec(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
   const mode = pragma(db, 'journal_mode');
   if (mode !== 'wal') throw refused(file, `its journal mode is "${String(mode)}" and cannot be set to WAL`);
   if (Number(pragma(db, 'synchronous')) < FULL) throw refused(file, 'synchronous=FULL cannot be set');

@@ -79,6 +79,21 @@ test('a commit that fails rejects all that were in it, and leaves everything as 
   expect(await appendMany(['b', 'c'])).toEqual(['appended', 'appended']);
 });
 
+test('a commit waits for others as long as every turn brings more, and where it is alone for one turn', async () => {
+  const db = new DatabaseSync(file);
+  const writes: Promise<unknown>[] = [];
+  let turns = 0;
+  let more = 3;
+  const commits = new GroupCommit(db, async () => {
+    turns++;
+    if (more-- > 0) writes.push(commits.write(() => turns));
+  });
+  const first = await commits.write(() => turns);
+  expect([first, await Promise.all(writes)]).toEqual([4, [4, 4, 4]]);
+  expect(await commits.write(() => turns)).toBe(5);
+  db.close();
+});
+
 test('where another process writes, all that wait are rejected, and the next ones go well', async () => {
   const db = new DatabaseSync(file, { timeout: 0 });
   const commits = new GroupCommit(db, async () => undefined);

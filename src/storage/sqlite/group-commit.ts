@@ -18,6 +18,9 @@ export interface CommitListener {
   rolledBack(): void;
 }
 
+/** For how long more may come. */
+const MOST_TURNS = 16;
+
 interface Waiting {
   readonly work: () => void;
   readonly resolve: () => void;
@@ -68,10 +71,19 @@ export class GroupCommit {
   async #commitSoon(): Promise<void> {
     this.#isGathering = true;
     while (this.#waiting.length > 0) {
-      await this.#gather();
+      await this.#gatherAll();
       this.#commitSome();
     }
     this.#isGathering = false;
+  }
+
+  /** As long as every turn brings more, the next one may too. One that is alone is held up by one turn. */
+  async #gatherAll(): Promise<void> {
+    for (let turn = 0, known = 0; turn < MOST_TURNS && this.#waiting.length > known; turn++) {
+      known = this.#waiting.length;
+      if (known >= MOST_AT_ONCE) return;
+      await this.#gather();
+    }
   }
 
   #commitSome(): void {

@@ -72,7 +72,7 @@ async function exchangeOver(
   const outcome = await connection.send(request, REQUEST_TIMEOUT_MS);
   if (outcome.kind === 'answer') {
     const { generation } = stored.chain;
-    return settle(work, { id, present, sequence, generation, node: parts.node, requestedAt }, outcome);
+    return settle(work, { id, present, sequence, generation, node: parts.node, requestedAt }, token, outcome);
   }
   if (outcome.kind === 'lost') return lose(work, id, 'no_answer', null);
   const unsent = await append(work, { type: 'not_sent', at: parts.clock.moment(), id, reason: outcome.reason });
@@ -128,7 +128,7 @@ export interface Sent {
 }
 
 /** Keeps the answer before reading it, then records what it says. */
-async function settle(work: Work, sent: Sent, raw: HttpAnswer): Promise<StoredChain> {
+async function settle(work: Work, sent: Sent, token: RefreshToken, raw: HttpAnswer): Promise<StoredChain> {
   const { parts, grant } = work;
   await reach(parts, 'received', grant);
   const receivedAt = parts.clock.moment();
@@ -136,7 +136,7 @@ async function settle(work: Work, sent: Sent, raw: HttpAnswer): Promise<StoredCh
   const sealed = sealAnswer(parts.sealer, grant, sent.id, answer);
   await journalIt(parts, grant, sent, receivedAt, sealed);
   await reach(parts, 'journaled', grant);
-  const settled = await recordAnswer(work, sent, receivedAt, answer, sealed);
+  const settled = await recordAnswer(work, sent, receivedAt, answer, sealed, token);
   parts.journal.settled(sent.id, settled.chain.links.some((link) => link.id === sent.id) ? 'tokens' : 'nothing');
   return settled;
 }
@@ -159,7 +159,7 @@ async function journalIt(
 
 /**
  * Records an answer in the chain: the same whether it has just arrived or is found in a journal later. Appending is
- * never fenced, and repeating it is harmless.
+ * never fenced, and repeating it is harmless. `token` is what was presented, where it is still at hand.
  */
 export async function recordAnswer(
   work: Work,
@@ -167,9 +167,10 @@ export async function recordAnswer(
   receivedAt: Moment,
   answer: KeptAnswer,
   sealed: Sealed,
+  token: RefreshToken | null = null,
 ): Promise<StoredChain> {
   const { parts, grant, upstream } = work;
-  const presented = await refreshTokenOf(parts, grant, sent.present, upstream).catch(() => null);
+  const presented = token ?? (await refreshTokenOf(parts, grant, sent.present, upstream).catch(() => null));
   const secrets = [presented, upstream.clientSecret].filter((secret) => secret !== null);
   const reading = readAnswer(answer, upstream.provider, receivedAt.at, secrets);
   switch (reading.kind) {

@@ -28,6 +28,7 @@ import { type AesSealer, createAesSealer } from './world/aes-sealer.ts';
 import { openDataFolder, loadNodeId } from './world/data-folder.ts';
 import { endOfTurn } from './world/event-loop.ts';
 import { openFileJournal } from './world/file-journal.ts';
+import { compareJournalKey, hasJournalKey } from './world/file-journal-key.ts';
 import { openJournalFolder } from './world/journal-folder.ts';
 import { network } from './world/network.ts';
 import { createLog } from './world/pino-log.ts';
@@ -231,10 +232,11 @@ function openOwnStore(settings: Settings, folder: string): OpenStore {
   const { key } = loadRootKey({
     text: settings.rootKey,
     dataFolder: folder,
-    mayMake: kept === null,
+    mayMake: kept === null && !hasJournalKey(folder),
     random: systemRandom,
   });
   const sealer = createAesSealer(key, systemRandom);
+  compareJournalKey(folder, sealer.keyCheck);
   if (kept !== null) compareKeyCheck(kept, sealer.keyCheck);
   const store = openSqliteStore(file, endOfTurn);
   verifyKeyCheck(store.meta, sealer.keyCheck);
@@ -252,8 +254,14 @@ async function openSharedStore(
   const db = await connectPostgres({ url: databaseUrl, connections: databaseConnections, clock });
   opened.defer(() => db.close());
   const kept = await readKeyCheck(db);
-  const { key } = loadRootKey({ text: rootKey, dataFolder: folder, mayMake: kept === null, random: systemRandom });
+  const { key } = loadRootKey({
+    text: rootKey,
+    dataFolder: folder,
+    mayMake: kept === null && !hasJournalKey(folder),
+    random: systemRandom,
+  });
   const sealer = createAesSealer(key, systemRandom);
+  compareJournalKey(folder, sealer.keyCheck);
   compareKeyChecks(kept, sealer.keyCheck);
   const store = await openPostgresStore({ db, keyCheck: sealer.keyCheck, listenUrl: databaseListenUrl, clock, log });
   opened.move();

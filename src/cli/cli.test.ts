@@ -363,6 +363,9 @@ describe.concurrent('a command', () => {
     'api-keys list',
     'api-keys add',
     'api-keys remove',
+    'journal status',
+    'journal merge',
+    'journal abandon',
   ];
   test.each([...all, ...nouns, ...more, 'providers show'])('%s has --help and --json', async (name) => {
     const ran = await evergrant([...name.split(' '), '--help']);

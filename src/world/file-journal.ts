@@ -28,7 +28,7 @@ import type {
 } from '../ports/journal.ts';
 import type { Log } from '../ports/log.ts';
 import { type Disk, nodeDisk } from './file-journal-disk.ts';
-import { checkKey } from './file-journal-key.ts';
+import { verifyJournalKey } from './file-journal-key.ts';
 import { Kept } from './file-journal-kept.ts';
 import { Reserve } from './file-journal-reserve.ts';
 import { type NumberedFrame, type PlacedFrame, type Segment, Segments } from './file-journal-segments.ts';
@@ -72,7 +72,7 @@ export async function openFileJournal(options: FileJournalOptions): Promise<Jour
   try {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     syncFolder(options.dataFolder);
-    if (options.keyCheck !== undefined) await checkKey(folder, options.keyCheck);
+    if (options.keyCheck !== undefined) verifyJournalKey(folder, options.keyCheck);
     const journal = new SegmentedJournal(folder, options);
     await journal.open();
     return journal;

@@ -37,21 +37,36 @@ interface Side {
   readonly p99: number;
 }
 
-/** `POST /v1/grants/{g}/token` with a live token, beside a bare server with the same answer; rounds interleaved. */
+/** `POST /v1/grants/{g}/token` with a live token, beside a bare server with the same answer. */
 export async function tokenSpeed(): Promise<Speed> {
   await using evergrant = await startEvergrant();
   await evergrant.addGrants(0, 1);
   const headers = { authorization: `Bearer ${evergrant.key}` };
   const path = '/v1/grants/grant-0/token';
   await using baseline = await startBaseline(evergrant.origin + path, headers);
-  const [ours, theirs] = [evergrant, baseline].map(({ origin, pid }) => (seconds: number) => {
-    return shoot(origin + path, pid, headers, seconds);
-  });
+  const [ours, theirs] = [evergrant, baseline].map(
+    ({ origin, pid }): Shot => ({ url: origin + path, pid, method: 'POST', headers }),
+  );
   if (!ours || !theirs) throw new Error('two servers are compared');
-  await ours(WARM_UP_S);
-  await theirs(WARM_UP_S);
+  return await compare(ours, theirs);
+}
+
+/** What is asked again and again, and the process that answers. */
+export interface Shot {
+  readonly url: string;
+  readonly pid: number;
+  readonly method: 'GET' | 'POST';
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** Two servers in turns. */
+export async function compare(ours: Shot, theirs: Shot): Promise<Speed> {
+  await shoot(ours, WARM_UP_S);
+  await shoot(theirs, WARM_UP_S);
   const rounds: { readonly ours: Side; readonly theirs: Side }[] = [];
-  for (let i = 0; i < ROUNDS; i++) rounds.push({ theirs: await theirs(ROUND_S), ours: await ours(ROUND_S) });
+  for (let i = 0; i < ROUNDS; i++) {
+    rounds.push({ theirs: await shoot(theirs, ROUND_S), ours: await shoot(ours, ROUND_S) });
+  }
   const sides = {
     evergrant: medians(rounds.map((one) => one.ours)),
     baseline: medians(rounds.map((one) => one.theirs)),
@@ -66,14 +81,9 @@ export async function tokenSpeed(): Promise<Speed> {
   };
 }
 
-async function shoot(
-  url: string,
-  pid: number,
-  headers: Readonly<Record<string, string>>,
-  seconds: number,
-): Promise<Side> {
+async function shoot({ url, pid, method, headers }: Shot, seconds: number): Promise<Side> {
   const before = cpuSeconds(pid);
-  const result = await autocannon({ url, method: 'POST', headers, connections: CONNECTIONS, duration: seconds });
+  const result = await autocannon({ url, method, headers, connections: CONNECTIONS, duration: seconds });
   const wrong = result.errors + result.timeouts + result.non2xx;
   if (wrong > 0) throw new Error(`${wrong} requests to ${url} were not answered with success`);
   const cpu = ((cpuSeconds(pid) - before) * 1e6) / result.requests.total;

@@ -7,6 +7,7 @@ import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { cpus, loadavg, platform, release, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { proxySpeed, sdkCall } from './proxy.ts';
 import { type RotationSpeed, rotationSpeed, rotationTable } from './emulator.ts';
 import { type ColdStart, coldStart, type Memory, memoryAtRest, type Speed, tokenSpeed } from './measure.ts';
 
@@ -23,6 +24,9 @@ interface Report {
   readonly machine: string;
   readonly node: string;
   readonly speed: Speed;
+  readonly proxy: Speed;
+  /** Nanoseconds. */
+  readonly sdkCall: number;
   readonly memory: Memory;
   readonly coldStart: ColdStart;
   readonly rotations: readonly RotationSpeed[];
@@ -40,6 +44,9 @@ async function measure(words: readonly string[]): Promise<Report> {
   const say = (what: string): void => console.error(`… ${what}`);
   say('token reads, about a minute');
   const speed = await tokenSpeed();
+  say('the proxy, about a minute');
+  const proxy = await proxySpeed();
+  const sdk = await sdkCall();
   say('memory at rest, half a minute');
   const memory = await memoryAtRest();
   say('cold starts');
@@ -52,6 +59,8 @@ async function measure(words: readonly string[]): Promise<Report> {
     machine: machine(),
     node: process.version,
     speed,
+    proxy,
+    sdkCall: sdk,
     memory,
     coldStart: cold,
     rotations: await rotationSpeed(),
@@ -65,7 +74,13 @@ function machine(): string {
 }
 
 /** Name and figure of every line, for both forms. */
-function rowsOf({ speed, memory, coldStart: cold }: Report): readonly (readonly [string, string])[] {
+function rowsOf({
+  speed,
+  proxy,
+  sdkCall: sdk,
+  memory,
+  coldStart: cold,
+}: Report): readonly (readonly [string, string])[] {
   const { evergrant, baseline, ratio, ratios, cpuRatio, connections, rounds, roundSeconds } = speed;
   const spread = `${ratios[0]?.toFixed(2)} to ${ratios.at(-1)?.toFixed(2)}`;
   const how = `${connections} keep-alive connections, median of ${rounds} interleaved rounds of ${roundSeconds} s`;
@@ -78,11 +93,26 @@ function rowsOf({ speed, memory, coldStart: cold }: Report): readonly (readonly 
       `${evergrant.cpu.toFixed(0)} µs, bare ${baseline.cpu.toFixed(0)} µs: ratio ${cpuRatio.toFixed(2)}`,
     ],
     ['p99 of both', `${evergrant.p99} ms, bare ${baseline.p99} ms`],
+    ...proxyRows(proxy),
+    ['SDK, `await accessToken()` from memory', `${sdk.toFixed(0)} ns (aim: below 1000)`],
     ['Memory at rest, after start', `${memory.afterStart.toFixed(0)} MB (aim: below 120)`],
     ['Memory at rest, 1 grant', `${memory.oneGrant.toFixed(0)} MB`],
     [`Memory at rest, ${memory.many} grants, just imported`, `${memory.manyGrants.toFixed(0)} MB`],
     ['`evergrant token`, start to end', `${cold.token.toFixed(0)} ms (median of ${cold.starts})`],
     ['`node -e 0`, start to end', `${cold.emptyNode.toFixed(0)} ms`],
+  ];
+}
+
+function proxyRows({ evergrant, baseline, ratio, ratios, cpuRatio }: Speed): readonly (readonly [string, string])[] {
+  const spread = `${ratios[0]?.toFixed(2)} to ${ratios.at(-1)?.toFixed(2)}`;
+  const beside = `bare reverse proxy in Node ${Math.round(baseline.perSecond)}`;
+  return [
+    ['Proxy, small GET: requests a second', `${Math.round(evergrant.perSecond)}, ${beside}`],
+    [
+      'Ratio',
+      `${ratio.toFixed(2)} (aim: 0.80 or more; rounds from ${spread}); by processor time ${cpuRatio.toFixed(2)}`,
+    ],
+    ['p99 of both', `${evergrant.p99} ms, bare ${baseline.p99} ms`],
   ];
 }
 

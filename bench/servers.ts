@@ -30,11 +30,12 @@ export interface Evergrant extends AsyncDisposable {
   addGrants(from: number, count: number): Promise<void>;
 }
 
-export async function startEvergrant(): Promise<Evergrant> {
+/** `change` goes into the provider's file. */
+export async function startEvergrant(change: Readonly<Record<string, unknown>> = {}): Promise<Evergrant> {
   const folder = await mkdtemp(join(tmpdir(), 'evergrant-bench-'));
   const data = join(folder, 'data');
   await mkdir(join(folder, 'providers'));
-  await writeFile(join(folder, 'providers/bench.json'), JSON.stringify(PROVIDER));
+  await writeFile(join(folder, 'providers/bench.json'), JSON.stringify({ ...PROVIDER, ...change }));
   const words = ['serve', '--json', '--listen', '127.0.0.1:0', '--data', data, '--log', 'error'];
   const child = spawn(process.execPath, [PROGRAM, ...words, '--providers', join(folder, 'providers')], {
     cwd: folder,
@@ -91,8 +92,13 @@ export interface Baseline extends AsyncDisposable {
 
 /** A bare server that answers with the same bytes as this address does. */
 export async function startBaseline(url: string, headers: Readonly<Record<string, string>>): Promise<Baseline> {
+  return startBytes(await sameBytes(url, headers));
+}
+
+/** A bare server that answers every request with these bytes. */
+export async function startBytes(bytes: SameBytes): Promise<Baseline> {
   const child = fork(join(import.meta.dirname, 'baseline.ts'));
-  child.send(await sameBytes(url, headers));
+  child.send(bytes);
   const [port] = (await once(child, 'message')) as [number];
   return { origin: `http://127.0.0.1:${port}`, pid: child.pid ?? 0, [Symbol.asyncDispose]: () => end(child) };
 }
@@ -107,7 +113,7 @@ async function sameBytes(url: string, headers: Readonly<Record<string, string>>)
   return { headers: own, body: await answer.text() };
 }
 
-async function end(child: ChildProcess): Promise<void> {
+export async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const over = once(child, 'exit');
   child.kill('SIGTERM');

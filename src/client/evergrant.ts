@@ -47,9 +47,9 @@ export interface TokenOptions {
 
 export interface EvergrantClient {
   /** A token that lives: from memory, or fetched once for all who ask. Rejects with `EvergrantProblem` or `NoAnswer`. */
-  accessToken(options?: TokenOptions): Promise<string>;
+  readonly accessToken: (options?: TokenOptions) => Promise<string>;
   /** As the platform's, with the access token. Refused with 401, it tries once more where there is another token. */
-  fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>;
+  readonly fetch: (input: string | URL | Request, init?: RequestInit) => Promise<Response>;
 }
 
 /** Everything to use one grant: `const eol = evergrant({ server, grant: 'eol', apiKey })`. */

@@ -147,12 +147,14 @@ function policyRequest(target: Target, { method, headers }: FastifyRequest): Cac
 function collect({ body }: RelayAnswer, mostBytes: number, done: (body: Buffer) => void): void {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  body.on('data', (chunk: Buffer) => {
-    bytes += chunk.length;
-    if (bytes <= mostBytes) chunks.push(chunk);
-    else chunks.length = 0;
-  });
-  body.once('end', () => {
-    if (bytes <= mostBytes) done(Buffer.concat(chunks));
+  body.watch({
+    chunk(part) {
+      bytes += part.length;
+      if (bytes <= mostBytes) chunks.push(part);
+      else chunks.length = 0;
+    },
+    end() {
+      if (bytes <= mostBytes) done(Buffer.concat(chunks));
+    },
   });
 }

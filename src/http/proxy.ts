@@ -6,12 +6,11 @@
  */
 import { hash } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
-import { pipeline } from 'node:stream/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { EvergrantError } from '../core/errors.ts';
 import type { AccessToken } from '../core/secret.ts';
 import type { GrantApi } from '../keeper/keeper.ts';
-import type { RelayAnswer } from '../ports/relay.ts';
+import type { RelayAnswer, RelayCaller } from '../ports/relay.ts';
 import type { Metrics } from './metrics.ts';
 import type { HttpParts, Routes } from './parts.ts';
 import { invalidRequest } from './problem.ts';
@@ -39,8 +38,7 @@ interface Exchange {
   readonly api: GrantApi;
   readonly target: Target;
   readonly body: FastifyRequest['raw'] | Uint8Array | null;
-  /** Aborted when the caller is gone. */
-  readonly signal: AbortSignal;
+  readonly caller: RelayCaller;
 }
 
 export function proxyRoutes(routes: Routes, parts: HttpParts, all: Metrics): void {
@@ -75,12 +73,16 @@ class Proxying {
   }
 
   async answer(request: FastifyRequest, reply: FastifyReply): Promise<undefined> {
-    const gone = new AbortController();
-    reply.raw.once('close', () => gone.abort());
+    const caller: RelayCaller = { isGone: false, onGone: null };
+    reply.raw.once('close', () => {
+      if (reply.raw.writableFinished) return;
+      caller.isGone = true;
+      caller.onGone?.();
+    });
     try {
-      await this.#answer(request, reply, gone.signal);
+      await this.#answer(request, reply, caller);
     } catch (cause) {
-      if (!gone.signal.aborted) throw cause;
+      if (!caller.isGone) throw cause;
       // Nobody is there to be told.
       reply.hijack();
       reply.raw.destroy();
@@ -88,8 +90,8 @@ class Proxying {
     return undefined;
   }
 
-  async #answer(request: FastifyRequest, reply: FastifyReply, signal: AbortSignal): Promise<void> {
-    const exchange = await this.#prepare(request, signal);
+  async #answer(request: FastifyRequest, reply: FastifyReply, caller: RelayCaller): Promise<void> {
+    const exchange = await this.#prepare(request, caller);
     // First, so that nothing kept is given away for a grant that has ended.
     const token = await this.#token(exchange.name);
     const cached = this.#cache?.find(exchange.api, exchange.target, request) ?? null;
@@ -97,14 +99,14 @@ class Proxying {
     else await this.#relay(exchange, token, reply, cached);
   }
 
-  async #prepare(request: FastifyRequest, signal: AbortSignal): Promise<Exchange> {
+  async #prepare(request: FastifyRequest, caller: RelayCaller): Promise<Exchange> {
     const { raw, headers } = request;
     refuseCrossSite(headers, this.#ownOrigin);
     if (headers.upgrade !== undefined) throw invalidRequest('The proxy upgrades no connection.');
     const address = readAddress(raw.url ?? '');
     const api = await apiFor(this.#parts, headers, address.grant);
     const target = targetOf(api, address, textOf(headers['evergrant-base-url']));
-    return { request, name: address.grant, address, api, target, body: await bodyOf(request), signal };
+    return { request, name: address.grant, address, api, target, body: await bodyOf(request), caller };
   }
 
   async #relay(exchange: Exchange, token: AccessToken, reply: FastifyReply, cached: Cached | null): Promise<void> {
@@ -115,12 +117,12 @@ class Proxying {
     }
     const renewed = answer.status === 304 && cached ? this.#cache?.renew(exchange, answer.headers) : null;
     if (renewed) {
-      answer.body.destroy();
+      answer.body.discard();
       write(reply, renewed.status, renewed.headers).end(renewed.body);
       return;
     }
     this.#cache?.keep(exchange, answer);
-    await stream(answer, write(reply, answer.status, headersFor(exchange, answer)));
+    answer.body.pipeTo(write(reply, answer.status, headersFor(exchange, answer)));
   }
 
   async #token(name: string): Promise<AccessToken> {
@@ -137,16 +139,16 @@ class Proxying {
       const wish = { minTtlMs: null, waitMs: WAIT_MS, rejected };
       const { accessToken } = await this.#parts.keeper.tokens.get(exchange.name, wish);
       if (accessToken.reveal() === refused.reveal()) return null;
-      answer.body.destroy();
+      answer.body.discard();
       return accessToken;
     } catch (cause) {
-      answer.body.destroy();
+      answer.body.discard();
       throw cause;
     }
   }
 
   async #send(exchange: Exchange, token: AccessToken, cached: Cached | null): Promise<RelayAnswer> {
-    const { request, api, target, body, signal } = exchange;
+    const { request, api, target, body, caller } = exchange;
     const headers = requestHeaders(request.headers, token.reveal());
     if (cached) Object.assign(headers, cached.conditions);
     if (body !== null && request.headers['content-length'] !== undefined) {
@@ -155,7 +157,7 @@ class Proxying {
     const isRepeatable = SAFE.has(request.method) && body === null;
     for (let isSecond = false; ; isSecond = true) {
       const spent = this.#spend(api, exchange.address.rest);
-      const wanted = { method: request.method, ...target, reach: api.reach, headers, body, signal };
+      const wanted = { method: request.method, ...target, reach: api.reach, headers, body, caller };
       const answer = await this.#parts.relay.send(wanted);
       if (answer.kind === 'answer') {
         spent.answered(answer.status, answer.headers, this.#parts.clock.now());
@@ -163,7 +165,7 @@ class Proxying {
       }
       spent.lost();
       // A kept connection may be closed by the other side at the very moment in which it is used.
-      if (answer.kind === 'lost' && isRepeatable && !isSecond && !signal.aborted) continue;
+      if (answer.kind === 'lost' && isRepeatable && !isSecond && !caller.isGone) continue;
       throw noAnswer(api, answer.kind === 'not_sent' || isRepeatable, answer.reason);
     }
   }
@@ -218,9 +220,4 @@ async function bodyOf({ raw, headers }: FastifyRequest): Promise<Exchange['body'
 function write(reply: FastifyReply, status: number, headers: Cached['headers']): ServerResponse {
   reply.hijack();
   return reply.raw.writeHead(status, headers);
-}
-
-/** An answer that breaks off breaks off for the caller too: half of one must not look whole. */
-async function stream(answer: RelayAnswer, to: ServerResponse): Promise<void> {
-  await pipeline(answer.body, to).catch(() => to.destroy());
 }

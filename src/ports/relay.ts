@@ -2,7 +2,7 @@
  * Requests to a provider's API on behalf of a caller, as streams in both directions. Unlike `ports/network`, connections
  * are kept and used again: nothing that is sent here could be spent by being sent twice.
  */
-import type { Readable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import type { Lost, NotSent, Reach } from './network.ts';
 
 export interface RelayRequest {
@@ -15,8 +15,13 @@ export interface RelayRequest {
   /** Lower-case names. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Readable | Uint8Array | null;
-  /** Gives up: the connection is closed, whatever is under way. */
-  readonly signal: AbortSignal;
+  readonly caller: RelayCaller;
+}
+
+/** Who waits for the answer. The relay sets `onGone`, and ends what is under way when it is called. */
+export interface RelayCaller {
+  isGone: boolean;
+  onGone: (() => void) | null;
 }
 
 export interface RelayAnswer {
@@ -24,8 +29,16 @@ export interface RelayAnswer {
   readonly status: number;
   /** Lower-case names; repeated ones as a list. */
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  /** To be read, or destroyed. Fails when the connection ends too early. */
-  readonly body: Readable;
+  readonly body: RelayBody;
+}
+
+/** Either given away or thrown away; until then no more than a little of it is read. */
+export interface RelayBody {
+  /** Writes it there as fast as it is taken, and ends it; destroys it where the answer breaks off. */
+  pipeTo(to: Writable): void;
+  /** Shows what passes; `end` is called after a whole body alone. */
+  watch(watcher: { chunk(bytes: Buffer): void; end(): void }): void;
+  discard(): void;
 }
 
 export interface Relay {

@@ -3,9 +3,10 @@
  * checked, as those of `network.ts` are; providers that may be on this machine have connections of their own, so that
  * nobody else's request can travel on them.
  */
-import { Agent, type buildConnector, errors } from 'undici';
+import type { Writable } from 'node:stream';
+import { Agent, type buildConnector, type Dispatcher, errors } from 'undici';
 import type { Lost, NotSent, Reach } from '../ports/network.ts';
-import type { Relay, RelayAnswer, RelayRequest } from '../ports/relay.ts';
+import type { Relay, RelayAnswer, RelayBody, RelayCaller, RelayRequest } from '../ports/relay.ts';
 import { connect, guard, type NetworkOptions } from './guarded-connection.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -55,26 +56,109 @@ class NotConnected extends Error {
   }
 }
 
-async function send(through: Agent, request: RelayRequest): Promise<RelayAnswer | NotSent | Lost> {
-  const { method, origin, path, headers, body, signal } = request;
-  try {
-    const {
-      statusCode,
-      headers: said,
-      body: answer,
-    } = await through.request({
-      method,
-      origin,
-      path,
-      headers: headers as Record<string, string>,
-      body,
-      signal,
-    });
-    // One that is thrown away is no failure of anybody; who reads it hears of its end all the same.
-    answer.on('error', () => {});
-    return { kind: 'answer', status: statusCode, headers: said, body: answer };
-  } catch (cause) {
-    return failure(cause);
+/** So much of an answer is read before somebody takes it. */
+const MOST_WAITING_BYTES = 65_536;
+
+function send(through: Agent, request: RelayRequest): Promise<RelayAnswer | NotSent | Lost> {
+  const { method, origin, path, headers, body, caller } = request;
+  return new Promise((settle) => {
+    const answer = new Answer(caller, settle);
+    try {
+      through.dispatch({ method, origin, path, headers: headers as Record<string, string>, body }, answer);
+    } catch (cause) {
+      settle(failure(cause));
+    }
+  });
+}
+
+/**
+ * One answer on its way. waiting (nothing yet) → begun (its head is here, and the little of its body that came with it)
+ * → flowing (somebody takes it) → over. Most answers are whole before anybody takes them, and leave in one piece.
+ */
+class Answer implements Dispatcher.DispatchHandler, RelayBody {
+  readonly #caller: RelayCaller;
+  readonly #settle: (result: RelayAnswer | NotSent | Lost) => void;
+  #controller: Dispatcher.DispatchController | null = null;
+  #begun = false;
+  #chunks: Buffer[] = [];
+  #waitingBytes = 0;
+  #over: 'whole' | 'broken' | null = null;
+  #to: Writable | null = null;
+  #watcher: Parameters<RelayBody['watch']>[0] | null = null;
+
+  constructor(caller: RelayCaller, settle: (result: RelayAnswer | NotSent | Lost) => void) {
+    this.#caller = caller;
+    this.#settle = settle;
+    caller.onGone = () => this.discard();
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    if (this.#caller.isGone) this.discard();
+  }
+
+  onResponseStart(_: Dispatcher.DispatchController, status: number, headers: RelayAnswer['headers']): void {
+    if (status < 200) return;
+    this.#begun = true;
+    this.#settle({ kind: 'answer', status, headers, body: this });
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#to) {
+      this.#pass(this.#to, chunk);
+      return;
+    }
+    this.#chunks.push(chunk);
+    this.#waitingBytes += chunk.length;
+    if (this.#waitingBytes > MOST_WAITING_BYTES) controller.pause();
+  }
+
+  onResponseEnd(): void {
+    this.#over = 'whole';
+    if (!this.#to) return;
+    this.#watcher?.end();
+    this.#to.end();
+  }
+
+  onResponseError(_: Dispatcher.DispatchController | null, cause: Error): void {
+    this.#over ??= 'broken';
+    if (!this.#begun) this.#settle(failure(cause));
+    else this.#to?.destroy();
+  }
+
+  pipeTo(to: Writable): void {
+    this.#to = to;
+    const [last, ...others] = this.#chunks.toReversed();
+    this.#chunks = [];
+    for (const chunk of others.toReversed()) this.#pass(to, chunk);
+    if (this.#over === 'broken') to.destroy();
+    else if (this.#over === 'whole') this.#endWith(to, last);
+    else {
+      if (last) this.#pass(to, last);
+      this.#controller?.resume();
+    }
+  }
+
+  watch(watcher: Parameters<RelayBody['watch']>[0]): void {
+    this.#watcher = watcher;
+  }
+
+  discard(): void {
+    this.#chunks = [];
+    if (this.#over === null) this.#controller?.abort(new Error('the answer is not wanted any more'));
+  }
+
+  #endWith(to: Writable, last: Buffer | undefined): void {
+    if (last) this.#watcher?.chunk(last);
+    this.#watcher?.end();
+    to.end(last);
+  }
+
+  #pass(to: Writable, chunk: Buffer): void {
+    this.#watcher?.chunk(chunk);
+    if (to.write(chunk) || this.#over !== null) return;
+    this.#controller?.pause();
+    to.once('drain', () => this.#controller?.resume());
   }
 }
 

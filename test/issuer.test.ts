@@ -177,7 +177,9 @@ describe('clients of one grant', () => {
   test('have no more live tokens than their settings say; the oldest go, and an event says how many', async () => {
     const bench = await connected();
     const { refresh, id } = await bench.client({ rotation: { ...DURABLE, mostTokens: 2 } });
+    await bench.world.clock.advance(1);
     const second = (await bench.issuer.clients.issueToken(id, 'eol')).refreshToken.reveal();
+    await bench.world.clock.advance(1);
     await bench.issuer.clients.issueToken(id, 'eol');
     expect(await refused(refresh())).toEqual(INVALID_GRANT);
     expect(await refresh(second)).toMatchObject({ access_token: 'at-0-eol' });

@@ -4,7 +4,6 @@ import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fasti
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { ApiKeys, Caller, Scope } from '../access/api-keys.ts';
 import type { Catalogue } from '../catalogue/provider.ts';
-import type { GrantId } from '../core/id.ts';
 import type { Issuer } from '../issuer/issuer.ts';
 import type { Keeper } from '../keeper/keeper.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -30,21 +29,11 @@ export interface HttpParts {
   readonly settings: HttpSettings;
   /** For the proxy. */
   readonly relay: Relay;
-  /** Where there are clients: which grants one may use that proves itself like this. Null: it proves nothing. */
-  readonly clientGrantOf?: (proof: ClientProof) => Promise<ClientGrants | null>;
   /**
    * `callback`: only the browser's part of an authorization, and health. `proxy`: only the proxy, and health. `no-proxy`:
    * everything else, where the proxy has an origin of its own.
    */
   readonly surface: 'all' | 'callback' | 'proxy' | 'no-proxy';
-}
-
-/** What a client sends to the proxy: a token that it got here, or id and secret (Basic). */
-export type ClientProof = { readonly token: string } | { readonly id: string; readonly secret: string };
-
-export interface ClientGrants {
-  readonly client: string;
-  readonly grants: readonly GrantId[];
 }
 
 export interface HttpSettings {

@@ -10,7 +10,7 @@ import { EvergrantError } from '../core/errors.ts';
 import type { GrantApi } from '../keeper/keeper.ts';
 import { basicCredentials } from '../oauth/basic-credentials.ts';
 import { bearerText } from './authentication.ts';
-import type { ClientProof, HttpParts } from './parts.ts';
+import type { HttpParts } from './parts.ts';
 import { notFound } from './problem.ts';
 
 /** Tokens of providers can be long; Node itself allows 16 KiB for all headers. */
@@ -46,20 +46,22 @@ export async function apiFor(parts: HttpParts, headers: IncomingHttpHeaders, nam
 }
 
 async function clientsApi(parts: HttpParts, authorization: string | undefined, name: string): Promise<GrantApi | null> {
-  const proof = authorization === undefined ? null : proofIn(authorization);
-  if (!proof) return null;
-  if ('token' in proof && isLiveToken(parts, name, proof.token)) return parts.keeper.apis.of(name);
-  const client = await parts.clientGrantOf?.(proof);
-  if (!client) return null;
-  const api = await parts.keeper.apis.of(name);
-  if (!client.grants.includes(api.grant)) throw notFound();
+  if (authorization === undefined || authorization.length > LONGEST_TOKEN) return null;
+  const token = /^bearer +(\S+) *$/i.exec(authorization)?.[1];
+  if (token !== undefined) return isLiveToken(parts, name, token) ? parts.keeper.apis.of(name) : null;
+  const credentials = basicCredentials(authorization);
+  if (!credentials) return null;
+  // Who proves nothing does not learn which grants there are.
+  const api = await parts.keeper.apis.of(name).catch(nothingThere);
+  const isAllowed = await parts.issuer.access.mayUse(credentials, api?.grant ?? 'grt_');
+  if (isAllowed === null) return null;
+  if (!api || !isAllowed) throw notFound();
   return api;
 }
 
-function proofIn(authorization: string): ClientProof | null {
-  if (authorization.length > LONGEST_TOKEN) return null;
-  const token = /^bearer +(\S+) *$/i.exec(authorization)?.[1];
-  return token === undefined ? basicCredentials(authorization) : { token };
+function nothingThere(cause: unknown): null {
+  if (cause instanceof EvergrantError && cause.code === 'not_found') return null;
+  throw cause;
 }
 
 function isLiveToken({ keeper }: HttpParts, name: string, token: string): boolean {

@@ -7,6 +7,7 @@ import type { Parameters } from '../oauth/form.ts';
 import type { Client } from './client.ts';
 import type { IssuerParts } from './parts.ts';
 import type { Asked, Target } from './requests.ts';
+import type { Rights } from './rights.ts';
 import { assertScope, grantMeant, namedGrant, scopesAsked } from './which-grant.ts';
 
 const CHALLENGE = /^[A-Za-z0-9_-]{43}$/;
@@ -27,6 +28,7 @@ export class ErrorForClient extends Error {
 export async function readAuthorizationRequest(
   parts: IssuerParts,
   client: Client,
+  rights: Rights,
   parameters: Parameters,
   isVouched: boolean,
 ): Promise<Asked> {
@@ -35,7 +37,7 @@ export async function readAuthorizationRequest(
   try {
     assertSupported(client, parameters);
     return {
-      ...(await whatIsAsked(parts, client, parameters, isVouched)),
+      ...(await whatIsAsked(parts, client, rights, parameters, isVouched)),
       redirectUri,
       hasNamedRedirectUri: parameters.has('redirect_uri'),
       state,
@@ -67,6 +69,7 @@ export function withParameters(
 export async function whatIsAsked(
   parts: IssuerParts,
   client: Client,
+  rights: Rights,
   parameters: Parameters,
   isVouched: boolean,
 ): Promise<Asked> {
@@ -74,7 +77,7 @@ export async function whatIsAsked(
   if (owner !== null && (!isVouched || owner.length > LONGEST_OWNER)) {
     throw new OAuthError('invalid_request', { description: 'owner is taken from pushed requests only (RFC 9126).' });
   }
-  const { target, scope } = await targetOf(parts, client, parameters, isVouched);
+  const { target, scope } = await targetOf(parts, client, rights, parameters, isVouched);
   const noBrowser = { redirectUri: null, hasNamedRedirectUri: false, state: null, codeChallenge: null };
   return { client: client.id, target, scope, owner, isVouched, ...noBrowser };
 }
@@ -98,6 +101,7 @@ function assertSupported(client: Client, parameters: Parameters): void {
 async function targetOf(
   parts: IssuerParts,
   client: Client,
+  rights: Rights,
   parameters: Parameters,
   isVouched: boolean,
 ): Promise<{ readonly target: Target; readonly scope: readonly string[] }> {
@@ -113,7 +117,7 @@ async function targetOf(
         .filter((one) => one !== '' && one !== 'offline_access') ?? [];
     return { target: { kind: 'app', app }, scope };
   }
-  const grant = await grantMeant(parts, client.grants, parameters);
+  const grant = await grantMeant(parts, rights, parameters);
   assertScope(grant, parameters);
   // Nobody could tell whether the person who comes is the one whose account it is.
   if (!grant.account && !isVouched) {

@@ -12,9 +12,11 @@ import type { Parameters } from '../oauth/form.ts';
 import { invalidRequest, OAuthError } from '../oauth/oauth-error.ts';
 import { ErrorForClient, readAuthorizationRequest, whatIsAsked, withParameters } from './authorization-request.ts';
 import type { Client } from './client.ts';
+import type { ClientTokens } from './client-tokens.ts';
 import { type ClientRegistry, digestOf } from './clients.ts';
 import { freshId, freshText, type IssuerParts } from './parts.ts';
 import type { Asked, ClientRequest, Requests, StoredRequest } from './requests.ts';
+import { rightsOf } from './rights.ts';
 import { newUserCode, plainUserCode } from './user-code.ts';
 
 /** What the page shows before anything happens. */
@@ -72,7 +74,12 @@ const MOST_WRONG_CODES = 30;
 const MINUTE_MS = 60_000;
 export const POLL_INTERVAL_S = 5;
 
-export function authorize(parts: IssuerParts, clients: ClientRegistry, requests: Requests): Authorize {
+export function authorize(
+  parts: IssuerParts,
+  clients: ClientRegistry,
+  tokens: ClientTokens,
+  requests: Requests,
+): Authorize {
   const { keeper, clock, publicUrl } = parts;
   const returnBase = `${publicUrl}/oauth/return/`;
   const begun = new Recent(clock, UNDER_WAY_MS);
@@ -103,7 +110,10 @@ export function authorize(parts: IssuerParts, clients: ClientRegistry, requests:
     const client = await clientNamed(parameters);
     const uri = parameters.get('request_uri');
     if (uri === undefined)
-      return { asked: await readAuthorizationRequest(parts, client, parameters, false), stored: null };
+      return {
+        asked: await readAuthorizationRequest(parts, client, rightsOf(tokens, client), parameters, false),
+        stored: null,
+      };
     const stored = await pushed(client, uri);
     return { asked: stored.request.asked, stored };
   }
@@ -176,16 +186,26 @@ export function authorize(parts: IssuerParts, clients: ClientRegistry, requests:
 
     async push(client, parameters) {
       if (parameters.has('request_uri')) throw invalidRequest('request_uri cannot be pushed.');
-      const wish = await readAuthorizationRequest(parts, client, parameters, client.type === 'confidential').catch(
-        told,
-      );
+      const wish = await readAuthorizationRequest(
+        parts,
+        client,
+        rightsOf(tokens, client),
+        parameters,
+        client.type === 'confidential',
+      ).catch(told);
       const expiresAt = after(clock.now(), PUSHED_LIFE_MS);
       const { id } = await requests.insert({ status: 'pushed', asked: wish, expiresAt });
       return { requestUri: REQUEST_URI + id, expiresInS: PUSHED_LIFE_MS / 1000 };
     },
 
     async beginDevice(client, parameters) {
-      const wish = await whatIsAsked(parts, client, parameters, client.type === 'confidential');
+      const wish = await whatIsAsked(
+        parts,
+        client,
+        rightsOf(tokens, client),
+        parameters,
+        client.type === 'confidential',
+      );
       const [deviceCode, userCode] = [freshText(parts), newUserCode(parts.random)];
       const hashes = { secretHash: digestOf(deviceCode), userCodeHash: digestOf(plainUserCode(userCode)) };
       const expiresAt: Instant = after(clock.now(), DEVICE_LIFE_MS);

@@ -18,11 +18,15 @@ import { freshId, freshText, type IssuerParts } from './parts.ts';
 import { type ClientRotation, MOST_KEPT, policyOf } from './rotation.ts';
 import { isGenuine, readTokenText, tokenText } from './token-text.ts';
 
+export type AllowedBy = 'operator' | 'person';
+
 /** A family with what is needed to make its tokens. */
 export interface ClientToken {
   readonly id: FamilyId;
   readonly client: ClientId;
   readonly grant: GrantId;
+  /** operator: the client's settings name the grant. person: somebody allowed it, and this token is the client's right. */
+  readonly allowedBy: AllowedBy;
   readonly key: Sealed;
   readonly family: Family;
   /** Tokens issued so far. */
@@ -45,6 +49,20 @@ export interface Found {
   readonly key: Secret<'family key'>;
 }
 
+/** Who wants to know. */
+interface TokensHeard {
+  /** There is a last use to be written. */
+  onUse(): void;
+  /** One was ended: what was found before may not be so any more. */
+  onEnd(): void;
+}
+
+/** Tokens of one client for one grant, live and ended ones, that are looked at. */
+const MOST_LOOKED_AT = 1_000;
+const SWEPT_AT_ONCE = 200;
+const KEPT_MS = 90 * 86_400_000;
+/** No setting lets one live longer. */
+const LONGEST_LIFE_MS = 10 * 366 * 86_400_000;
 /** Last uses of one family are written no more often than this. */
 const WRITE_EVERY_MS = 60_000;
 /** Rows of a family that are kept beyond what the policy needs; what an older token means follows from its number. */
@@ -53,16 +71,16 @@ const ROWS_KEPT = 20;
 export class ClientTokens {
   readonly #parts: IssuerParts;
   readonly #events: ClientEvents;
-  readonly #onUse: () => void;
+  readonly #heard: TokensHeard;
   readonly #held = new Map<FamilyId, Held>();
   readonly #decoy: ClientToken;
+  #sweptTo: string | null = null;
 
-  /** `onUse`: there is a last use to be written. */
-  constructor(parts: IssuerParts, events: ClientEvents, onUse: () => void) {
+  constructor(parts: IssuerParts, events: ClientEvents, heard: TokensHeard) {
     this.#parts = parts;
     this.#events = events;
-    this.#onUse = onUse;
-    this.#decoy = this.#fresh(freshId(parts, 'cli'), 'grt_');
+    this.#heard = heard;
+    this.#decoy = this.#fresh(freshId(parts, 'cli'), 'grt_', 'operator');
   }
 
   /** A new token of a client for a grant. Where there are too many, the oldest are ended. */
@@ -70,11 +88,12 @@ export class ClientTokens {
     client: Client,
     grant: GrantId,
     consentEndsAt: Instant | null,
+    allowedBy: AllowedBy,
   ): Promise<{
     readonly id: FamilyId;
     readonly text: RefreshToken;
   }> {
-    const made = this.#fresh(client.id, grant);
+    const made = this.#fresh(client.id, grant, allowedBy);
     const token = { ...made, family: { ...made.family, consentEndsAt } };
     await this.#parts.records.insert('client-token', token.id, JSON.stringify(token), termsOf(token));
     const counters = { familyId: token.id, tokenCounter: 1, latestCounter: 1 };
@@ -135,7 +154,7 @@ export class ClientTokens {
     held.token = { ...held.token, family: { ...after, accessTokens: [] } };
     held.isDirty = true;
     if (!this.#held.has(held.token.id)) this.#held.set(held.token.id, held);
-    this.#onUse();
+    this.#heard.onUse();
   }
 
   /**
@@ -173,6 +192,30 @@ export class ClientTokens {
     return tokens;
   }
 
+  /** Whether a person allowed this client this grant, and the client still holds a token for it. */
+  async isAllowed(client: ClientId, grant: GrantId): Promise<boolean> {
+    const terms = [
+      { name: 'client', value: client },
+      { name: 'grant', value: grant },
+    ];
+    const { items } = await this.#parts.records.list('client-token', { terms, limit: MOST_LOOKED_AT, after: null });
+    return items.map(tokenIn).some((one) => one.allowedBy === 'person' && !one.family.revoked);
+  }
+
+  /** Some of the grants that persons allowed this client: at least two, where there are so many. */
+  async firstAllowed(client: ClientId): Promise<ReadonlySet<GrantId>> {
+    const grants = new Set<GrantId>();
+    for (let after: string | null = null, isFirst = true; isFirst || after !== null; isFirst = false) {
+      const terms = [{ name: 'client', value: client }];
+      const page = await this.#parts.records.list('client-token', { terms, limit: 200, after });
+      for (const one of page.items.map(tokenIn)) {
+        if (one.allowedBy === 'person' && !one.family.revoked) grants.add(one.grant);
+      }
+      after = grants.size > 1 ? null : page.next;
+    }
+    return grants;
+  }
+
   async get(client: ClientId, id: string): Promise<ClientToken | null> {
     const record = isId('fam', id) ? await this.#parts.records.get('client-token', id) : null;
     const token = record && tokenIn(record);
@@ -191,6 +234,7 @@ export class ClientTokens {
       if (!(await this.#write(held, revoke(family, { reason, now, accessTokens: 'keep' })))) continue;
       const why = { grant, familyId: id, latestCounter: counter, reason, ...event };
       this.#events.note(client, { type: 'refresh_token_revoked', ...why });
+      this.#heard.onEnd();
       return;
     }
   }
@@ -213,6 +257,17 @@ export class ClientTokens {
       isLeft ||= held.isDirty;
     }
     return isLeft;
+  }
+
+  /** Removes tokens that ended long ago, some at a time; until then it is known of what they ended. */
+  async sweep(): Promise<void> {
+    const { records, clock } = this.#parts;
+    const page = await records.list('client-token', { limit: SWEPT_AT_ONCE, after: this.#sweptTo });
+    this.#sweptTo = page.next;
+    for (const { id, family } of page.items.map(tokenIn)) {
+      const endedAt = family.revoked?.at ?? family.startedAt + LONGEST_LIFE_MS;
+      if (clock.now() > endedAt + KEPT_MS) await records.remove('client-token', id);
+    }
   }
 
   /** What nobody used for a while is read again when it is. */
@@ -285,13 +340,13 @@ export class ClientTokens {
     this.#events.note(client.id, { type: 'refresh_tokens_cleaned_up', grant: joining.grant, ...counts });
   }
 
-  #fresh(client: ClientId, grant: GrantId): ClientToken {
+  #fresh(client: ClientId, grant: GrantId, allowedBy: AllowedBy): ClientToken {
     const id = freshId(this.#parts, 'fam');
     const key = this.#parts.sealer.seal(new Secret('family key', freshText(this.#parts)), placeOf(id));
     const now = this.#parts.clock.now();
     const ids = { refreshToken: '1', accessToken: '' };
     const family = startFamily({ id, user: grant, client, now, ids });
-    return { id, client, grant, key, family: { ...family, accessTokens: [] }, counter: 1 };
+    return { id, client, grant, allowedBy, key, family: { ...family, accessTokens: [] }, counter: 1 };
   }
 
   #keyOf(token: ClientToken): Secret<'family key'> {

@@ -1,7 +1,7 @@
 /** Clients: made, shown, changed, removed. A secret is shown once and kept as its SHA-256; so is nothing else. */
 import { hash } from 'node:crypto';
 import { EvergrantError } from '../core/errors.ts';
-import { type ClientId, type FamilyId, type GrantId, isId } from '../core/id.ts';
+import { type FamilyId, type GrantId, isId } from '../core/id.ts';
 import { after, type Instant } from '../core/instant.ts';
 import { type ClientSecret, type RefreshToken, Secret } from '../core/secret.ts';
 import type { Grant } from '../keeper/keeper.ts';
@@ -18,6 +18,7 @@ import {
 import type { ClientToken, ClientTokens } from './client-tokens.ts';
 import type { ClientEvent, ClientEvents } from './events.ts';
 import { freshId, freshText, type IssuerParts } from './parts.ts';
+import { isStillAllowed } from './rights.ts';
 import { type ClientRotation, DURABLE, ROTATING } from './rotation.ts';
 
 export interface NewClient {
@@ -64,8 +65,6 @@ export interface Clients {
 export interface ClientRegistry extends Clients {
   /** Null where there is none. */
   read(id: string): Promise<StoredClient | null>;
-  /** From now on it may use this grant. */
-  bind(id: ClientId, grant: GrantId): Promise<Client>;
 }
 
 /** `onChanged`: requests that were checked earlier have to be checked again. */
@@ -97,7 +96,7 @@ export function clientRegistry(
   }
 
   async function issue(client: Client, grant: Grant): Promise<IssuedToken> {
-    const { id, text } = await tokens.issue(client, grant.id, grant.expires.absoluteAt);
+    const { id, text } = await tokens.issue(client, grant.id, grant.expires.absoluteAt, 'operator');
     return { id, alias: grant.alias, refreshToken: text };
   }
 
@@ -130,16 +129,16 @@ export function clientRegistry(
         const next = { ...before, name, jwks, redirectUris, rotation, trustedIssuers, grants: bound };
         return checked({ ...next, apps: apps ?? before.apps });
       });
-      for (const token of await tokens.list(client.id)) {
-        if (!client.grants.includes(token.grant)) await tokens.end(token.id, 'revoked');
-      }
-      onChanged();
+      // It is enough that the settings do not name them any more; ended, they stay so if the grant comes back.
+      const lost = grants ? (await tokens.list(client.id)).filter((token) => !isStillAllowed(client, token)) : [];
+      for (const { id: token } of lost) await tokens.end(token, 'revoked');
       return client;
     },
 
     async remove(id) {
       const { client } = await stored(id);
-      const lives = client.grants.map((grant) => keeper.tokens.peek(grant, 0)?.leftMs ?? 0);
+      const grants = [...client.grants, ...(await tokens.list(client.id)).map((token) => token.grant)];
+      const lives = grants.map((grant) => keeper.tokens.peek(grant, 0)?.leftMs ?? 0);
       // The client first: without it none of its tokens is worth anything.
       await records.remove('client', client.id);
       onChanged();
@@ -181,7 +180,6 @@ export function clientRegistry(
         });
       }
       await tokens.end(found.id, 'revoked');
-      onChanged();
     },
 
     async events(id) {
@@ -193,11 +191,6 @@ export function clientRegistry(
       const record = await records.get('client', isId('cli', id) ? id : 'cli_');
       return record && readClient(record);
     },
-
-    bind: (id, grant) =>
-      change(id, (client) =>
-        client.grants.includes(grant) ? client : { ...client, grants: [...client.grants, grant] },
-      ),
   };
   return registry;
 }

@@ -1,7 +1,7 @@
 /**
  * `grant_type=authorization_code` (RFC 6749 section 4.1.3) and `device_code` (RFC 8628 section 3.4): a client comes for
- * what a person allowed. It is bound to the grant from then on, with a refresh token of its own. A code works once; if it
- * comes again, whoever had it first may not be the client, and what it gave is ended.
+ * what a person allowed, and gets a refresh token of its own, which is its right to the grant. A code works once; if it comes
+ * again, whoever had it first may not be the client, and what it gave is ended.
  */
 import { createHash } from 'node:crypto';
 import type { Parameters } from '../oauth/form.ts';
@@ -9,7 +9,6 @@ import { invalidRequest, OAuthError } from '../oauth/oauth-error.ts';
 import { POLL_INTERVAL_S } from './authorize.ts';
 import type { Client } from './client.ts';
 import type { ClientTokens } from './client-tokens.ts';
-import type { ClientRegistry } from './clients.ts';
 import type { ClientEvents } from './events.ts';
 import type { IssuerParts } from './parts.ts';
 import type { ClientRequest, Requests, StoredRequest } from './requests.ts';
@@ -25,7 +24,6 @@ const MOST_POLLED = 10_000;
 
 export function codeGrant(
   parts: IssuerParts,
-  clients: ClientRegistry,
   tokens: ClientTokens,
   requests: Requests,
   events: ClientEvents,
@@ -47,13 +45,12 @@ export function codeGrant(
     return new OAuthError('invalid_grant');
   }
 
-  /** Binds the client to the grant and gives the tokens, once. */
+  /** Gives the tokens, once. */
   async function give(client: Client, stored: StoredRequest): Promise<TokenAnswer> {
     const grant = await grantOf(parts, stored.request.grant ?? '');
     if (!grant) throw refuse(client, 'the grant is gone');
     const live = await liveToken(parts, grant);
-    const bound = await clients.bind(client.id, grant.id);
-    const { id, text } = await tokens.issue(bound, grant.id, grant.expires.absoluteAt);
+    const { id, text } = await tokens.issue(client, grant.id, grant.expires.absoluteAt, 'person');
     const used = await requests.move(stored, { status: 'used', family: id });
     if (used) return { live, scope: scopeOf(live, grant), refreshToken: text };
     // Somebody else had the code at the same time.

@@ -5,6 +5,7 @@ import type { Client } from './client.ts';
 import type { ClientToken, ClientTokens, Found } from './client-tokens.ts';
 import { digestOf } from './clients.ts';
 import type { IssuerParts } from './parts.ts';
+import { isStillAllowed } from './rights.ts';
 import { policyOf } from './rotation.ts';
 import { scopeOf } from './token-answer.ts';
 import { grantOf, resourceOf } from './which-grant.ts';
@@ -22,7 +23,8 @@ export async function introspect(
 ): Promise<Introspection> {
   const found = await tokens.find(token);
   if (found) return isAlive(tokens, client, found) ? ofRefreshToken(parts, client, found) : INACTIVE;
-  for (const grant of client.grants) {
+  const allowed = (await tokens.list(client.id)).filter((one) => !one.family.revoked).map((one) => one.grant);
+  for (const grant of new Set([...client.grants, ...allowed])) {
     const answer = await ofAccessToken(parts, client, grant, token);
     if (answer) return answer;
   }
@@ -33,16 +35,15 @@ export async function introspect(
  * Ends a refresh token of this client with all that came of it. A token of nobody is answered alike. An access token is
  * the provider's, and others share it: that is never revoked there.
  */
-export async function revokeToken(tokens: ClientTokens, client: Client, token: string): Promise<boolean> {
+export async function revokeToken(tokens: ClientTokens, client: Client, token: string): Promise<void> {
   const found = await tokens.find(token);
-  if (found?.held.token.client !== client.id) return false;
+  if (found?.held.token.client !== client.id) return;
   await tokens.end(found.held.token.id, 'revoked', { tokenCounter: found.counter });
-  return true;
 }
 
 function isAlive(tokens: ClientTokens, client: Client, found: Found): boolean {
-  const { client: holder, grant } = found.held.token;
-  if (holder !== client.id || !client.grants.includes(grant)) return false;
+  const { token } = found.held;
+  if (token.client !== client.id || !isStillAllowed(client, token)) return false;
   return tokens.judge(found, client.rotation, false).outcome === 'accepted';
 }
 

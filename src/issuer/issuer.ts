@@ -3,7 +3,8 @@ import type { Parameters } from '../oauth/form.ts';
 import { invalidRequest, OAuthError } from '../oauth/oauth-error.ts';
 import { type Authorize, authorize, type DeviceAuthorization } from './authorize.ts';
 import { Batch } from './batch.ts';
-import { type Authenticate, clientAuthentication, type OAuthRequest } from './client-authentication.ts';
+import { type ClientAccess, clientAccess } from './client-access.ts';
+import { clientAuthentication, type OAuthRequest } from './client-authentication.ts';
 import { ClientTokens } from './client-tokens.ts';
 import { type Clients, clientRegistry } from './clients.ts';
 import { codeGrant } from './code-grant.ts';
@@ -22,8 +23,8 @@ export interface Issuer {
   readonly token: TokenEndpoint;
   readonly authorize: Authorize;
   readonly metadata: Readonly<Record<string, unknown>>;
-  /** Who sends this; rejects with `invalid_client`. For the proxy as well. */
-  readonly authenticate: Authenticate;
+  /** For the proxy: whether a client proves itself by this id and secret, and may use the grant. */
+  readonly access: ClientAccess;
   revoke(request: OAuthRequest): Promise<void>;
   introspect(request: OAuthRequest): Promise<Introspection>;
   push(request: OAuthRequest): ReturnType<Authorize['push']>;
@@ -38,20 +39,28 @@ export function createIssuer(parts: IssuerParts): Issuer {
   const batch: Batch = new Batch(parts, write);
   const note = () => batch.note();
   const events = new ClientEvents(parts, note);
-  const tokens = new ClientTokens(parts, events, note);
+  const tokens = new ClientTokens(parts, events, { onUse: note, onEnd: forget });
   const requests = new Requests(parts);
   const webTokens = new JsonWebTokens(parts);
-  const clients = clientRegistry(parts, tokens, events, () => token.forget());
+  const clients = clientRegistry(parts, tokens, events, forget);
+
+  /** What was checked before counts no more. */
+  function forget(): void {
+    token.forget();
+    access.forget();
+  }
+
   const authenticate = clientAuthentication(parts, clients, webTokens, events);
   const refresh = refreshGrant(parts, tokens, events);
   const token = tokenEndpoint(parts, {
     authenticate,
     tokens,
     refresh,
-    codes: codeGrant(parts, clients, tokens, requests, events),
-    exchange: tokenExchangeGrant(parts, refresh, webTokens, events),
+    codes: codeGrant(parts, tokens, requests, events),
+    exchange: tokenExchangeGrant(parts, tokens, refresh, webTokens, events),
   });
-  const flow = authorize(parts, clients, requests);
+  const access = clientAccess(parts, authenticate, tokens);
+  const flow = authorize(parts, clients, tokens, requests);
   let sweptAt = parts.clock.now();
 
   async function write(): Promise<boolean> {
@@ -59,6 +68,7 @@ export function createIssuer(parts: IssuerParts): Issuer {
     if (parts.clock.now() - sweptAt >= SWEEP_EVERY_MS) {
       sweptAt = parts.clock.now();
       await requests.sweep();
+      await tokens.sweep();
     }
     return tokens.flush(false);
   }
@@ -68,11 +78,11 @@ export function createIssuer(parts: IssuerParts): Issuer {
     token,
     authorize: flow,
     metadata: metadata(parts.publicUrl),
-    authenticate,
+    access,
 
     async revoke(request) {
       const client = await authenticate(request);
-      if (await revokeToken(tokens, client, tokenIn(request.parameters))) token.forget();
+      await revokeToken(tokens, client, tokenIn(request.parameters));
     },
 
     async introspect(request) {

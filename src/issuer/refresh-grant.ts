@@ -14,6 +14,7 @@ import type { Client } from './client.ts';
 import type { ClientTokens, Found, Held } from './client-tokens.ts';
 import type { ClientEvents } from './events.ts';
 import type { IssuerParts } from './parts.ts';
+import { isStillAllowed } from './rights.ts';
 import { liveToken, scopeOf, type TokenAnswer } from './token-answer.ts';
 import { assertNamed, assertScope, grantOf } from './which-grant.ts';
 
@@ -46,9 +47,8 @@ export function refreshGrant(parts: IssuerParts, tokens: ClientTokens, events: C
     const found = await tokens.find(text);
     if (!found) throw refuse(client, null, 'unknown', 'refresh_token_refused');
     const { held } = found;
-    if (held.token.client !== client.id || !client.grants.includes(held.token.grant)) {
-      throw refuse(client, found, 'other client', 'refresh_token_refused');
-    }
+    if (held.token.client !== client.id) throw refuse(client, found, 'other client', 'refresh_token_refused');
+    if (!isStillAllowed(client, held.token)) throw refuse(client, found, 'revoked', 'refresh_token_refused');
     let judged = tokens.judge(found, client.rotation, true);
     if (judged.outcome === 'refused' && judged.reason === 'consent-ended') {
       // The consent may have been given anew since.

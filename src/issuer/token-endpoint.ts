@@ -18,6 +18,7 @@ import type { ClientTokens, Held } from './client-tokens.ts';
 import type { CodeGrant } from './code-grant.ts';
 import type { IssuerParts } from './parts.ts';
 import type { RefreshGrant } from './refresh-grant.ts';
+import { rightsOf } from './rights.ts';
 import { liveToken, scopeOf, type TokenAnswer, tokenBody, wholeSeconds } from './token-answer.ts';
 import type { TokenExchangeGrant } from './token-exchange-grant.ts';
 import { assertScope, grantMeant } from './which-grant.ts';
@@ -48,7 +49,7 @@ interface Checked {
 
 /** The least life that a token from memory must have. */
 const MIN_TTL_MS = 5_000;
-const MOST_CHECKED = 100_000;
+const MOST_CHECKED = 20_000;
 /** Without the store, whoever was checked lately is served for so long. */
 const WITHOUT_STORE_MS = 300_000;
 
@@ -106,7 +107,7 @@ export function tokenEndpoint(parts: IssuerParts, grants: TokenEndpointParts): T
   async function credentials(client: Client, request: OAuthRequest, key: string): Promise<TokenAnswer> {
     if (client.type === 'public') throw new OAuthError('unauthorized_client');
     const checkedIn = age;
-    const grant = await grantMeant(parts, client.grants, request.parameters);
+    const grant = await grantMeant(parts, rightsOf(grants.tokens, client), request.parameters);
     assertScope(grant, request.parameters);
     const live = await liveToken(parts, grant);
     // An assertion works once, and may not be answered for twice.

@@ -7,10 +7,12 @@ import type { Grant } from '../keeper/keeper.ts';
 import type { Parameters } from '../oauth/form.ts';
 import { invalidRequest, OAuthError } from '../oauth/oauth-error.ts';
 import type { Client } from './client.ts';
+import type { ClientTokens } from './client-tokens.ts';
 import type { ClientEvents } from './events.ts';
 import type { JsonWebTokens } from './json-web-tokens.ts';
 import type { IssuerParts } from './parts.ts';
 import type { RefreshGrant } from './refresh-grant.ts';
+import { rightsOf, rightsTo } from './rights.ts';
 import { liveToken, scopeOf, type TokenAnswer } from './token-answer.ts';
 import { assertNamed, assertScope, grantMeant } from './which-grant.ts';
 
@@ -23,6 +25,7 @@ export type TokenExchangeGrant = (client: Client, parameters: Parameters) => Pro
 
 export function tokenExchangeGrant(
   parts: IssuerParts,
+  tokens: ClientTokens,
   refresh: RefreshGrant,
   webTokens: JsonWebTokens,
   events: ClientEvents,
@@ -30,7 +33,11 @@ export function tokenExchangeGrant(
   /** The client's own grants of this owner, and those of the apps that it may connect through. */
   async function grantsOf(client: Client, owner: string): Promise<readonly Grant[]> {
     const page = await parts.keeper.grants.list({ owner, limit: MOST_GRANTS_OF_AN_OWNER, after: null });
-    return page.items.filter(({ id, app }) => client.grants.includes(id) || client.apps.includes(app));
+    const rights = rightsOf(tokens, client);
+    const isHis = await Promise.all(
+      page.items.map(async ({ id, app }) => client.apps.includes(app) || rights.mayUse(id)),
+    );
+    return page.items.filter((_, i) => isHis[i]);
   }
 
   async function ofOwner(client: Client, token: string, parameters: Parameters): Promise<Grant> {
@@ -43,11 +50,7 @@ export function tokenExchangeGrant(
       });
       throw new OAuthError('invalid_grant');
     }
-    return grantMeant(
-      parts,
-      grants.map(({ id }) => id),
-      parameters,
-    );
+    return grantMeant(parts, rightsTo(grants.map(({ id }) => id)), parameters);
   }
 
   async function ofSubject(client: Client, parameters: Parameters): Promise<Grant> {

@@ -3,11 +3,12 @@
  * say; otherwise `resource`, `audience` or a scope names the alias, so that tools with standard fields alone can.
  */
 import { EvergrantError } from '../core/errors.ts';
-import type { GrantId } from '../core/id.ts';
+import { ALIAS } from '../core/id.ts';
 import type { Grant } from '../keeper/keeper.ts';
 import type { Parameters } from '../oauth/form.ts';
 import { invalidRequest, OAuthError } from '../oauth/oauth-error.ts';
 import type { IssuerParts } from './parts.ts';
+import type { Rights } from './rights.ts';
 
 const MOST_SCOPES = 100;
 /** What is given here in any case: lasting access is what this server is for. */
@@ -19,21 +20,20 @@ export function resourceOf({ publicUrl }: IssuerParts, alias: string): string {
 }
 
 /** The grant that is meant among those that the client may use. */
-export async function grantMeant(
-  parts: IssuerParts,
-  mayUse: readonly GrantId[],
-  parameters: Parameters,
-): Promise<Grant> {
+export async function grantMeant(parts: IssuerParts, rights: Rights, parameters: Parameters): Promise<Grant> {
   const named = namedGrant(parts, parameters);
-  if (named !== null) return allowed(mayUse, await grantOf(parts, named));
-  const [only] = mayUse;
-  if (mayUse.length === 1 && only !== undefined) {
-    const grant = await grantOf(parts, only);
-    if (grant) return grant;
+  if (named !== null) {
+    const grant = await grantOf(parts, named);
+    if (grant && (await rights.mayUse(grant.id))) return grant;
+    // Not there and not yours are the same.
+    throw invalidTarget('The client may not use a grant of that name.');
   }
+  const only = await rights.only();
+  const grant = only === null ? null : await grantOf(parts, only);
+  if (grant) return grant;
   for (const scope of scopesIn(parameters) ?? []) {
-    const grant = await grantOf(parts, scope);
-    if (grant && mayUse.includes(grant.id)) return grant;
+    const one = ALIAS.test(scope) ? await grantOf(parts, scope) : null;
+    if (one && (await rights.mayUse(one.id))) return one;
   }
   throw invalidTarget('Say which grant is meant: its alias as resource, audience or scope.');
 }
@@ -57,12 +57,6 @@ export function namedGrant(parts: IssuerParts, parameters: Parameters): string |
 function aliasIn({ publicUrl }: IssuerParts, name: string): string {
   const base = `${publicUrl}/proxy/`;
   return name.startsWith(base) ? (name.slice(base.length).split(/[/?#]/)[0] ?? '') : name;
-}
-
-/** Not there and not yours are the same. */
-function allowed(mayUse: readonly GrantId[], grant: Grant | null): Grant {
-  if (grant && mayUse.includes(grant.id)) return grant;
-  throw invalidTarget('The client may not use a grant of that name.');
 }
 
 export async function grantOf({ keeper }: IssuerParts, name: string): Promise<Grant | null> {

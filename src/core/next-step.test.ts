@@ -30,6 +30,29 @@ describe('the class of a policy', () => {
   });
 });
 
+describe('a window that may be open', () => {
+  test('is tried ten times in, however often it was tried in vain before [S111]', () => {
+    let story = held();
+    for (let i = 0; i < 6; i++) story = story.started(`B${i}`, 'A', 10 + i).lost(`B${i}`, 10 + i);
+    expect(story.next(window60s, 15)).toMatchObject({ present: 'A', because: 'in_doubt', waitMs: 6_000 });
+  });
+});
+
+describe('an outage while a window may be open', () => {
+  test('is tried again often enough to meet the window when it ends [S111]', () => {
+    const outage = (policy: typeof exact, s: number) => {
+      const story = held().started('B', 'A', 600).lost('B', 601);
+      for (let i = 0; i < 8; i++) story.deferred(s, 60_000);
+      return deferralMs(story.chain, policy, 'upstream_unavailable', null);
+    };
+    expect(outage(window60s, 610)).toBe(6_000);
+    expect(outage(exact, 1_100)).toBe(20_000);
+    // Once it is surely over, nothing presses any more.
+    expect(outage(window60s, 3_000)).toBe(60_000);
+    expect(outage(oneTime, 610)).toBe(60_000);
+  });
+});
+
 describe('an untroubled chain', () => {
   test('publishes what it received before anything else [S85]', () => {
     expect(new Story().authorized('A', 0).next(exact, 1)).toEqual({ step: 'publish', link: 'A' });
@@ -242,6 +265,11 @@ describe('a refusal', () => {
     const story = held().presented('B', 'A', 600, 'invalid_chain').exchanged('C', 'A', 611);
     expect(story.chain.links.every((link) => link.refusal === null)).toBe(true);
     expect(story.next(exact, 1_200)).toMatchObject({ present: 'C', because: 'next' });
+  });
+
+  test('that was checked without an answer keeps the spacing, as the check may have been an exchange [S21] [S25]', () => {
+    const story = held().presented('B', 'A', 600, 'invalid_chain').started('C', 'A', 611).lost('C', 612);
+    expect(story.next(exact, 613)).toMatchObject({ present: 'A', waitMs: 569_000 });
   });
 
   test('as of an unknown chain is not checked where presenting a dead token ends more than that', () => {

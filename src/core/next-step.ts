@@ -136,7 +136,10 @@ function secondLook(chain: Chain, policy: RotationPolicy, now: Moment): Choice |
   const newest = chain.links.findLast((link) => link.tokenOf === link.id);
   if (newest?.refusal?.means !== 'invalid_chain' || !rejectsReuse(policy)) return null;
   if ((newest.refusal.times ?? 1) > 1) return null;
-  const waitMs = Math.max(0, SECOND_LOOK_MS - elapsed(newest.refusal.at, now).atLeastMs);
+  const lost = chain.attempts.filter((attempt) => attempt.presented === newest.id);
+  // A second look whose answer was lost may have been an exchange: the provider's spacing counts from it.
+  const inDoubtMs = lost.length > 0 ? inStepMs(lost, policy, now) : 0;
+  const waitMs = Math.max(0, SECOND_LOOK_MS - elapsed(newest.refusal.at, now).atLeastMs, inDoubtMs);
   return { present: newest.id, waitMs, because: 'second_look' };
 }
 
@@ -208,7 +211,7 @@ function inStepMs(lost: readonly Attempt[], policy: RotationPolicy, now: Moment)
   const last = lost.at(-1);
   if (!first || !last) return 0;
   const { minSpacingMs } = policy.pacing;
-  if (minSpacingMs === 0) return Math.max(0, backoffMs(lost.length) - sinceEndMs(last, now));
+  if (minSpacingMs === 0) return Math.max(0, pauseMs(lost, policy, now) - sinceEndMs(last, now));
   const slack = slackMs(policy);
   const margin = Math.min(MOST_RETRY_MARGIN_MS, slack / 30);
   const sinceFirstMs = elapsed(first.startedAt, now).atLeastMs;
@@ -219,6 +222,14 @@ function inStepMs(lost: readonly Attempt[], policy: RotationPolicy, now: Moment)
   const stepMs = isWindowOver ? patientMs : Math.min(retryStepMs(policy), backoffMs(lost.length));
   const stepped = lost.length > 1 ? stepMs - elapsed(last.startedAt, now).atLeastMs : 0;
   return Math.max(0, minSpacingMs + margin - sinceFirstMs, stepped);
+}
+
+/** While a window is open it is tried ten times in it, however often it was tried in vain before. */
+function pauseMs(lost: readonly Attempt[], policy: RotationPolicy, now: Moment): number {
+  const { windowMs } = policy.overlap;
+  const [first] = lost;
+  const isOpen = windowMs > 0 && first && elapsed(first.startedAt, now).atLeastMs < REQUEST_TIMEOUT_MS + windowMs;
+  return isOpen ? Math.min(backoffMs(lost.length), windowMs / 10) : backoffMs(lost.length);
 }
 
 /** Exact Online: 20 s, so that eight tries cover every instant at which a request may have been processed. */
@@ -296,10 +307,24 @@ export function deferralMs(
       if (chain.attempts.length > 0) return Math.max(retryAfterMs ?? 0, backoffMs(count));
       return Math.max(retryAfterMs ?? 0, Math.min(FAULT_MOST_MS, BACKOFF_FIRST_MS * 2 ** (count - 1)));
     case 'throttled':
+      return Math.max(retryAfterMs ?? 0, backoffMs(count));
     case 'upstream_unavailable':
     case 'storage_fault':
-      return Math.max(retryAfterMs ?? 0, backoffMs(count));
+      // Nothing was sent, so nothing is risked by trying again while the end of a window may be near.
+      return Math.max(retryAfterMs ?? 0, Math.min(backoffMs(count), openWindowStepMs(chain, policy)));
   }
+}
+
+/** Longest pause while a window may be open; Infinity where none is. Counted up to the last time that it was put off. */
+function openWindowStepMs({ attempts, deferral }: Chain, policy: RotationPolicy): number {
+  const { windowMs } = policy.overlap;
+  const [first] = attempts;
+  if (!first || windowMs === 0 || windowMs === Number.POSITIVE_INFINITY) return Number.POSITIVE_INFINITY;
+  const { minSpacingMs } = policy.pacing;
+  const openMs = REQUEST_TIMEOUT_MS + minSpacingMs + windowMs;
+  const isOpen = !deferral || elapsed(first.startedAt, deferral.since).atLeastMs < openMs;
+  if (!isOpen) return Number.POSITIVE_INFINITY;
+  return minSpacingMs > 0 ? retryStepMs(policy) : windowMs / 10;
 }
 
 function earlyPauseMs({ pacing }: RotationPolicy, count: number): number {

@@ -35,6 +35,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     about: 'Run an emulated provider',
     load: async () => (await import('./emulate.ts')).emulateCommand(),
   },
+  simulate: {
+    about: 'Simulate nodes, providers and faults on a virtual clock',
+    load: async () => (await import('./simulate.ts')).command(),
+  },
   demo: {
     about: 'Watch it at work, with faults, in a minute',
     load: async () => (await import('./demo.ts')).command(),

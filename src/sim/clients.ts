@@ -1,0 +1,204 @@
+/**
+ * Those who ask for access tokens. Each has one grant at a time; when its chain is lost, it begins another one, as a
+ * person would.
+ */
+import { EvergrantError } from '../core/errors.ts';
+import type { Instant } from '../core/instant.ts';
+import { Secret } from '../core/secret.ts';
+import type { Keeper, LiveAccessToken } from '../keeper/keeper.ts';
+import type { Chance } from './chance.ts';
+import type { SimNode } from './node.ts';
+import type { ChainTruth } from './truth.ts';
+import type { World } from './world.ts';
+
+const MIN_TTL_MS = 5_000;
+const WAIT_MS = 30_000;
+/** An answer must come within the wait, and this for what the store takes. */
+const DEADLINE_MS = WAIT_MS + 30_000;
+const MOST_LIFE_MS = 86_400_000;
+/** Once faults have stopped, a living chain gives a token within this. */
+const RECOVERY_MS = 3 * 3_600_000;
+
+type Answer = LiveAccessToken | EvergrantError | 'ended' | 'hung' | Error;
+
+export class Clients {
+  readonly #world: World;
+  readonly #chance: Chance;
+  readonly #slots: (ChainTruth | null)[] = [];
+  #made = 0;
+  #app: string | null = null;
+
+  constructor(world: World, chance: Chance) {
+    this.#world = world;
+    this.#chance = chance;
+  }
+
+  begin(count: number): void {
+    for (let slot = 0; slot < count; slot++) {
+      this.#slots.push(null);
+      void this.#occupy(slot);
+    }
+  }
+
+  /** Faults have stopped: everyone asks until there is a token, or a person is needed. */
+  async recoverAll(): Promise<void> {
+    const { time } = this.#world;
+    const chains = this.#slots.filter((one) => one !== null);
+    await time.until(Promise.all(chains.map((chain) => this.#recover(chain))), 4 * RECOVERY_MS);
+  }
+
+  async #occupy(slot: number): Promise<void> {
+    const { time } = this.#world;
+    await time.sleep(this.#chance.between(0, 60_000));
+    while (!this.#world.isQuiet) {
+      const chain = await this.#connect();
+      this.#slots[slot] = chain;
+      while (!this.#world.isQuiet && !chain.isOver) await time.sleep(this.#pause(chain, await this.#ask(chain)));
+      // The judge looks at it first.
+      await time.sleep(1_000);
+      if (chain.isOver) {
+        this.#slots[slot] = null;
+        this.#world.forgetChain(chain);
+      }
+    }
+  }
+
+  async #recover(chain: ChainTruth): Promise<void> {
+    const { time, judges } = this.#world;
+    const from = time.now();
+    let expected: number = from;
+    while (!chain.isOver && time.now() - from < RECOVERY_MS) {
+      const answer = await this.#ask(chain);
+      const issuedAt = isToken(answer) ? this.#world.upstream.issuedAt(answer.accessToken.reveal()) : null;
+      if (issuedAt !== null && issuedAt >= from) {
+        const late = Math.max(0, issuedAt - Math.max(from, expected));
+        judges.slowestRecoveryMs = Math.max(judges.slowestRecoveryMs, late);
+        // What follows in the background.
+        await time.sleep(5_000);
+        return;
+      }
+      // A token that lives on is no sign of recovery: the next one is waited for.
+      if (isToken(answer)) expected = time.now() + Math.min(answer.leftMs, MOST_LIFE_MS);
+      await time.sleep(isToken(answer) ? Math.max(1_000, Math.min(answer.leftMs, MOST_LIFE_MS) - MIN_TTL_MS) : 5_000);
+    }
+    if (chain.isOver) return;
+    const verdict = await this.#world.verdict(chain);
+    const what = verdict.kind === 'avoidable' ? 'it could go on' : `it is lost (${verdict.why}) and nobody says so`;
+    judges.violated('I5', time.now(), `${chain.account} gives no token although faults have stopped: ${what}`);
+  }
+
+  /** A new account's first token, brought to some node. Whatever fails is tried again. */
+  async #connect(): Promise<ChainTruth> {
+    const { time, world } = { time: this.#world.time, world: this.#world };
+    const chain = world.newChain(`a${this.#made++}`);
+    chain.alias = chain.account;
+    const obtainedAt = time.now();
+    for (;;) {
+      const node = await this.#node();
+      const keeper = await node.ready();
+      const done = await Promise.race([this.#import(keeper, chain, obtainedAt), node.life.ended()]);
+      if (typeof done === 'object') {
+        chain.grant = done.id;
+        world.byGrant.set(done.id, chain);
+        return chain;
+      }
+      await time.sleep(1_000);
+    }
+  }
+
+  async #import(keeper: Keeper, chain: ChainTruth, obtainedAt: Instant) {
+    try {
+      this.#app ??= (
+        await keeper.apps.create({
+          provider: 'simulated',
+          clientId: 'client',
+          clientSecret: new Secret('client secret', 'client-secret-canary'),
+        })
+      ).id;
+      return await keeper.grants.import({
+        app: this.#app,
+        alias: chain.alias,
+        refreshToken: new Secret('refresh token', chain.tokens[0]?.token ?? ''),
+        obtainedAt,
+        takeover: false,
+      });
+    } catch (cause) {
+      if (cause instanceof EvergrantError && ['already_held', 'alias_taken'].includes(cause.code)) {
+        return keeper.grants.get(chain.alias).catch(() => 'failed' as const);
+      }
+      if (cause instanceof EvergrantError && cause.code === 'not_found') this.#app = null;
+      return 'failed' as const;
+    }
+  }
+
+  async #node(): Promise<SimNode> {
+    const { nodes, time } = this.#world;
+    for (;;) {
+      const up = nodes.filter((node) => node.keeper);
+      if (up.length > 0) return this.#chance.pick(up);
+      await Promise.race(nodes.map((node) => node.ready()));
+      await time.sleep(10);
+    }
+  }
+
+  async #ask(chain: ChainTruth): Promise<Answer> {
+    const { time, judges } = this.#world;
+    const node = await this.#node();
+    const { life, keeper } = node;
+    if (!keeper) return 'ended';
+    const from = time.now();
+    judges.asked++;
+    const given = keeper.tokens.get(chain.alias, { minTtlMs: MIN_TTL_MS, waitMs: WAIT_MS }).catch((cause: unknown) => {
+      return cause instanceof Error ? cause : new Error(String(cause));
+    });
+    const deadline = Promise.withResolvers<'hung'>();
+    const alarm = time.after(DEADLINE_MS, () => deadline.resolve('hung'));
+    const answer = await Promise.race([given, life.ended(), deadline.promise]);
+    alarm.run = null;
+    this.#judge(chain, node, answer, from);
+    return answer;
+  }
+
+  #judge(chain: ChainTruth, node: SimNode, answer: Answer, from: number): void {
+    const { time, judges, upstream } = this.#world;
+    const now = time.now();
+    if (answer === 'hung' && node.life.pausedUntil < from) {
+      judges.violated('I16', now, `${chain.account} was left without an answer for ${now - from} ms`);
+    }
+    if (isToken(answer)) {
+      judges.served++;
+      this.#judgeToken(chain, node, answer);
+      if (this.#chance.occurs(this.#world.options.apiUse ?? 0.3)) upstream.useAccessToken(answer.accessToken.reveal());
+    } else if (answer instanceof Error) {
+      judges.refused++;
+      // It was connected after the backup that the store went back to: nothing knows it any more.
+      if (answer instanceof EvergrantError && answer.code === 'not_found') chain.isOver = true;
+      judges.refusedWith(answer instanceof EvergrantError ? answer.code : `not ours: ${answer.message}`);
+    }
+  }
+
+  #judgeToken(chain: ChainTruth, node: SimNode, answer: LiveAccessToken): void {
+    const { time, judges, upstream } = this.#world;
+    const left = upstream.leftOf(answer.accessToken.reveal());
+    if (left === null || left >= MIN_TTL_MS || chain.endedBy || chain.forgottenAt !== null) return;
+    judges.violated('I11', time.now(), `${node.id} served a token of ${chain.account} that lives for ${left} ms`);
+  }
+
+  #pause(chain: ChainTruth, answer: Answer): number {
+    if (chain.isOver) return 0;
+    if (isToken(answer)) {
+      const left = Math.min(answer.leftMs, 86_400_000);
+      // Mostly just after its end; at times while it lives.
+      return this.#chance.occurs(0.8)
+        ? Math.max(0, left - MIN_TTL_MS) + this.#chance.between(1, 20_000)
+        : Math.floor(left * this.#chance.share()) + 1;
+    }
+    if (answer instanceof EvergrantError)
+      return Math.min(60_000, Math.max(1_000, answer.details.retryAfterMs ?? 0)) + 1;
+    return this.#chance.between(500, 10_000);
+  }
+}
+
+function isToken(answer: Answer): answer is LiveAccessToken {
+  return typeof answer === 'object' && !(answer instanceof Error);
+}

@@ -1,0 +1,152 @@
+/**
+ * A node's journal as its disk holds it: it outlives the process, and may be full or lost. Each run of the process opens
+ * it anew. What is only marked, not synced, may be gone after a crash, and comes up again.
+ *
+ * State: the records by number; which of them are settled; what the store was told; until when the disk is full.
+ */
+import type { GrantId, LinkId } from '../core/id.ts';
+import type { Journal, JournalRecord, NumberedRecord } from '../ports/journal.ts';
+import type { Life } from './life.ts';
+import type { VirtualTime } from './virtual-time.ts';
+
+/** What gave no tokens is kept this long, and so is what newer tokens followed. */
+const KEPT_MS = 86_400_000;
+const SYNC_MS = 1;
+
+interface Row extends NumberedRecord {
+  readonly writtenAt: number;
+}
+
+export class JournalDisk {
+  readonly #time: VirtualTime;
+  readonly #rows = new Map<number, Row>();
+  readonly #numbersOf = new Map<LinkId, number[]>();
+  readonly #open = new Set<number>();
+  /** The newest record of each grant that gave tokens: it stays. */
+  readonly #newest = new Map<GrantId, number>();
+  #last = 0;
+  #told = 0;
+  #fullUntil = 0;
+  /** Fails the next append, before or after its effect. */
+  failNext: 'before' | 'after' | null = null;
+  calls = 0;
+
+  constructor(time: VirtualTime) {
+    this.#time = time;
+  }
+
+  get isFull(): boolean {
+    return this.#time.now() < this.#fullUntil;
+  }
+
+  fill(ms: number): void {
+    this.#fullUntil = this.#time.now() + ms;
+  }
+
+  /** The disk is gone: a new one is empty. */
+  lose(): void {
+    this.#rows.clear();
+    this.#numbersOf.clear();
+    this.#open.clear();
+    this.#newest.clear();
+    this.#last = 0;
+    this.#told = 0;
+  }
+
+  holds(link: LinkId): boolean {
+    return this.#numbersOf.has(link);
+  }
+
+  records(): readonly JournalRecord[] {
+    return [...this.#rows.values()].map((row) => row.record);
+  }
+
+  isSettled(link: LinkId): boolean {
+    return !(this.#numbersOf.get(link) ?? []).some((number) => this.#open.has(number));
+  }
+
+  openOf(life: Life): Journal {
+    const atOpen = [...this.#open].flatMap((number) => this.#rows.get(number)?.record ?? []);
+    const told = (): number => this.#told;
+    return {
+      append: (record) => life.through(() => this.#append(record)),
+      settled: (link, gave) => {
+        if (life.isAlive) this.#settle(link, gave);
+      },
+      pending: ({ number }) => {
+        if (life.isAlive && this.#rows.has(number)) this.#open.add(number);
+      },
+      unsettled: () => atOpen,
+      since: (number) => this.#since(life, number),
+      find: (grant, link) => life.through(async () => this.#find(grant, link)),
+      settledUpTo: () => this.#settledUpTo(),
+      told: (number) => {
+        if (life.isAlive) this.#told = number;
+      },
+      get lastTold() {
+        return told();
+      },
+      continueAfter: (number) => {
+        this.#last = Math.max(this.#last, number);
+      },
+      figures: async () => ({ last: this.#last, unsettled: this.#open.size, segments: 1, bytes: 0 }),
+      close: async () => undefined,
+    };
+  }
+
+  async *#since(life: Life, number: number): AsyncGenerator<NumberedRecord> {
+    for (const row of this.#rows.values()) {
+      if (row.number <= number) continue;
+      await life.through(async () => undefined);
+      yield row;
+    }
+  }
+
+  async #append(record: JournalRecord): Promise<number> {
+    this.calls++;
+    const fails = this.failNext;
+    this.failNext = null;
+    if (this.isFull || fails === 'before') throw new Error('Injected: no space left on device');
+    const number = ++this.#last;
+    await this.#time.sleep(SYNC_MS);
+    this.#rows.set(number, { number, record, writtenAt: this.#time.now() });
+    this.#numbersOf.set(record.link, [...(this.#numbersOf.get(record.link) ?? []), number]);
+    this.#open.add(number);
+    if (fails === 'after') throw new Error('Injected: the disk did not confirm');
+    return number;
+  }
+
+  #settle(link: LinkId, gave: 'tokens' | 'nothing'): void {
+    for (const number of this.#numbersOf.get(link) ?? []) {
+      this.#open.delete(number);
+      const grant = this.#rows.get(number)?.record.grant;
+      if (grant && gave === 'tokens') this.#newest.set(grant, Math.max(number, this.#newest.get(grant) ?? 0));
+    }
+    this.#compact();
+  }
+
+  #compact(): void {
+    const limit = this.#time.now() - KEPT_MS;
+    for (const { number, record, writtenAt } of this.#rows.values()) {
+      const isNeeded = this.#open.has(number) || this.#newest.get(record.grant) === number || !('answer' in record);
+      if (writtenAt >= limit) return;
+      if (isNeeded) continue;
+      this.#rows.delete(number);
+      this.#numbersOf.delete(record.link);
+    }
+  }
+
+  #find(grant: GrantId, link: LinkId) {
+    for (const number of this.#numbersOf.get(link) ?? []) {
+      const record = this.#rows.get(number)?.record;
+      if (record?.grant === grant && 'answer' in record) return record;
+    }
+    return null;
+  }
+
+  #settledUpTo(): number {
+    let least = this.#last + 1;
+    for (const number of this.#open) least = Math.min(least, number);
+    return least - 1;
+  }
+}

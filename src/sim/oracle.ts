@@ -1,0 +1,156 @@
+/**
+ * Whether a chain that was lost could have been saved, by anyone who follows the rules of its provider and sees only what
+ * a keeper can see. It decides from the ledger and the faults that were injected. A loss is unavoidable only where:
+ *
+ * - `ended`: the owner revoked it, another system used its tokens, it lay unused for longer than it lives while every
+ *   node was away, the provider forgot it, or said twice in a row that it does not know it;
+ * - `doubled`: the wire delivered one request twice, or minutes after it was given up, and the provider takes that for
+ *   theft;
+ * - `destroyed`: all copies of what was received were destroyed; or the store went back to before an exchange was sent, its
+ *   answer was lost too, and so nobody knew that a window was open;
+ * - `unanswered`, for one-time tokens: the provider made an exchange and its answer never reached a living node, or
+ *   reached one that died before it could write it down;
+ * - `unanswered`, for tokens with a window: besides, every try in the window was struck by a fault, and the keeper was
+ *   never idle in it for longer than its table of retries allows while it could have tried;
+ * - for tokens that live until their successor is used: never by a lost answer.
+ */
+import { classOf, type RotationPolicy } from '../core/rotation-policy.ts';
+import type { ChainTruth, Span, TokenTruth } from './truth.ts';
+import type { Entry } from './upstream.ts';
+
+export type Verdict =
+  | {
+      readonly kind: 'unavoidable';
+      readonly rule: 'ended' | 'doubled' | 'destroyed' | 'unanswered';
+      readonly why: string;
+    }
+  | { readonly kind: 'avoidable'; readonly why: string };
+
+/** What the oracle may look at. */
+export interface Evidence {
+  readonly chain: ChainTruth;
+  readonly policy: RotationPolicy;
+  readonly entries: readonly Entry[];
+  readonly now: number;
+  /** Tokens of which a copy exists. */
+  isKept(token: TokenTruth): boolean;
+  takes(token: string): boolean;
+  /** The store was restored, and may not know any more that an exchange was sent. */
+  readonly hasForgotten: boolean;
+  /** Times at which no node could have tried: down, paused, or without a store. */
+  readonly unable: readonly Span[];
+  /** Time a cluster needs to notice that a node is gone. */
+  readonly takeOverMs: number;
+}
+
+const unavoidable = (rule: 'ended' | 'doubled' | 'destroyed' | 'unanswered', why: string): Verdict => ({
+  kind: 'unavoidable',
+  rule,
+  why,
+});
+const avoidable = (why: string): Verdict => ({ kind: 'avoidable', why });
+
+/** Two denials within this time are two in a row. */
+const DENIAL_MS = 3_600_000;
+
+export function judgeLoss(evidence: Evidence): Verdict {
+  const { chain } = evidence;
+  const live = chain.tokens.find((one) => evidence.isKept(one) && evidence.takes(one.token));
+  const denials = chain.injuries.filter((one) => one.fault === 'chain_unknown' && evidence.now - one.at < DENIAL_MS);
+  if (live && denials.length > 1) return unavoidable('ended', 'the provider denied twice in a row to know it');
+  if (live) return avoidable(`token ${live.token} is here, and the provider takes it`);
+  if (chain.endedBy) return unavoidable('ended', chain.endedBy);
+  if (chain.forgottenAt !== null) return unavoidable('ended', 'the provider forgot every token that is left');
+  const newest = chain.tokens.findLast((one) => one.deliveredAt !== null && (one.wasKept || evidence.isKept(one)));
+  if (!newest) return avoidable('it never held a token');
+  if (!evidence.isKept(newest) && chain.destroyedAt !== null) return unavoidable('destroyed', 'no copy was left');
+  return judgeFrom(evidence, newest);
+}
+
+/** `newest` is the newest token that was ever written down. */
+function judgeFrom(evidence: Evidence, newest: TokenTruth): Verdict {
+  const { chain, policy, entries } = evidence;
+  const unheard = chain.tokens.filter((one) => one.parent === newest.token && !one.wasKept);
+  const careless = unheard.map((one) => neglect(one)).find((why) => why !== null);
+  if (careless) return avoidable(careless);
+  const end = entries.find((one) => one.endedFamily);
+  if (end && end.by === 'duplicate') return unavoidable('doubled', 'a request was delivered twice, or late');
+  if (unheard.length === 0) return judgeRefusal(evidence, newest, end);
+  const rule = classOf(policy);
+  switch (rule.class) {
+    case 'durable':
+    case 'last-n':
+    case 'until-successor-used':
+      return chain.destroyedAt === null
+        ? avoidable(`answers were lost, and the rules let ${newest.token} be presented again`)
+        : unavoidable('destroyed', 'no copy of a token in use was left');
+    case 'one-time':
+    case 'one-time-revoking':
+      if (entries.some((one) => one.presented === newest.token && one.by === 'duplicate')) {
+        return unavoidable('doubled', 'a request was delivered twice, or late');
+      }
+      return unavoidable('unanswered', 'the answer to an exchange was lost');
+    case 'window':
+    case 'until-successor-used-within':
+      return judgeWindow(evidence, unheard, rule.windowMs);
+  }
+}
+
+/** An answer that reached a living node must be written down, unless the node dies within that. */
+function neglect(token: TokenTruth): string | null {
+  if (token.deliveredAt === null || !token.life?.isAlive) return null;
+  return `token ${token.token} was received by a node that lives, and is not written down`;
+}
+
+/** The newest token was written down and never exchanged: why is it dead? */
+function judgeRefusal(evidence: Evidence, newest: TokenTruth, end: Entry | undefined): Verdict {
+  const { chain, entries, policy, now } = evidence;
+  const last = entries.findLast((one) => one.presented === newest.token);
+  if (end?.by === 'keeper') {
+    if (chain.destroyedAt !== null) return unavoidable('destroyed', 'an older token was all that was left');
+    return avoidable(`the keeper presented ${end.presented}, which revoked everything`);
+  }
+  if (chain.destroyedAt !== null) return unavoidable('destroyed', 'no copy of the token in use was left');
+  const unusedMs = (last?.at ?? now) - newest.issuedAt;
+  if (unusedMs > policy.life.idleMs) {
+    return wasUnable(evidence, newest.issuedAt, newest.issuedAt + policy.life.idleMs)
+      ? unavoidable('ended', 'every node was away for longer than an unused token lives')
+      : avoidable('it was left unused until it expired');
+  }
+  const sibling = chain.tokens.find((one) => one.parent === newest.parent && one !== newest);
+  if (sibling) return unavoidable('doubled', 'a request was delivered twice');
+  return avoidable(`token ${newest.token} was refused: ${last?.reason ?? 'never presented'}`);
+}
+
+/** A window that opened when the first unanswered exchange was made. */
+function judgeWindow(evidence: Evidence, unheard: readonly TokenTruth[], windowMs: number): Verdict {
+  const { chain, policy } = evidence;
+  const opened = Math.min(...unheard.map((one) => one.issuedAt));
+  const from = opened + policy.pacing.minSpacingMs;
+  const to = opened + windowMs;
+  const gap = longestIdle(from, to, [...chain.tries, ...evidence.unable]);
+  // The retry table: at Exact Online a try every 20 s, elsewhere ten in a window. More than a second for what is under way.
+  const step = policy.pacing.minSpacingMs > 0 ? 20_000 : windowMs / 10;
+  const allowed = step + 1_500;
+  if (evidence.hasForgotten) return unavoidable('destroyed', 'a restored store had forgotten that it was sent');
+  if (gap.ms <= allowed + evidence.takeOverMs) return unavoidable('unanswered', 'every try in the window was struck');
+  return avoidable(
+    `its window was open from ${from} to ${to}, and for ${gap.ms} ms from ${gap.from} nothing was tried (${allowed} ms are allowed)`,
+  );
+}
+
+function wasUnable({ unable }: Evidence, from: number, to: number): boolean {
+  return longestIdle(from, to, unable).ms < (to - from) / 2;
+}
+
+/** The longest time within a span that none of these cover. */
+function longestIdle(from: number, to: number, spans: readonly Span[]): { readonly from: number; readonly ms: number } {
+  const inside = spans.filter((one) => one.to >= from && one.from <= to).toSorted((a, b) => a.from - b.from);
+  let longest = { from, ms: 0 };
+  let covered = from;
+  for (const span of [...inside, { from: to, to }]) {
+    if (span.from - covered > longest.ms) longest = { from: covered, ms: span.from - covered };
+    covered = Math.max(covered, span.to);
+  }
+  return longest;
+}

@@ -1,0 +1,164 @@
+/**
+ * What is promised, by class of policy and kind of fault, and what a run showed of it. A promise is one of: `kept`, no
+ * chain is lost; `bounded`, a chain is lost only outside the bound that is named; `not`, nobody could keep it.
+ */
+import type { Sealer } from '../ports/sealer.ts';
+import { type Figures, runCampaign } from './campaign.ts';
+import { ALL_FAULTS, FAULTS, type Fault } from './faults.ts';
+import { canStrike, SIMULATED_POLICIES, type SimulatedPolicy } from './policies.ts';
+
+export type Promised = 'kept' | 'bounded' | 'not';
+
+export interface Cell {
+  readonly policy: string;
+  readonly fault: Fault;
+  readonly promised: Promised;
+  /** The bound, in words; empty where there is none. */
+  readonly bound: string;
+}
+
+/** Answers that were made and never came, whatever the reason. */
+const UNHEARD: readonly Fault[] = [
+  'answer_lost',
+  'answer_cut_early',
+  'crash_after_processing',
+  'crash_at_receipt',
+  'server_error_after',
+];
+/** Outages in which an answer may be lost beside, because they stop the node that waits for it, or its retries. */
+const DOUBLED: readonly Fault[] = ['duplicate_delivery', 'request_late'];
+const ENDED: readonly Fault[] = ['copies_destroyed', 'long_absence', 'revoked'];
+
+export function promiseOf({ name }: Pick<SimulatedPolicy, 'name'>, fault: Fault): Omit<Cell, 'policy' | 'fault'> {
+  if (ENDED.includes(fault)) {
+    const isUntouched = name === 'durable' && fault === 'copies_destroyed';
+    return isUntouched ? kept() : { promised: 'not', bound: ENDS[fault] ?? '' };
+  }
+  if (fault === 'used_elsewhere') {
+    return name === 'durable' || name === 'last-n'
+      ? kept()
+      : { promised: 'not', bound: 'the other system has the chain' };
+  }
+  if (fault === 'provider_restored') {
+    return name === 'durable' ? kept() : { promised: 'bounded', bound: 'while it still takes the newest token' };
+  }
+  if (UNHEARD.includes(fault)) return unheard(name, fault);
+  if (DOUBLED.includes(fault)) return doubled(name, fault);
+  return kept();
+}
+
+const ENDS: Readonly<Partial<Record<Fault, string>>> = {
+  copies_destroyed: 'no copy is left',
+  long_absence: 'it expires unused',
+  revoked: 'the owner wished it',
+};
+
+function kept(): Omit<Cell, 'policy' | 'fault'> {
+  return { promised: 'kept', bound: '' };
+}
+
+function unheard(name: string, fault: Fault): Omit<Cell, 'policy' | 'fault'> {
+  switch (name) {
+    case 'window':
+      return { promised: 'bounded', bound: 'if a retry is answered within the window' };
+    case 'exact-online':
+      return { promised: 'bounded', bound: 'if a retry is answered 570 to 600 s after it' };
+    case 'one-time':
+    case 'one-time-revoking':
+      return { promised: 'not', bound: fault === 'crash_at_receipt' ? 'a millisecond wide' : 'the answer is gone' };
+    default:
+      return kept();
+  }
+}
+
+function doubled(name: string, fault: Fault): Omit<Cell, 'policy' | 'fault'> {
+  switch (name) {
+    case 'one-time':
+      return { promised: 'bounded', bound: 'if the first answer arrives' };
+    case 'one-time-revoking':
+      return { promised: 'not', bound: 'the provider takes it for theft' };
+    case 'window':
+      return { promised: 'bounded', bound: 'if both come within the window' };
+    case 'exact-online':
+      return {
+        promised: 'bounded',
+        bound: `if ${fault === 'request_late' ? 'it is' : 'a retry is'} answered within the window`,
+      };
+    default:
+      return kept();
+  }
+}
+
+export interface Shown {
+  readonly cell: Cell;
+  readonly figures: Figures;
+}
+
+/** Runs each cell alone, and says of each what came of it. */
+export async function showPromises(
+  how: {
+    readonly seed: string;
+    readonly exchanges: number;
+    readonly sealer: Sealer;
+    readonly breathe?: () => Promise<void>;
+  },
+  policies: readonly SimulatedPolicy[] = SIMULATED_POLICIES,
+): Promise<readonly Shown[]> {
+  const shown: Shown[] = [];
+  for (const policy of policies) {
+    for (const fault of ALL_FAULTS) {
+      if (!canStrike(fault, policy.policy)) continue;
+      const rate = fault === 'long_absence' || fault === 'copies_destroyed' ? 0.02 : 0.1;
+      const figures = await runCampaign({ ...how, policy, faults: [fault], rate, grants: 4 });
+      shown.push({ cell: { policy: policy.name, fault, ...promiseOf(policy, fault) }, figures });
+    }
+  }
+  return shown;
+}
+
+/** What contradicts its promise. */
+export function brokenPromises(shown: readonly Shown[]): readonly string[] {
+  return shown.flatMap(({ cell, figures }) => {
+    const { policy, fault, promised } = cell;
+    const name = `${policy}, ${fault}`;
+    const lost = lossesOf(figures);
+    const complaints = figures.found.map(
+      (one) => `${name}: ${one.violation.invariant} ${one.violation.what} (${one.seed})`,
+    );
+    if (promised === 'kept' && lost > 0) complaints.push(`${name}: promised to be kept, and ${lost} were lost`);
+    if (promised === 'not' && lost === 0 && figures.struck > 5)
+      complaints.push(`${name}: said to be lost, and none was`);
+    return complaints;
+  });
+}
+
+export function lossesOf(figures: Figures): number {
+  return figures.avoidable + [...figures.unavoidable.values()].reduce((sum, one) => sum + one, 0);
+}
+
+/** The table of the README. */
+export function promiseTable(shown: readonly Shown[]): string {
+  const policies = [...new Set(shown.map(({ cell }) => cell.policy))];
+  const rows = ALL_FAULTS.map((fault) => {
+    const { row, about } = FAULTS[fault];
+    const cells = policies.map((policy) => {
+      const found = shown.find(({ cell }) => cell.policy === policy && cell.fault === fault);
+      return found ? inWords(found) : 'does not occur';
+    });
+    return `| ${row} ${about} | ${cells.join(' | ')} |`;
+  });
+  return [`| | ${policies.join(' | ')} |`, `|---|${policies.map(() => '---').join('|')}|`, ...rows].join('\n');
+}
+
+function inWords({ cell, figures }: Shown): string {
+  const lost = lossesOf(figures);
+  const counted = `${lost} of ${figures.struck} lost`;
+  switch (cell.promised) {
+    case 'kept':
+      return `**kept** (${figures.struck})`;
+    case 'bounded':
+      return `kept ${cell.bound} (${counted})`;
+    case 'not':
+      return `not: ${cell.bound} (${counted})`;
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * What truly happened to one chain, as nobody in the simulation can know it: which tokens were made, which arrived, who
+ * tried what and when. Judges and the oracle read it.
+ */
+import type { GrantId, LinkId } from '../core/id.ts';
+import type { Fault, Injury } from './faults.ts';
+import type { Life } from './life.ts';
+
+export interface TokenTruth {
+  readonly token: string;
+  /** The refresh token that was presented for it; null for the first. */
+  readonly parent: string | null;
+  readonly issuedAt: number;
+  /** When the request left that gave it. */
+  readonly sentAt: number;
+  deliveredAt: number | null;
+  /** The run that has it in memory. */
+  life: Life | null;
+  node: string | null;
+  link: LinkId | null;
+  /** Its bytes were durable once, in the journal or in the store. */
+  wasKept: boolean;
+  /** The place of its exchange in the chain. */
+  sequence: number;
+}
+
+export interface Span {
+  readonly from: number;
+  to: number;
+}
+
+const KEPT = 48;
+
+export class ChainTruth {
+  readonly account: string;
+  grant: GrantId | null = null;
+  alias = '';
+  readonly tokens: TokenTruth[] = [];
+  /** From a try's beginning to its end: connecting, sending, waiting for the answer. */
+  readonly tries: Span[] = [];
+  /** What struck this chain alone. */
+  readonly injuries: Injury[] = [];
+  /** How it was ended from outside, if it was. */
+  endedBy: Fault | null = null;
+  /** Copies of what it had received were destroyed by the simulation. */
+  destroyedAt: number | null = null;
+  /** The provider went back to a backup of itself. */
+  forgottenAt: number | null = null;
+  isOver = false;
+  started = 0;
+  sent = 0;
+  /** Exchanges on the wire now. */
+  onWire = 0;
+  lastPublished = 0;
+  /** The run that presented last. */
+  lastRun = '';
+  /** Answers that arrived and are not sealed yet, by run. */
+  arriving: TokenTruth | null = null;
+  /** When the first of the presentations left that have had no answer; null when the last one was answered. */
+  unansweredSince: number | null = null;
+  lastAnsweredAt = 0;
+
+  constructor(account: string, first: { readonly refreshToken: string }, now: number) {
+    this.account = account;
+    this.tokens.push({
+      token: first.refreshToken,
+      parent: null,
+      issuedAt: now,
+      sentAt: now,
+      deliveredAt: now,
+      life: null,
+      node: null,
+      link: null,
+      wasKept: true,
+      sequence: 0,
+    });
+    this.lastAnsweredAt = now;
+  }
+
+  issued(token: string, parent: string, issuedAt: number, sentAt: number): TokenTruth {
+    const made: TokenTruth = {
+      token,
+      parent,
+      issuedAt,
+      sentAt,
+      deliveredAt: null,
+      life: null,
+      node: null,
+      link: null,
+      wasKept: false,
+      sequence: 0,
+    };
+    this.tokens.push(made);
+    if (this.tokens.length > 2 * KEPT) this.tokens.splice(0, KEPT);
+    return made;
+  }
+
+  tried(from: number): Span {
+    const span = { from, to: Number.POSITIVE_INFINITY };
+    this.tries.push(span);
+    if (this.tries.length > 4 * KEPT) this.tries.splice(0, 2 * KEPT);
+    return span;
+  }
+
+  injured(at: number, fault: Fault): void {
+    this.injuries.push({ at, fault });
+    if (this.injuries.length > 4 * KEPT) this.injuries.splice(0, 2 * KEPT);
+  }
+}

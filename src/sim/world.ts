@@ -1,0 +1,430 @@
+/**
+ * One simulated world: nodes, their store, a provider, clients, and what goes wrong, under one virtual clock. The same
+ * options give the same run.
+ *
+ * States: running (clients ask, faults strike) → quiet (nothing is broken any more; every chain must come back) → over.
+ */
+import type { ChainEvent } from '../core/chain.ts';
+import type { GrantId, LinkId } from '../core/id.ts';
+import type { RotationPolicy } from '../core/rotation-policy.ts';
+import type { ExchangeStep } from '../keeper/parts.ts';
+import type { Sealer } from '../ports/sealer.ts';
+import { Chance } from './chance.ts';
+import { Clients } from './clients.ts';
+import type { Fault } from './faults.ts';
+import { Judges } from './judges.ts';
+import { Mischief } from './mischief.ts';
+import { SimNode } from './node.ts';
+import { judgeLoss, type Verdict } from './oracle.ts';
+import { simulatedCatalogue } from './provider.ts';
+import { StoreOfAll } from './store-of-all.ts';
+import { ChainTruth, type Span, type TokenTruth } from './truth.ts';
+import { CANARY, type Entry, SimulatedUpstream } from './upstream.ts';
+import { VirtualTime } from './virtual-time.ts';
+import { Wire } from './wire.ts';
+
+const START = Date.parse('2026-01-01T00:00:00Z');
+const BACKUP_EVERY_MS = 6 * 3_600_000;
+const SPANS_KEPT = 256;
+/** A node that is gone is noticed within this time. */
+const TAKE_OVER_MS = 15_000;
+
+export interface WorldOptions {
+  readonly seed: string;
+  readonly policy: RotationPolicy;
+  readonly grants: number;
+  readonly nodes: number;
+  /** It becomes quiet after so many exchanges, or so much time. */
+  readonly exchanges: number;
+  readonly mostMs: number;
+  readonly faults: readonly Fault[];
+  /** Share of exchanges that a fault strikes. */
+  readonly rate: number;
+  readonly sealer: Sealer;
+  /** Longest time that a call of the store takes. */
+  readonly storeLatencyMs?: number;
+  /** Share of access tokens that are used at the API. */
+  readonly apiUse?: number;
+  readonly breathe?: () => Promise<void>;
+}
+
+export class World {
+  readonly options: WorldOptions;
+  readonly time: VirtualTime;
+  readonly judges = new Judges();
+  readonly upstream: SimulatedUpstream;
+  readonly store: StoreOfAll;
+  readonly wire: Wire;
+  readonly nodes: readonly SimNode[];
+  readonly mischief: Mischief;
+  readonly chains = new Map<string, ChainTruth>();
+  readonly byGrant = new Map<GrantId, ChainTruth>();
+  readonly clients: Clients;
+  readonly #unable: Span[] = [];
+  #judging = Promise.resolve();
+  #quietSince: number | null = null;
+
+  constructor(options: WorldOptions) {
+    this.options = options;
+    const { seed, policy, nodes, faults } = options;
+    const time = new VirtualTime(START, options.breathe);
+    this.time = time;
+    this.upstream = new SimulatedUpstream(
+      policy,
+      Chance.of(seed, 'provider'),
+      () => time.now(),
+      (entry) => this.#presented(entry),
+    );
+    this.store = new StoreOfAll(time, Chance.of(seed, 'store'), {
+      isShared: nodes > 1,
+      latencyMs: options.storeLatencyMs ?? 0,
+      isBackedUp: faults.includes('store_restored') || faults.includes('copies_destroyed'),
+      onAppended: (grant, event) => this.#appended(grant, event),
+    });
+    this.mischief = this.#newMischief();
+    this.wire = this.#newWire();
+    this.nodes = this.#newNodes();
+    this.clients = new Clients(this, Chance.of(seed, 'clients'));
+  }
+
+  async run(): Promise<Judges> {
+    const { time, options } = this;
+    for (const node of this.nodes) void node.start();
+    this.#backUpSometimes();
+    const end = time.now() + options.mostMs;
+    this.clients.begin(options.grants);
+    while (time.now() < end && this.upstream.exchanges < options.exchanges) await time.runTo(time.now() + 60_000);
+    await this.#becomeQuiet();
+    await this.#judging;
+    return this.judges;
+  }
+
+  get elapsedMs(): number {
+    return this.time.now() - START;
+  }
+
+  get isQuiet(): boolean {
+    return this.#quietSince !== null;
+  }
+
+  newChain(account: string): ChainTruth {
+    const chain = new ChainTruth(account, this.upstream.begin(account), this.time.now());
+    this.chains.set(account, chain);
+    return chain;
+  }
+
+  /** A person would begin anew; here another account does. */
+  forgetChain(chain: ChainTruth): void {
+    this.chains.delete(chain.account);
+    if (chain.grant) this.byGrant.delete(chain.grant);
+    this.upstream.forget(chain.account);
+  }
+
+  async #becomeQuiet(): Promise<void> {
+    this.mischief.stop();
+    this.wire.heal();
+    this.store.healAll();
+    for (const node of this.nodes) {
+      node.disk.fill(0);
+      if (!node.life.isAlive) {
+        node.upAt = this.time.now();
+        void node.start();
+      }
+    }
+    this.#noticeAbility();
+    this.#quietSince = this.time.now();
+    await this.clients.recoverAll();
+    await this.#judgeRest();
+  }
+
+  /** What must not be left over once all is quiet. */
+  async #judgeRest(): Promise<void> {
+    const { judges, time, store } = this;
+    for (const chain of this.chains.values()) {
+      if (chain.isOver || !chain.grant) continue;
+      const { chain: kept } = await store.inner.chains.read(chain.grant);
+      if (kept.attempts.length > 0) judges.violated('I14', time.now(), `${chain.account} has attempts without an end`);
+      for (const node of this.nodes) {
+        const left = node.disk.records().filter((one) => one.grant === chain.grant && !node.disk.isSettled(one.link));
+        if (left.length > 0) judges.violated('I14', time.now(), `${node.id} has ${left.length} unsettled records`);
+      }
+      await this.#scan(chain.grant);
+    }
+  }
+
+  async #scan(grant: GrantId): Promise<void> {
+    const { chains } = this.store.inner;
+    const history = await chains.history(grant, { limit: 1_000_000, after: null });
+    const stored = JSON.stringify([await chains.read(grant), history.items]);
+    const journals = JSON.stringify(this.nodes.map((node) => node.disk.records()));
+    for (const [where, text] of [
+      ['the store', stored],
+      ['a journal', journals],
+    ] as const) {
+      if (text.includes(CANARY)) this.judges.violated('I10', this.time.now(), `a token stands in ${where}`);
+    }
+  }
+
+  #backUpSometimes(): void {
+    this.time.after(BACKUP_EVERY_MS, () => {
+      this.store.backUp();
+      this.upstream.backUp();
+      this.#backUpSometimes();
+    });
+  }
+
+  #newNodes(): readonly SimNode[] {
+    const { sealer, nodes, policy, seed } = this.options;
+    const catalogue = simulatedCatalogue(policy);
+    return Array.from({ length: nodes }, (_, i) => {
+      const id = `node-${i + 1}`;
+      return new SimNode(id, {
+        time: this.time,
+        store: this.store,
+        sealer,
+        catalogue,
+        chance: Chance.of(seed, id),
+        network: (node) => this.wire.of(node),
+        atStep: (node, step, grant) => this.#atStep(node, step, grant),
+        sealed: (grant, link) => this.#sealed(grant, link),
+        logged: (line) => this.#logged(line),
+        changed: () => this.#noticeAbility(),
+      });
+    });
+  }
+
+  #newWire(): Wire {
+    return new Wire(this.time, Chance.of(this.options.seed, 'wire'), this.upstream, {
+      chain: (account) => this.chains.get(account),
+      sending: (_node, chain, token) => this.#sending(chain, token),
+      struck: (fault, chain) => this.#strike(fault, chain),
+      crash: (node) => node.crash(this.mischief.downMs()),
+    });
+  }
+
+  #newMischief(): Mischief {
+    const { faults, rate, seed } = this.options;
+    const { time, store } = this;
+    return new Mischief({
+      chance: Chance.of(seed, 'mischief'),
+      faults,
+      rate,
+      now: () => time.now(),
+      later: (ms, run) => time.after(ms, run),
+      strike: (fault, chain) => this.#strike(fault, chain),
+      crash: (node, downMs) => node.crash(downMs),
+      crashAll: (downMs) => {
+        for (const node of this.nodes) node.crash(downMs);
+      },
+      cutNetwork: (ms) => this.wire.cut(ms),
+      storeDown: (ms, inMs) => {
+        time.after(inMs, () => {
+          if (this.mischief.isOver) return;
+          store.goDown(ms);
+          this.#noticeAbility();
+          time.after(ms, () => this.#noticeAbility());
+        });
+      },
+      failStore: (skip, times, effect) => store.fail({ skip, times, effect }),
+      restoreStore: (losesJournals) => this.#restoreStore(losesJournals),
+      restoreProvider: () => {
+        for (const account of this.upstream.restore()) {
+          const chain = this.chains.get(account);
+          if (chain) chain.forgottenAt = time.now();
+        }
+      },
+      revoke: (chain) => {
+        chain.endedBy = 'revoked';
+        this.upstream.revoke(chain.account);
+      },
+      useElsewhere: (chain) => this.#useElsewhere(chain),
+    });
+  }
+
+  /** Another system takes the newest token, and goes on with what it gets. */
+  #useElsewhere(chain: ChainTruth): void {
+    const stolen = chain.tokens.findLast((one) => one.deliveredAt !== null);
+    if (!stolen) return;
+    chain.endedBy = 'used_elsewhere';
+    const { entry } = this.upstream.exchange(stolen.token, 'other');
+    if (entry.issued !== null && entry.issued !== stolen.token) this.upstream.exchange(entry.issued, 'other');
+  }
+
+  #restoreStore(losesJournals: boolean): void {
+    for (const node of this.nodes) {
+      node.crash(this.mischief.downMs());
+      if (losesJournals) node.disk.lose();
+    }
+    for (const chain of this.chains.values()) {
+      const newest = chain.tokens.findLast((one) => one.wasKept);
+      const isSafe = newest?.link != null && this.nodes.some((node) => node.disk.holds(newest.link as LinkId));
+      if (newest && !isSafe) chain.destroyedAt = this.time.now();
+    }
+    this.#judging = this.#judging.then(() => this.store.restore());
+  }
+
+  #strike(fault: Fault, chain: ChainTruth | null): void {
+    this.judges.injuredBy(fault);
+    this.judges.trace(this.time.now(), `${chain?.account ?? 'all'} ${fault}`);
+    const injured = chain ? [chain] : this.chains.values();
+    for (const one of injured) one.injured(this.time.now(), fault);
+  }
+
+  #atStep(node: SimNode, step: ExchangeStep, grant: GrantId): boolean {
+    const chain = this.byGrant.get(grant);
+    if (!chain) return false;
+    if (step === 'journaled') this.#journaled(chain);
+    return this.mischief.atStep(node, step, chain);
+  }
+
+  #journaled(chain: ChainTruth): void {
+    const token = chain.tokens.at(-1);
+    if (token?.link && this.nodes.some((node) => node.disk.holds(token.link as LinkId))) token.wasKept = true;
+  }
+
+  #sealed(grant: GrantId, link: LinkId): void {
+    const chain = this.byGrant.get(grant);
+    const token = chain?.arriving;
+    if (!chain || !token) return;
+    chain.arriving = null;
+    // What a run had received that died since is lost with it.
+    if (token.life?.isAlive) token.link = link;
+  }
+
+  #sending(chain: ChainTruth, token: string) {
+    const { judges, time } = this;
+    judges.trace(time.now(), `${chain.account} sends ${token}`);
+    chain.sent++;
+    if (chain.sent > chain.started)
+      judges.violated('I13', time.now(), `${chain.account} was presented without a record`);
+    if (chain.onWire > 0 && this.options.nodes === 1) {
+      // What a node sent that died since is nobody's any more.
+      const lives = chain.tries.some((one) => one.to === Number.POSITIVE_INFINITY);
+      if (lives && this.nodes[0]?.life.run === chain.lastRun) {
+        judges.violated('I4', time.now(), `${chain.account} has two exchanges on the wire`);
+      }
+    }
+    chain.lastRun = this.nodes[0]?.life.run ?? '';
+    return this.mischief.onWire(chain);
+  }
+
+  /** Too early is only what comes too early after an answer, or after the first of the presentations without one. */
+  #judgeSpacing(chain: ChainTruth): void {
+    const { minSpacingMs } = this.options.policy.pacing;
+    const sinceMs = this.time.now() - (chain.unansweredSince ?? chain.lastAnsweredAt);
+    // Of an imported token it is known by its importer's clock alone when it was made.
+    const isFirst = chain.tokens.length < 2;
+    if (sinceMs >= minSpacingMs || isFirst || wasForgotten(chain) || wasDoubled(chain)) return;
+    this.judges.violated('I8', this.time.now(), `${chain.account} was presented ${sinceMs} ms after the last time`);
+  }
+
+  #presented(entry: Entry): void {
+    const chain = entry.by === 'keeper' && entry.reason === 'too-early' ? this.chains.get(entry.account) : undefined;
+    if (chain) this.#judgeSpacing(chain);
+    this.judges.trace(entry.at, `${entry.account} by ${entry.by} ${entry.presented} ${entry.reason} ${entry.issued}`);
+  }
+
+  #logged(line: string): void {
+    if (line.includes(CANARY)) this.judges.violated('I10', this.time.now(), 'a token stands in the log');
+  }
+
+  #appended(grant: GrantId, event: ChainEvent): void {
+    const chain = this.byGrant.get(grant);
+    if (!chain) return;
+    const { time, judges } = this;
+    judges.trace(time.now(), `${chain.account} ${event.type}`);
+    switch (event.type) {
+      case 'started':
+        chain.started++;
+        break;
+      case 'received': {
+        const token = chain.tokens.findLast((one) => one.link === event.link.id);
+        if (token) {
+          token.wasKept = true;
+          token.sequence = event.sequence;
+        }
+        break;
+      }
+      case 'published': {
+        const token = chain.tokens.findLast((one) => one.link === event.link);
+        if (token && token.sequence < chain.lastPublished && chain.destroyedAt === null) {
+          judges.violated('I9', time.now(), `${chain.account} went back in what it published`);
+        }
+        if (token) chain.lastPublished = token.sequence;
+        break;
+      }
+      case 'deferred':
+        chain.tried(time.now()).to = time.now();
+        break;
+      case 'broken':
+        this.#brokenBy(chain, event.diagnosis.code);
+        break;
+      default:
+    }
+  }
+
+  #brokenBy(chain: ChainTruth, diagnosis: string): void {
+    if (chain.isOver) return;
+    chain.isOver = true;
+    const at = this.time.now();
+    this.#judging = this.#judging.then(async () => this.#lost(chain, at, await this.verdict(chain), diagnosis));
+  }
+
+  /** Asks the oracle about a chain that is lost. */
+  async verdict(chain: ChainTruth): Promise<Verdict> {
+    const kept = new Set<TokenTruth>();
+    for (const token of chain.tokens.slice(-40)) if (await this.#isKept(chain, token)) kept.add(token);
+    return judgeLoss({
+      chain,
+      policy: this.options.policy,
+      entries: this.upstream.entries(chain.account),
+      now: this.time.now(),
+      isKept: (token) => kept.has(token),
+      takes: (token) => this.upstream.takes(token),
+      hasForgotten: wasForgotten(chain),
+      unable: this.#unable,
+      takeOverMs: this.options.nodes > 1 ? TAKE_OVER_MS : 0,
+    });
+  }
+
+  async #isKept(chain: ChainTruth, token: TokenTruth): Promise<boolean> {
+    const { link } = token;
+    if (link === null) return token.parent === null && chain.tokens.length < 4;
+    if (this.nodes.some((node) => node.disk.holds(link))) return true;
+    return chain.grant !== null && (await this.store.inner.chains.answer(chain.grant, link)) !== null;
+  }
+
+  #lost(chain: ChainTruth, at: number, verdict: Verdict, diagnosis: string): void {
+    const faults = [...new Set(chain.injuries.slice(-6).map((one) => one.fault))];
+    const rule = verdict.kind === 'avoidable' ? 'avoidable' : verdict.rule;
+    this.judges.lost({ at, account: chain.account, rule, why: verdict.why, diagnosis, faults });
+    if (verdict.kind === 'avoidable') {
+      this.judges.violated(
+        'I12',
+        at,
+        `${chain.account} was lost (${diagnosis}) after ${faults.join(', ')}: ${verdict.why}`,
+      );
+    } else if (rule === 'unanswered' && diagnosis !== 'successor_lost' && !wasForgotten(chain)) {
+      this.judges.violated('I6', at, `${chain.account} lost an answer, and the diagnosis is ${diagnosis}`);
+    }
+  }
+
+  #noticeAbility(): void {
+    const isAble = !this.store.isDown && this.nodes.some((node) => node.keeper !== null && !node.life.isPaused);
+    const last = this.#unable.at(-1);
+    const isOpen = last?.to === Number.POSITIVE_INFINITY;
+    if (!isAble && !isOpen) this.#unable.push({ from: this.time.now(), to: Number.POSITIVE_INFINITY });
+    if (isAble && last && isOpen) last.to = this.time.now();
+    if (this.#unable.length > 2 * SPANS_KEPT) this.#unable.splice(0, SPANS_KEPT);
+  }
+}
+
+/** A store that was restored may have forgotten that an exchange was sent at all. */
+function wasForgotten(chain: ChainTruth): boolean {
+  return chain.injuries.some((one) => one.fault === 'store_restored' || one.fault === 'copies_destroyed');
+}
+
+/** What it heard was the answer to the second of two deliveries, or the first came late. */
+function wasDoubled(chain: ChainTruth): boolean {
+  return chain.injuries.some((one) => one.fault === 'duplicate_delivery' || one.fault === 'request_late');
+}

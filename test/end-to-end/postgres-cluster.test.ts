@@ -1,0 +1,141 @@
+/** Three whole servers on one PostgreSQL, against an emulated Exact Online, while the database does what databases do. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { type RunningApp, startApp } from '../../src/app.ts';
+import { type Emulator, emulator } from '../../src/emulator.ts';
+import { type FaultProxy, faultProxy } from '../support/fault-proxy.ts';
+import { startPostgres, type TestPostgres } from '../support/postgres.ts';
+import { settingsFor } from '../support/settings.ts';
+import { ShiftedClock } from '../support/shifted-clock.ts';
+
+const SPACING_MS = 600_000;
+const ROOT_KEY = '5a'.repeat(32);
+const ADMIN_KEY = 'an admin key that all nodes of the test know';
+
+let server: TestPostgres;
+let proxies: readonly FaultProxy[];
+let provider: Emulator;
+let folder: string;
+let clock: ShiftedClock;
+let nodes: readonly RunningApp[];
+
+beforeEach(async () => {
+  server = await startPostgres();
+  const url = await server.freshDatabase();
+  folder = mkdtempSync(join(tmpdir(), 'evergrant-cluster-'));
+  clock = new ShiftedClock();
+  provider = await emulator('exact-online', { seed: 1, clock });
+  mkdirSync(join(folder, 'providers'));
+  writeFileSync(join(folder, 'providers', 'exact.json'), JSON.stringify(provider.providerFile));
+  proxies = await Promise.all([1, 2, 3].map(() => faultProxy(url)));
+  nodes = await Promise.all(
+    proxies.map((proxy, i) =>
+      startApp(
+        settingsFor(join(folder, `node-${i}`), {
+          databaseUrl: proxy.url,
+          rootKey: ROOT_KEY,
+          adminKey: ADMIN_KEY,
+          providersFolder: join(folder, 'providers'),
+          publicUrl: 'http://127.0.0.1:1',
+        }),
+        'none',
+        { clock },
+      ),
+    ),
+  );
+});
+afterEach(async () => {
+  for (const proxy of proxies) proxy.mend();
+  await Promise.all(nodes.map((node) => node.close()));
+  for (const proxy of proxies) await proxy.close();
+  await provider.close();
+  await server.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+interface Body {
+  readonly id: string;
+  readonly access_token: string;
+  readonly authorization_url: string;
+  readonly code: string;
+}
+
+async function call(node: RunningApp | undefined, method: 'GET' | 'POST', path: string, body?: unknown) {
+  const headers = { authorization: `Bearer ${ADMIN_KEY}`, 'content-type': 'application/json' };
+  const answer = await node?.request({
+    method,
+    path,
+    headers,
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  return { status: answer?.status, headers: answer?.headers ?? {}, body: JSON.parse(answer?.body || '{}') as Body };
+}
+
+/** The whole authorization, as a browser does it. */
+async function connect(node: RunningApp | undefined, alias: string): Promise<void> {
+  const { clientId, clientSecret, providerFile } = provider;
+  const registration = { provider: providerFile.id, client_id: clientId, client_secret: clientSecret };
+  const app = await call(node, 'POST', '/v1/apps', registration);
+  const grant = await call(node, 'POST', '/v1/grants', { app: app.body.id, alias });
+  provider.control.preselect({ decision: 'approve', user: null, once: true });
+  const ticket = new URL(grant.body.authorization_url).pathname;
+  const opened = await node?.request({ method: 'POST', path: ticket, headers: { origin: 'http://127.0.0.1:1' } });
+  const cookie = (opened?.headers['set-cookie'] ?? '').split(';')[0] ?? '';
+  const there = await fetch(opened?.headers.location ?? '', { redirect: 'manual' });
+  const back = new URL(there.headers.get('location') ?? '');
+  await node?.request({ method: 'GET', path: `${back.pathname}${back.search}`, headers: { cookie } });
+}
+
+/** Asks until it is told a token; 503 means: later. */
+async function token(node: RunningApp | undefined): Promise<string> {
+  for (;;) {
+    const { status, body } = await call(node, 'POST', '/v1/grants/eol/token', { min_ttl: 60, wait: 30 });
+    if (status === 200) return body.access_token;
+    if (status !== 503 && status !== 500) throw new Error(`${status} ${JSON.stringify(body)}`);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+}
+
+function onEach(fault: (proxy: FaultProxy) => void): void {
+  for (const proxy of proxies) fault(proxy);
+}
+
+function exchanges(): number {
+  const issued = provider.control.ledger().filter((entry) => entry.endpoint === 'token' && entry.issued.length > 0);
+  return issued.length - 1;
+}
+
+test('[S84] three servers on PostgreSQL make one exchange a rotation, whatever the database does meanwhile', async () => {
+  await connect(nodes[0], 'eol');
+  const first = await Promise.all(nodes.map(token));
+  expect(new Set(first).size).toBe(1);
+  expect(exchanges()).toBe(0);
+
+  const faults: readonly (readonly [string, () => void | Promise<void>])[] = [
+    ['nothing', () => undefined],
+    ['a restart of the database', () => server.restart('immediate')],
+    ['lost acknowledgements', () => onEach((proxy) => proxy.loseNextCommits(2))],
+    ['connections that break', () => onEach((proxy) => proxy.breakAll())],
+  ];
+  for (const [rotation, [name, fault]] of faults.entries()) {
+    clock.advance(SPACING_MS);
+    await fault();
+    const tokens = await Promise.all(Array.from({ length: 12 }, (_, i) => token(nodes[i % 3])));
+    expect(new Set(tokens).size, name).toBe(1);
+    expect(exchanges(), name).toBe(rotation + 1);
+  }
+});
+
+test('[S84] a server that is cut off from the database leaves the grants to the others, and finds its way back', async () => {
+  await connect(nodes[0], 'eol');
+  await token(nodes[0]);
+  proxies[0]?.cut();
+  clock.advance(SPACING_MS);
+  const [one, other] = await Promise.all([token(nodes[1]), token(nodes[2])]);
+  expect(one).toBe(other);
+  proxies[0]?.mend();
+  expect(await token(nodes[0])).toBe(one);
+  expect(exchanges()).toBe(1);
+});

@@ -1,0 +1,206 @@
+/**
+ * The explored world: one chain in a store, one family at a provider, two nodes with a journal each, and what lies
+ * between them. A world is five numbers; each stands for a part whose rules are elsewhere.
+ */
+import { createInterner, type Interner, remembered, rememberedBy } from './interner.ts';
+import type { Subject } from './classes.ts';
+import { type Answer, bit, createProvider, type Provider } from './provider.ts';
+import { createSharedStore, type SharedStore } from './shared-store.ts';
+
+/** An exchange as the node that makes it knows it. */
+export interface Exchange {
+  /** Names its attempt, its journal record and the link it will give. */
+  readonly link: number;
+  /** The link whose refresh token is presented, and that token. */
+  readonly presented: number;
+  readonly token: number;
+  readonly sequence: number;
+  readonly startedAgoMs: number;
+}
+
+/** Where a node stands, in the order of `keeper/exchange`. A crash may come at each of these places. */
+export type Task =
+  | { readonly at: 'idle' }
+  /** It has (again) a lease, and brings its journal into the store, record by record. */
+  | { readonly at: 'merging'; readonly next: number; readonly isRestart: boolean; readonly isWhole: boolean }
+  | { readonly at: 'intended'; readonly exchange: Exchange }
+  /** The store did not confirm the intent: nothing is sent, and it is taken back. */
+  | { readonly at: 'unconfirmed'; readonly exchange: Exchange }
+  | { readonly at: 'sent'; readonly exchange: Exchange }
+  /** The connection ended without an answer. */
+  | { readonly at: 'unanswered'; readonly exchange: Exchange }
+  /** answered: on the wire. received: in memory. journaled, unjournaled: the journal has it, or refused it. */
+  | {
+      readonly at: 'answered' | 'received' | 'journaled' | 'unjournaled' | 'stored';
+      readonly exchange: Exchange;
+      readonly answer: Answer;
+      readonly answeredAgoMs: number;
+    };
+
+export interface JournalRecord {
+  readonly exchange: Exchange;
+  readonly answer: Answer;
+  readonly answeredAgoMs: number;
+  readonly isSettled: boolean;
+}
+
+export interface NodeState {
+  /** gone: for good, and its journal with it. given_up: an operator said so. */
+  readonly life: 'up' | 'down' | 'gone' | 'given_up';
+  readonly hasLease: boolean;
+  readonly task: Task;
+  readonly journal: readonly JournalRecord[];
+}
+
+/** Everything else that a world remembers. */
+export interface Rest {
+  /** Requests on their way whose sender no longer listens: the token that each presents. */
+  readonly strays: readonly number[];
+  /** Nodes, as bits, that have not merged their journals since the store was restored. */
+  readonly restoring: number;
+  readonly wasRestored: boolean;
+  /** Whether the nodes know that it was. */
+  readonly isRestoreKnown: boolean;
+  /** Refresh tokens, as bits, whose access token left the keeper. */
+  readonly served: number;
+  readonly servedSequence: number;
+  /** Exchanges of unused tokens that were started. */
+  readonly rounds: number;
+  readonly exchanges: number;
+  readonly faults: number;
+  /** A stop of everything was longer than a window leaves room for. */
+  readonly wasLate: boolean;
+}
+
+export interface World {
+  readonly stored: number;
+  readonly family: number;
+  readonly nodes: readonly [number, number];
+  readonly rest: number;
+}
+
+/** What all worlds of one exploration share. */
+export interface Ground {
+  readonly subject: Subject;
+  readonly store: SharedStore;
+  readonly provider: Provider;
+  readonly nodes: Interner<NodeState>;
+  readonly rests: Interner<Rest>;
+  readonly start: World;
+  readonly nodeId: (node: NodeState) => number;
+  readonly restId: (rest: Rest) => number;
+  /** Refresh tokens, as bits, that a node has on disk. */
+  readonly journalTokens: (node: number) => number;
+  /** Refresh tokens, as bits, that a node has in memory or will read from an open connection. */
+  readonly volatileTokens: (node: number) => number;
+  agedNode(node: number, byMs: number): number;
+  /** The same world with its nodes in one order of the two: they are alike, so half of all worlds need no look. */
+  ordered(world: World): { readonly world: World; readonly isSwapped: boolean };
+}
+
+export const IDLE: Task = { at: 'idle' };
+
+export function createGround(subject: Subject): Ground {
+  const store = createSharedStore(subject);
+  const provider = createProvider(subject);
+  const nodes = createInterner<NodeState>();
+  const rests = createInterner<Rest>();
+  const ages = rememberedBy<number>();
+  const nodeId = (node: NodeState): number => nodes.id(keyOfNode(node), () => node);
+  const restId = (rest: Rest): number => rests.id(keyOfRest(rest), () => rest);
+  const oldMs = subject.timing?.oldMs ?? 0;
+  const first = nodeId({ life: 'up', hasLease: true, task: IDLE, journal: [] });
+  const swappedRest = remembered((id: number) => {
+    const rest = rests.get(id);
+    return restId({ ...rest, restoring: ((rest.restoring & 1) << 1) | (rest.restoring >> 1) });
+  });
+  const journaled: number[] = [];
+  const volatile: number[] = [];
+  return {
+    subject,
+    store,
+    provider,
+    nodes,
+    rests,
+    start: {
+      stored: store.first,
+      family: provider.first,
+      nodes: [first, first],
+      rest: restId({
+        strays: [],
+        restoring: 0,
+        wasRestored: false,
+        isRestoreKnown: false,
+        served: bit(0),
+        servedSequence: 1,
+        rounds: 0,
+        exchanges: 0,
+        faults: 0,
+        wasLate: false,
+      }),
+    },
+    nodeId,
+    restId,
+    journalTokens: (node) => (journaled[node] ??= tokensOnDisk(nodes.get(node))),
+    volatileTokens: (node) => (volatile[node] ??= tokensInMemory(nodes.get(node))),
+    agedNode: (node, byMs) =>
+      subject.timing ? ages(node, `${byMs}`, () => nodeId(agedNode(nodes.get(node), byMs, oldMs))) : node,
+    ordered(world) {
+      const [a, b] = world.nodes;
+      if (a <= b) return { world, isSwapped: false };
+      const stored = store.swapped(world.stored);
+      return { world: { ...world, stored, nodes: [b, a], rest: swappedRest(world.rest) }, isSwapped: true };
+    },
+  };
+}
+
+function tokensOnDisk({ life, journal }: NodeState): number {
+  if (life === 'gone' || life === 'given_up') return 0;
+  return journal.reduce((bits, { answer }) => (answer >= 0 ? bits | bit(answer) : bits), 0);
+}
+
+function tokensInMemory({ life, task }: NodeState): number {
+  if (life !== 'up' || !('answer' in task) || task.at === 'stored') return 0;
+  return task.answer >= 0 ? bit(task.answer) : 0;
+}
+
+function agedNode(node: NodeState, byMs: number, oldMs: number): NodeState {
+  const older = (agoMs: number): number => Math.min(oldMs, agoMs + byMs);
+  const olderExchange = (one: Exchange): Exchange => ({ ...one, startedAgoMs: older(one.startedAgoMs) });
+  const { task } = node;
+  return {
+    ...node,
+    task: !('exchange' in task)
+      ? task
+      : {
+          ...task,
+          exchange: olderExchange(task.exchange),
+          ...('answer' in task ? { answeredAgoMs: older(task.answeredAgoMs) } : {}),
+        },
+    journal: node.journal.map((one) => ({
+      ...one,
+      exchange: olderExchange(one.exchange),
+      answeredAgoMs: older(one.answeredAgoMs),
+    })),
+  };
+}
+
+function keyOfExchange(one: Exchange): string {
+  return `${one.link},${one.presented},${one.token},${one.sequence},${one.startedAgoMs}`;
+}
+
+function keyOfNode({ life, hasLease, task, journal }: NodeState): string {
+  let key = `${life}${hasLease ? '+' : '-'}${task.at}`;
+  if ('exchange' in task) key += `:${keyOfExchange(task.exchange)}`;
+  if ('answer' in task) key += `:${task.answer},${task.answeredAgoMs}`;
+  if (task.at === 'merging') key += `:${task.next},${task.isRestart},${task.isWhole}`;
+  for (const one of journal) {
+    key += `|${keyOfExchange(one.exchange)},${one.answer},${one.answeredAgoMs},${one.isSettled}`;
+  }
+  return key;
+}
+
+function keyOfRest(rest: Rest): string {
+  const flags = (rest.wasRestored ? 1 : 0) + (rest.isRestoreKnown ? 2 : 0) + (rest.wasLate ? 4 : 0);
+  return `${rest.strays.join(',')}|${rest.restoring},${flags},${rest.served},${rest.servedSequence},${rest.rounds},${rest.exchanges},${rest.faults}`;
+}

@@ -14,7 +14,16 @@ import type { Instant } from '../core/instant.ts';
 import type { NumberedRecord } from '../ports/journal.ts';
 import type { Log } from '../ports/log.ts';
 import type { Disk } from './file-journal-disk.ts';
-import { decode, decodeAll, type Frame, type Gave, type OldFrame, type Placed } from './journal-frame.ts';
+import {
+  decode,
+  decodeAll,
+  type Frame,
+  type Gave,
+  NEWLINE,
+  type OldFrame,
+  type Placed,
+  recordLines,
+} from './journal-frame.ts';
 
 const NAME = /^(\d{10})(?:-(\d{15}))?\.journal$/;
 const PLACE_DIGITS = 10;
@@ -155,10 +164,10 @@ export class Segments {
     const numbers: number[] = [];
     const places: number[] = [];
     for (const [i, segment] of segments.entries()) {
-      for (const { frame, offset } of await this.placed(segment)) {
-        if (frame.type !== 'record' || frame.number <= number) continue;
-        numbers.push(frame.number);
-        places.push(i * PLACE_SHIFT + offset);
+      for (const found of await this.#numbered(segment)) {
+        if (found.number <= number) continue;
+        numbers.push(found.number);
+        places.push(i * PLACE_SHIFT + found.offset);
       }
     }
     const order = Uint32Array.from(numbers.keys()).toSorted((a, b) => (numbers[a] ?? 0) - (numbers[b] ?? 0));
@@ -175,14 +184,24 @@ export class Segments {
     }
   }
 
+  /** Where the records of a segment are; whether they are whole is seen when they are read. */
+  async #numbered(segment: Segment): Promise<readonly { readonly number: number; readonly offset: number }[]> {
+    if (segment.old === null) return recordLines(await this.#disk.readWhole(segment.path));
+    return (await this.placed(segment)).flatMap(({ frame, offset }) =>
+      frame.type === 'record' ? [{ number: frame.number, offset }] : [],
+    );
+  }
+
   async #recordAt(segment: Segment, offset: number, held: Map<number, Buffer>) {
     const bytes = held.get(segment.place) ?? (await this.#disk.readWhole(segment.path));
     held.delete(segment.place);
     held.set(segment.place, bytes);
     const [oldest] = held.keys();
     if (held.size > HELD_SEGMENTS && oldest !== undefined) held.delete(oldest);
-    const newline = bytes.indexOf(0x0a, offset);
-    const frame = decode(bytes.subarray(offset, newline === -1 ? bytes.length : newline));
+    const newline = bytes.indexOf(NEWLINE, offset);
+    const end = newline === -1 ? bytes.length : newline;
+    const frame = decode(bytes.subarray(offset, end));
+    if (!frame) this.#report(segment, { offset, bytes: end - offset, isTorn: end + 1 >= bytes.length });
     return frame && (frame.type === 'record' || frame.type === 'received') ? frame.record : null;
   }
 }

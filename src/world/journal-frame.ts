@@ -42,7 +42,10 @@ export interface Damage {
 const FORMAT = 'j1';
 const LINE = /^j1 (\d{1,9}) ([0-9a-f]{16}) /;
 const DIGEST_CHARACTERS = 16;
-const NEWLINE = 0x0a;
+export const NEWLINE = 0x0a;
+/** As `encode` begins the line of a record. */
+const RECORD_LINE = /^j1 \d{1,9} [0-9a-f]{16} \{"type":"record","number":(\d{1,15}),/;
+const RECORD_LINE_BYTES = 96;
 
 export function encode(frame: Frame | OldFrame): Buffer {
   const json = Buffer.from(JSON.stringify(frame), 'utf8');
@@ -63,6 +66,18 @@ export function decodeAll(bytes: Buffer): { readonly placed: readonly Placed[]; 
     offset = end + 1;
   }
   return { placed, damages };
+}
+
+/** Where records begin, by the looks of their lines alone: to be decoded before they are believed. */
+export function recordLines(bytes: Buffer): readonly { readonly number: number; readonly offset: number }[] {
+  const found: { number: number; offset: number }[] = [];
+  for (let offset = 0; offset < bytes.length; ) {
+    const number = RECORD_LINE.exec(bytes.toString('latin1', offset, offset + RECORD_LINE_BYTES))?.[1];
+    if (number !== undefined) found.push({ number: Number(number), offset });
+    const newline = bytes.indexOf(NEWLINE, offset);
+    offset = newline === -1 ? bytes.length : newline + 1;
+  }
+  return found;
 }
 
 /** One line without its end; null where it is not what was written, or this version does not know it. */

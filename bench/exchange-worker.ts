@@ -97,8 +97,12 @@ async function inParallel<T>(together: number, items: readonly T[], work: (item:
 
 async function loopSide({ folder, upstream }: Order): Promise<Round> {
   const db = new DatabaseSync(join(folder, 'loop.db'));
-  db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE answers (id INTEGER PRIMARY KEY, answer)');
-  const keep = db.prepare('INSERT INTO answers (id, answer) VALUES (?, ?) ON CONFLICT DO UPDATE SET answer = excluded.answer');
+  db.exec(
+    'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE answers (id INTEGER PRIMARY KEY, answer)',
+  );
+  const keep = db.prepare(
+    'INSERT INTO answers (id, answer) VALUES (?, ?) ON CONFLICT DO UPDATE SET answer = excluded.answer',
+  );
   const tokens = [...upstream.tokens];
   return async () => {
     for (const [i, token] of tokens.entries()) {
@@ -112,7 +116,12 @@ async function loopSide({ folder, upstream }: Order): Promise<Round> {
 /** On a connection of its own. */
 function post(upstream: Ready, token: string): Promise<string> {
   const { port, path, clientId, clientSecret } = upstream;
-  const fields = { grant_type: 'refresh_token', refresh_token: token, client_id: clientId, client_secret: clientSecret };
+  const fields = {
+    grant_type: 'refresh_token',
+    refresh_token: token,
+    client_id: clientId,
+    client_secret: clientSecret,
+  };
   return new Promise((resolve, reject) => {
     const sent = request({
       host: '127.0.0.1',
@@ -123,7 +132,7 @@ function post(upstream: Ready, token: string): Promise<string> {
       headers: { 'content-type': 'application/x-www-form-urlencoded' },
     });
     sent.on('error', reject);
-    sent.on('response', (response) => text(response).then(resolve, reject));
+    sent.on('response', (response) => void text(response).then(resolve, reject));
     sent.end(String(new URLSearchParams(fields)));
   });
 }

@@ -128,7 +128,8 @@ export async function memoryAtRest(): Promise<Memory> {
   return { afterStart, oneGrant, manyGrants: await resident(evergrant), many: MANY };
 }
 
-async function resident({ pid }: Evergrant): Promise<number> {
+/** Megabytes after a rest. */
+export async function resident({ pid }: Evergrant): Promise<number> {
   await pause(REST_MS);
   return (Number(execFileSync('ps', ['-o', 'rss=', '-p', String(pid)], { encoding: 'utf8' })) * 1024) / 1e6;
 }

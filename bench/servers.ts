@@ -30,12 +30,30 @@ export interface Evergrant extends AsyncDisposable {
   addGrants(from: number, count: number): Promise<void>;
 }
 
-/** `change` goes into the provider's file. */
+/** A server on a folder of its own, which goes with it. `change` goes into the provider's file. */
 export async function startEvergrant(change: Readonly<Record<string, unknown>> = {}): Promise<Evergrant> {
+  const folder = await benchFolder(change);
+  const server = await serve(folder);
+  return {
+    ...server,
+    async [Symbol.asyncDispose]() {
+      await server[Symbol.asyncDispose]();
+      await rm(folder, { recursive: true });
+    },
+  };
+}
+
+/** A new folder with what a server needs. */
+export async function benchFolder(change: Readonly<Record<string, unknown>> = {}): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'evergrant-bench-'));
-  const data = join(folder, 'data');
   await mkdir(join(folder, 'providers'));
   await writeFile(join(folder, 'providers/bench.json'), JSON.stringify({ ...PROVIDER, ...change }));
+  return folder;
+}
+
+/** Resolves once it listens. The folder stays. */
+export async function serve(folder: string): Promise<Evergrant> {
+  const data = join(folder, 'data');
   const words = ['serve', '--json', '--listen', '127.0.0.1:0', '--data', data, '--log', 'error'];
   const child = spawn(process.execPath, [PROGRAM, ...words, '--providers', join(folder, 'providers')], {
     cwd: folder,
@@ -47,17 +65,18 @@ export async function startEvergrant(change: Readonly<Record<string, unknown>> =
   ended.catch(() => undefined);
   const origin = String((JSON.parse(line) as { listening: unknown }).listening);
   const key = (await readFile(join(data, 'admin.key'), 'utf8')).trim();
-  const app = await post(origin, key, '/v1/apps', { provider: 'bench', client_id: 'bench', client_secret: 'none' });
+  let app: string | null = null;
   return {
     origin,
     key,
     folder,
     pid: child.pid ?? 0,
-    addGrants: (from, count) => addGrants(origin, key, String(app.id), from, count),
-    async [Symbol.asyncDispose]() {
-      await end(child);
-      await rm(folder, { recursive: true });
+    async addGrants(from, count) {
+      const registration = { provider: 'bench', client_id: 'bench', client_secret: 'none' };
+      app ??= String((await post(origin, key, '/v1/apps', registration)).id);
+      await addGrants(origin, key, app, from, count);
     },
+    [Symbol.asyncDispose]: () => end(child),
   };
 }
 

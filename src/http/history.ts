@@ -10,7 +10,11 @@ import { Name, named, PageQuery, pageOf, problems, Time } from './schemas.ts';
 const HistoryItem = named(
   'HistoryItem',
   z.object({
-    version: z.int().describe('Counts the events of this grant.'),
+    version: z
+      .int()
+      .describe(
+        'Counts the events of this grant; where numbers are missing, old ones of which nothing came were left out.',
+      ),
     type: z.string(),
     at: Time,
     generation: z.int().describe('Which authorization of the grant it belongs to.'),

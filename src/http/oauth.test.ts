@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import { describe, expect, test } from 'vitest';
+import { EvergrantError } from '../core/errors.ts';
 import { liveToken } from './fake-keeper.ts';
 import { serve } from './fake-server.ts';
 
@@ -162,6 +163,30 @@ describe('the token endpoint', () => {
       const answer = await server.inject({ method, url });
       expect([answer.statusCode, answer.headers.allow, answer.json().error]).toEqual([405, 'POST', 'invalid_request']);
     }
+  });
+
+  test('says when to ask again while the provider is away, and names the page where a broken grant is renewed', async () => {
+    const { ask, refresh, keeper, parts } = await world();
+    keeper.live.clear();
+    const details = { remedy: 'Wait.', retryAfterMs: 41_200 };
+    keeper.onGet = () => Promise.reject(new EvergrantError('upstream_unavailable', 'It is away.', details));
+    const later = await ask(refresh);
+    expect([later.statusCode, later.headers['retry-after'], later.headers['cache-control']]).toEqual([
+      503,
+      '42',
+      'no-store',
+    ]);
+    expect(later.json()).toEqual({ error: 'temporarily_unavailable', error_description: 'upstream_unavailable' });
+    const renewUrl = 'http://127.0.0.1:8787/grants/grt_1';
+    const broken = new EvergrantError('authorization_required', 'It is broken.', { remedy: 'Renew it.', renewUrl });
+    keeper.onGet = () => Promise.reject(broken);
+    const said = { error: 'invalid_grant', error_description: 'authorization_required', error_uri: renewUrl };
+    expect((await ask(refresh)).json()).toEqual(said);
+    keeper.onGet = () => Promise.reject(new Error('a slip with a secret in it'));
+    const slip = await ask(refresh);
+    expect([slip.statusCode, slip.json().error]).toEqual([500, 'server_error']);
+    expect(slip.body).not.toContain('secret');
+    expect(parts.logged.join()).toContain('a request failed');
   });
 
   test('takes no secret in its address', async () => {

@@ -1,5 +1,6 @@
 /** Clients that others wrote, against a server of its own process: each connects an account with plain OAuth. */
 import { execFile } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -20,6 +21,8 @@ let origin = '';
 let app = '';
 let browser: Server;
 let browserUrl = '';
+/** Whatever no file and no line of the log may hold. */
+const secrets: string[] = [];
 
 beforeAll(async () => {
   world = await World.create(7);
@@ -70,7 +73,9 @@ async function client(): Promise<Made> {
   const wish = { name: 'Reports', apps: [app], redirect_uris: [CALLBACK] };
   const { status, body } = await world.api('POST', '/v1/clients', wish);
   expect(status).toBe(201);
-  return body as unknown as Made;
+  const made = body as unknown as Made;
+  secrets.push(made.client_secret);
+  return made;
 }
 
 async function order() {
@@ -222,9 +227,32 @@ test('curl connects an account, refreshes, uses client credentials, and revokes'
   const query = new URLSearchParams({ client_id, response_type: 'code', redirect_uri: CALLBACK });
   const code = (await visit(`${origin}/oauth/authorize?${String(query)}`)).searchParams.get('code') ?? '';
   const tokens = await curl('/oauth/token', { grant_type: 'authorization_code', code, redirect_uri: CALLBACK });
+  secrets.push(code, tokens.refresh_token ?? '', tokens.access_token ?? '');
   const refresh = { grant_type: 'refresh_token', refresh_token: tokens.refresh_token ?? '' };
   expect(await curl('/oauth/token', refresh)).toMatchObject({ access_token: await present() });
   expect(await curl('/oauth/token', { grant_type: 'client_credentials' })).toMatchObject({ token_type: 'Bearer' });
   expect(await curl('/oauth/revoke', { token: tokens.refresh_token ?? '' })).toEqual({});
   expect(await curl('/oauth/token', refresh)).toEqual({ error: 'invalid_grant' });
+});
+
+test('and no secret, code or token of all that lies in a file or in a line of the log', async () => {
+  const grant = ((await world.api('GET', '/v1/grants?state=active')).body as unknown as { items: { id: string }[] })
+    .items[0];
+  const made = await world.api('POST', '/v1/clients', { name: 'Last', grants: [grant?.id], rotation: 'rotating' });
+  const { client_id, client_secret, refresh_tokens } = made.body as unknown as Made & { refresh_tokens: object };
+  const first = String(Object.values(refresh_tokens)[0]);
+  const body = new URLSearchParams({ grant_type: 'refresh_token', refresh_token: first, client_id, client_secret });
+  const answer = await fetch(`${origin}/oauth/token`, { method: 'POST', body });
+  const { refresh_token: second } = (await answer.json()) as { refresh_token: string };
+  secrets.push(client_secret, first, second);
+  await world.signal('SIGTERM');
+  const files = readdirSync(world.data, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  const stored = files.map((entry) => readFileSync(join(entry.parentPath, entry.name), 'latin1')).join('\n');
+  expect(stored).toContain(client_id);
+  expect(world.output).toContain('client event');
+  expect(secrets).toHaveLength(14);
+  for (const secret of secrets) {
+    expect(secret.length).toBeGreaterThan(20);
+    expect(stored.includes(secret) || world.output.includes(secret)).toBe(false);
+  }
 });

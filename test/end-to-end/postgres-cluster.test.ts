@@ -9,12 +9,14 @@ import { type FaultProxy, faultProxy } from '../support/fault-proxy.ts';
 import { startPostgres, type TestPostgres } from '../support/postgres.ts';
 import { settingsFor } from '../support/settings.ts';
 import { ShiftedClock } from '../support/shifted-clock.ts';
+import { askAll } from './support/postgres-store.ts';
 
 const SPACING_MS = 600_000;
 const ROOT_KEY = '5a'.repeat(32);
 const ADMIN_KEY = 'an admin key that all nodes of the test know';
 
 let server: TestPostgres;
+let url: string;
 let proxies: readonly FaultProxy[];
 let provider: Emulator;
 let folder: string;
@@ -23,7 +25,7 @@ let nodes: readonly RunningApp[];
 
 beforeEach(async () => {
   server = await startPostgres();
-  const url = await server.freshDatabase();
+  url = await server.freshDatabase();
   folder = mkdtempSync(join(tmpdir(), 'evergrant-cluster-'));
   clock = new ShiftedClock();
   provider = await emulator('exact-online', { seed: 1, clock });
@@ -138,4 +140,19 @@ test('[S84] a server that is cut off from the database leaves the grants to the 
   proxies[0]?.mend();
   expect(await token(nodes[0])).toBe(one);
   expect(exchanges()).toBe(1);
+});
+
+test('[S33] no token, client secret or key stands in the PostgreSQL database in clear', async () => {
+  await connect(nodes[0], 'eol');
+  const tokens = [await token(nodes[0])];
+  clock.advance(SPACING_MS);
+  tokens.push(await token(nodes[1]));
+  const tables = (await askAll(url, `SELECT tablename FROM pg_tables WHERE tablename LIKE 'evergrant%'`)).split('\n');
+  const rows = await Promise.all(tables.map((table) => askAll(url, `SELECT one::text FROM ${table} one`)));
+  const everything = rows.join('\n');
+  expect(everything).toContain('eol');
+  for (const secret of [...tokens, provider.clientSecret, ROOT_KEY, ADMIN_KEY]) {
+    expect(everything).not.toContain(secret);
+    expect(everything).not.toContain(Buffer.from(secret).toString('base64').slice(0, -4));
+  }
 });

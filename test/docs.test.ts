@@ -40,3 +40,10 @@ test('every provider has a page, and every page is about a provider that is ther
   const made = Object.keys(PAGES).filter((path) => path.startsWith('docs/providers/'));
   expect(there.toSorted()).toEqual(made.toSorted());
 });
+
+test('every row of docs/compared.md is a test of that name, and every such test has its row', () => {
+  const letters = /^\| ([A-Z]\d*(?:, [A-Z]\d*)*) \|/gm;
+  const rows = [...read('docs/compared.md').matchAll(letters)].flatMap(([, cell = '']) => cell.split(', '));
+  const names = [...read('test/compared.test.ts').matchAll(/(?:describe|test)\('([A-Z]\d*): |\['([A-Z]\d*): /g)];
+  expect(rows.toSorted()).toEqual([...new Set(names.map(([, a, b]) => a ?? b ?? ''))].toSorted());
+});

@@ -37,11 +37,12 @@ export function tokens(parts: KeeperParts, minders: Minders, upstreams: Upstream
 
     async refresh(name) {
       const minder = await minders.of(name);
-      const before = (await minder.stored()).chain.exchanges;
-      await advanceWithin(parts, minder, MOST_WAIT_MS);
+      await minder.load();
+      const before = await minder.published();
+      await advanceWithin(parts, minder, MOST_WAIT_MS, before);
       await minder.load();
       const live = minder.live(0);
-      if (live && (await minder.stored()).chain.exchanges > before) return live;
+      if (live && (await minder.published()) > before) return live;
       throw await refusal(parts, minder);
     },
   };
@@ -57,16 +58,20 @@ async function fresh(
 ): Promise<LiveAccessToken> {
   if (wish.minTtlMs !== null) await assertPossible(upstreams, minder, wish.minTtlMs);
   const patienceEnds = parts.clock.now() + Math.min(wish.waitMs, MOST_WAIT_MS);
+  let seen = await minder.published();
   for (let round = 0; round < MOST_ROUNDS + wish.waitMs / OTHERS_PAUSE_MS; round++) {
     // While this caller waited, another one, or the chain's own alarm, may have done what is needed.
     const ready = round === 0 ? null : await held(upstreams, minder, wish);
     if (ready) return ready;
-    const isOver = await advanceWithin(parts, minder, patienceEnds - parts.clock.now()).catch((cause: unknown) => {
+    const patienceMs = patienceEnds - parts.clock.now();
+    const isOver = await advanceWithin(parts, minder, patienceMs, seen).catch((cause: unknown) => {
       throw stop.aborted ? shuttingDown(minder.grant) : cause;
     });
     await minder.load();
     const live = await held(upstreams, minder, wish);
     if (live) return live;
+    // What was got meanwhile does not live long enough: another one is wished for.
+    seen = await minder.published();
     const step = await minder.step();
     const waitMs = waitOf(step);
     const left = patienceEnds - parts.clock.now();
@@ -93,9 +98,14 @@ function shuttingDown(grant: GrantId): EvergrantError {
 }
 
 /** Takes steps, but no longer than the caller's patience: an exchange under way goes on without the caller. */
-async function advanceWithin(parts: KeeperParts, minder: ChainMinder, patienceMs: number): Promise<boolean> {
+async function advanceWithin(
+  parts: KeeperParts,
+  minder: ChainMinder,
+  patienceMs: number,
+  seen: number,
+): Promise<boolean> {
   const over = new AbortController();
-  const steps = minder.advance().then(() => true);
+  const steps = minder.advance(seen).then(() => true);
   const patience = parts.clock.sleep(Math.max(0, patienceMs), over.signal).then(() => false);
   try {
     return await Promise.race([steps, patience]);

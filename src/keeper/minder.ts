@@ -5,7 +5,7 @@
  * for its next step when it becomes idle; everything else happens when somebody asks, or the watch finds it due.
  * Beside it: current → stale (another node changed it, or may have) → current, once it was read again.
  */
-import { accessTokenLeftMs, type Link, publishedLink } from '../core/chain.ts';
+import { accessTokenLeftMs, type Chain, type Link, publishedLink } from '../core/chain.ts';
 import type { ChainEvent } from '../core/chain.ts';
 import { isUndecided } from '../core/due.ts';
 import type { AppId, GrantId, LinkId, NodeId } from '../core/id.ts';
@@ -41,6 +41,10 @@ export interface Gate {
   mayStart(policy: RotationPolicy): 'yes' | 'apart' | 'restoring';
   readonly isRestoring: boolean;
   lost(): void;
+}
+
+function publishedSequence(chain: Chain): number {
+  return publishedLink(chain)?.sequence ?? 0;
 }
 
 type Untimed<E> = E extends unknown ? Omit<E, 'at'> : never;
@@ -126,6 +130,11 @@ export class ChainMinder {
     return this.#live(held, leftMs);
   }
 
+  /** Where the published link stands in the order of exchanges; 0: none is. */
+  async published(): Promise<number> {
+    return publishedSequence((await this.stored()).chain);
+  }
+
   get isWorking(): boolean {
     return this.#working !== null;
   }
@@ -200,10 +209,11 @@ export class ChainMinder {
   /**
    * Takes the chain as far as it goes now: until a token was published, there is something to wait for, or nothing can
    * be done. Whoever asks while a run is under way gets that run. A token that lives on is no reason not to exchange:
-   * whoever calls this wants a new one.
+   * whoever calls this wants a newer one than it has `seen` (the sequence of a published link); one that another node
+   * got meanwhile will do.
    */
-  advance(): Promise<void> {
-    this.#working ??= this.#run().finally(() => {
+  advance(seen = this.#stored ? publishedSequence(this.#stored.chain) : undefined): Promise<void> {
+    this.#working ??= this.#run(seen).finally(() => {
       this.#working = null;
       this.#setAlarm();
       this.#inBackground(this.#tellDue());
@@ -280,17 +290,17 @@ export class ChainMinder {
     this.#stored = null;
   }
 
-  async #run(): Promise<void> {
+  async #run(seen: number | undefined): Promise<void> {
     if (this.#staleSinceMs !== null) this.#stored = null;
     try {
-      await this.#takeSteps();
+      await this.#takeSteps(seen ?? (await this.published()));
     } catch (cause) {
       this.#stored = null;
       throw cause;
     }
   }
 
-  async #takeSteps(): Promise<void> {
+  async #takeSteps(seen: number): Promise<void> {
     const upstream = await this.#upstream();
     for (;;) {
       const { chain, version } = await this.stored();
@@ -310,7 +320,8 @@ export class ChainMinder {
           if (await this.#publish(version, upstream)) return;
           break;
         case 'exchange': {
-          if (step.waitMs > 0 || this.#stop.aborted) return;
+          const isServed = step.because === 'next' && publishedSequence(chain) > seen;
+          if (step.waitMs > 0 || isServed || this.#stop.aborted) return;
           const may = this.#gate.mayStart(upstream.provider.policy);
           if (may === 'apart') return;
           if (may === 'restoring') return this.#hold(null);

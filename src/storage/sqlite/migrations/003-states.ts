@@ -14,7 +14,7 @@ export const states = {
       grant_id TEXT    NOT NULL REFERENCES chains ON DELETE CASCADE,
       version  INTEGER NOT NULL,
       -- 1: nothing came of it, and of such only the newest are kept
-      passing  INTEGER NOT NULL CHECK (passing IN (0, 1)),
+      passing  INTEGER NOT NULL DEFAULT 0 CHECK (passing IN (0, 1)),
       event    TEXT    NOT NULL,
       PRIMARY KEY (grant_id, version)
     ) STRICT, WITHOUT ROWID;

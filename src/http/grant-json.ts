@@ -57,7 +57,7 @@ export const GrantJson = named(
     generation: z.int().describe('How often the grant was authorized.'),
     exchanges: z.int(),
     diagnosis: DiagnosisJson.optional(),
-    clients: z.array(z.string()),
+    clients: z.array(z.string()).describe('Ids of clients that may use it; at most a hundred.'),
     created_at: Time,
   }),
 );
@@ -68,7 +68,7 @@ export const PendingGrantJson = named(
   GrantJson.extend({ authorization_url: z.string().optional(), authorization_expires_at: Time.optional() }),
 );
 
-export function grantJson(grant: Grant): z.infer<typeof GrantJson> {
+export function grantJson(grant: Grant, clients: readonly string[] = []): z.infer<typeof GrantJson> {
   return {
     id: grant.id,
     alias: grant.alias,
@@ -97,7 +97,7 @@ export function grantJson(grant: Grant): z.infer<typeof GrantJson> {
     generation: grant.generation,
     exchanges: grant.exchanges,
     ...(grant.diagnosis ? { diagnosis: diagnosisJson(grant.diagnosis) } : {}),
-    clients: [],
+    clients: [...clients],
     created_at: toRfc3339(grant.createdAt),
   };
 }

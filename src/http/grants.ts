@@ -102,13 +102,13 @@ export function grantRoutes(routes: Routes, parts: HttpParts): void {
   renewals(routes, parts);
 }
 
-function listGrants(routes: Routes, { keeper }: HttpParts): void {
+function listGrants(routes: Routes, parts: HttpParts): void {
   routes.get(
     '/v1/grants',
     { schema: { summary: 'List grants', querystring: GrantFilter, response: { 200: pageOf(GrantJson), ...problems } } },
     async ({ query }) => {
-      const page = await keeper.grants.list(present({ ...query, after: query.after ?? null }));
-      return { items: page.items.map(grantJson), next: page.next };
+      const page = await parts.keeper.grants.list(present({ ...query, after: query.after ?? null }));
+      return { items: await Promise.all(page.items.map((grant) => shown(parts, grant))), next: page.next };
     },
   );
 }
@@ -163,11 +163,18 @@ async function beginLink(
   return { authorization_url: `${settings.publicUrl}/authorize/${ticket}`, expires_at: toRfc3339(expiresAt) };
 }
 
-function oneGrant(routes: Routes, { keeper }: HttpParts): void {
+/** A grant with the clients that may use it. */
+async function shown({ issuer }: HttpParts, grant: Grant): Promise<z.infer<typeof GrantJson>> {
+  return grantJson(grant, await issuer.clients.ofGrant(grant.id));
+}
+
+function oneGrant(routes: Routes, parts: HttpParts): void {
+  const { keeper } = parts;
+
   routes.get(
     '/v1/grants/:grant',
     { schema: { summary: 'Show a grant', params: Params, response: { 200: GrantJson, ...problems } } },
-    async ({ params }) => grantJson(await keeper.grants.get(params.grant)),
+    async ({ params }) => shown(parts, await keeper.grants.get(params.grant)),
   );
 
   routes.patch(
@@ -180,13 +187,13 @@ function oneGrant(routes: Routes, { keeper }: HttpParts): void {
         response: { 200: GrantJson, ...problems },
       },
     },
-    async ({ params, body }) => grantJson(await keeper.grants.update(params.grant, present(body))),
+    async ({ params, body }) => shown(parts, await keeper.grants.update(params.grant, present(body))),
   );
 
   routes.delete(
     '/v1/grants/:grant',
     { schema: { summary: 'End a grant here', params: Params, response: { 200: GrantJson, ...problems } } },
-    async ({ params }) => grantJson(await keeper.grants.end(params.grant)),
+    async ({ params }) => shown(parts, await keeper.grants.end(params.grant)),
   );
 }
 

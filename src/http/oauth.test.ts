@@ -30,6 +30,7 @@ describe('a client', () => {
       grants: ['eol'],
       rotation: { mode: 'durable', idle: 2_592_000 },
     });
+    expect((await send('GET', '/v1/grants/eol')).json()).toMatchObject({ clients: [id] });
     expect(made.client_secret).toMatch(/^evs_[\w-]{43}$/);
     expect(Object.keys(made.refresh_tokens)).toEqual(['eol']);
     for (const url of [

@@ -216,6 +216,14 @@ export class ClientTokens {
     return grants;
   }
 
+  /** Clients that a person allowed this grant, of so many of its tokens. */
+  async allowedBy(grant: GrantId, limit: number): Promise<readonly ClientId[]> {
+    const terms = [{ name: 'grant', value: grant }];
+    const { items } = await this.#parts.records.list('client-token', { terms, limit, after: null });
+    const allowed = items.map(tokenIn).filter((one) => one.allowedBy === 'person' && !one.family.revoked);
+    return allowed.map((one) => one.client);
+  }
+
   async get(client: ClientId, id: string): Promise<ClientToken | null> {
     const record = isId('fam', id) ? await this.#parts.records.get('client-token', id) : null;
     const token = record && tokenIn(record);

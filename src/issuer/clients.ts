@@ -1,7 +1,7 @@
 /** Clients: made, shown, changed, removed. A secret is shown once and kept as its SHA-256; so is nothing else. */
 import { hash } from 'node:crypto';
 import { EvergrantError } from '../core/errors.ts';
-import { type FamilyId, type GrantId, isId } from '../core/id.ts';
+import { type ClientId, type FamilyId, type GrantId, isId } from '../core/id.ts';
 import { after, type Instant } from '../core/instant.ts';
 import { type ClientSecret, type RefreshToken, Secret } from '../core/secret.ts';
 import type { Grant } from '../keeper/keeper.ts';
@@ -60,12 +60,16 @@ export interface Clients {
   tokens(id: string): Promise<readonly ClientToken[]>;
   endToken(id: string, token: string): Promise<void>;
   events(id: string): Promise<readonly ClientEvent[]>;
+  /** Those that may use a grant, or the first hundred of them. */
+  ofGrant(grant: GrantId): Promise<readonly ClientId[]>;
 }
 
 export interface ClientRegistry extends Clients {
   /** Null where there is none. */
   read(id: string): Promise<StoredClient | null>;
 }
+
+const MOST_OF_A_GRANT = 100;
 
 /** `onChanged`: requests that were checked earlier have to be checked again. */
 export function clientRegistry(
@@ -184,6 +188,13 @@ export function clientRegistry(
 
     async events(id) {
       return events.list((await stored(id)).client.id);
+    },
+
+    async ofGrant(grant) {
+      const terms = [{ name: 'grant', value: grant }];
+      const { items } = await records.list('client', { terms, limit: MOST_OF_A_GRANT, after: null });
+      const named = items.map((item) => readClient(item).client.id);
+      return [...new Set([...named, ...(await tokens.allowedBy(grant, MOST_OF_A_GRANT))])].slice(0, MOST_OF_A_GRANT);
     },
 
     async read(id) {

@@ -7,7 +7,6 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { uptime } from 'node:os';
-import { setTimeout } from 'node:timers/promises';
 import type { Instant, Moment } from '../core/instant.ts';
 import type { Clock } from '../ports/clock.ts';
 
@@ -54,7 +53,7 @@ export function createClock(machine: Machine = thisMachine): Clock {
     for (let left = ms; left > 0; left = until - moment().uptimeMs) {
       if (signal?.aborted) return;
       const wait = Math.min(Math.ceil(left), LONGEST_WAIT_MS);
-      await setTimeout(wait, undefined, signal ? { signal } : {}).catch(ignoreAbort);
+      await pause(wait, signal);
     }
   }
 
@@ -72,6 +71,15 @@ function bootId(): string {
   }
 }
 
-function ignoreAbort(error: unknown): void {
-  if (!(error instanceof Error && error.name === 'AbortError')) throw error;
+/** Ends early when the signal says so, without an error made for it: most waits are for what comes much sooner. */
+function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    const end = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal?.addEventListener('abort', end);
+  });
 }

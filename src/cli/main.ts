@@ -19,6 +19,14 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   serve: { stays: true, about: 'Run the server', load: async () => (await import('./serve.ts')).command() },
   connect: { about: 'Authorize in a browser', load: async () => (await import('./connect.ts')).command() },
   token: { about: 'Print a fresh access token', load: async () => (await import('./token.ts')).command() },
+  exec: {
+    about: 'Run a command with a fresh token in its environment',
+    load: async () => (await import('./exec.ts')).command(),
+  },
+  'git-credential': {
+    about: 'Give git a fresh token',
+    load: async () => (await import('./git-credential.ts')).command(),
+  },
   grants: { about: 'Look after grants', load: async () => (await import('./grants.ts')).command() },
   doctor: {
     about: 'Explain a grant, an error text, or how all is',

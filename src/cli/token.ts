@@ -35,7 +35,7 @@ async function run(alias: string, options: TokenOptions): Promise<void> {
 }
 
 function format(answer: Json, as: Format): string {
-  const token = text(answer, 'access_token');
+  const [token, end] = [text(answer, 'access_token'), text(answer, 'expires_at')];
   switch (as) {
     case 'raw':
       return token;
@@ -47,11 +47,19 @@ function format(answer: Json, as: Format): string {
       return `Authorization: Bearer ${token}`;
     case 'exec-credential':
       return JSON.stringify({
-        apiVersion: 'client.authentication.k8s.io/v1',
+        apiVersion: execVersion(),
         kind: 'ExecCredential',
-        status: { token, expirationTimestamp: text(answer, 'expires_at') },
+        status: { token, ...(end === '' ? {} : { expirationTimestamp: end }) },
       });
   }
+}
+
+/** kubectl wants the version in which it asked. */
+function execVersion(): string {
+  const asked = /"apiVersion": ?"(client\.authentication\.k8s\.io\/v1\w*)"/.exec(
+    process.env.KUBERNETES_EXEC_INFO ?? '',
+  );
+  return asked?.[1] ?? 'client.authentication.k8s.io/v1';
 }
 
 /** Most tokens need no quotes, and what reads env files often takes quotes for a part of the value. */

@@ -35,6 +35,7 @@ import { providerRoutes } from './providers.ts';
 import { proxyRoutes } from './proxy.ts';
 import { secureHeaders } from './security-headers.ts';
 import { refreshRoutes, tokenRoutes } from './tokens.ts';
+import { vaultRoutes } from './vault.ts';
 
 const MOST_BODY_BYTES = 1_048_576;
 const MOST_FORM_BYTES = 16_384;
@@ -61,6 +62,10 @@ export async function buildServer(parts: HttpParts): Promise<Routes> {
       oauthRoutes(routes, parts);
     });
     await app.register(async (routes) => apiGroup(routes, parts, all));
+    await app.register(async (routes) => {
+      measure(routes, parts, all);
+      vaultRoutes(routes, parts);
+    });
     await app.register(async (routes) => describedGroup(routes, parts, all));
   }
   await app.register(async (routes) => {

@@ -131,7 +131,7 @@ export const ERROR_HELP: Readonly<Record<string, { readonly meaning: string; rea
   },
   held: {
     meaning: 'A newer token may stand in the journal of another node; presenting an older one could end the chain.',
-    remedy: 'Start that node, or merge its journal.',
+    remedy: 'Start that node, or merge its journal: `evergrant journal merge DIR`.',
   },
   shutting_down: {
     meaning: 'The server takes no new work and finishes what is on the wire.',

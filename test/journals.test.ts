@@ -51,7 +51,7 @@ async function folderWith(records: readonly JournalRecord[], clock: ClusterBench
 }
 
 describe('the journal of a node that will not come back', () => {
-  test('is merged from its folder: its answer is served, and nothing was presented twice', async () => {
+  test('is merged from its folder: its answer is served, and nothing was presented twice [S105]', async () => {
     const { clock, nodes, upstream } = await waiting('journaled');
     const folder = await folderWith(nodes[0].journal.records, clock);
     const files = () => readdirSync(join(folder, 'journal')).map((name) => readFileSync(join(folder, 'journal', name)));
@@ -162,4 +162,33 @@ test('a chain whose newest token lay in a journal that was given up after a rest
   const { diagnosis } = await nodes[1].keeper.grants.get('eol');
   expect(diagnosis?.code).toBe('lost_by_restore');
   expect(diagnosis?.evidence).toContain('the journal of node node-1 was given up');
+});
+
+test('what came later waits for how its chain began, where another journal may tell that; then it is brought in', async () => {
+  const before = await clusterBench(POLICIES.oneTimeRevoking);
+  await before.imported();
+  await before.clock.advance(600_000);
+  expect(await tokenOf(before.nodes[0], before.clock, 30_000)).toBe('at-1');
+  const [began, answered] = before.nodes[0].journal.records;
+  // A database that knows nothing of it, and two nodes that have not merged for it.
+  const { clock, nodes, store, upstream } = await clusterBench(POLICIES.oneTimeRevoking);
+  nodes[0].die();
+  nodes[2].die();
+  await clock.advance(20_000);
+  await store.nodes.declareRestore();
+  await clock.advance(20_000);
+  const { journals } = nodes[1].keeper;
+  const merge = async (record: JournalRecord | undefined) => {
+    const { brought, waiting: left } = await journals.merge(record ? [record] : [], []);
+    return { brought, waiting: left };
+  };
+  expect(await merge(answered)).toEqual({ brought: 0, waiting: 1 });
+  expect(await merge(began)).toEqual({ brought: 1, waiting: 0 });
+  expect(await merge(answered)).toEqual({ brought: 1, waiting: 0 });
+  await journals.merge([], ['node-1']);
+  await journals.abandon('node-3');
+  await clock.advance(1_200_000);
+  await tokenOf(nodes[1], clock, 30_000);
+  expect(upstream.presented[0]).toBe('rt-1');
+  expect(upstream.presented).not.toContain('rt-0-eol');
 });

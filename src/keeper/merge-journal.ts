@@ -36,6 +36,7 @@ export async function mergeJournal(
     counts[outcome]++;
   }
   await tell(parts, journal.settledUpTo());
+  await tellRestored(parts, counts.waiting > 0);
   if (counts.waiting > 0)
     log.warn('Records of the journal wait for those of other nodes.', { records: counts.waiting });
   return counts;
@@ -75,6 +76,19 @@ async function tell({ store, journal, node }: KeeperParts, upTo: number): Promis
   journal.told(upTo);
 }
 
+/**
+ * After a restore: that this node has brought its whole journal, or only how its chains began, because what came later
+ * waits for those of other nodes. Once all have come that far, nothing is left to wait for.
+ */
+async function tellRestored({ store, node }: KeeperParts, isWaiting: boolean): Promise<void> {
+  const { restore } = await store.nodes.view();
+  if (restore !== null) await store.nodes.mergedFor(node, isWaiting ? begunMark(restore) : restore);
+}
+
+function begunMark(restore: string): string {
+  return `${restore} begun`;
+}
+
 /** Whether a store that keeps this number for this node forgot what it was told: it was restored from an older backup. */
 export function isStoreOlder(journal: Journal, merged: number): boolean {
   return merged < journal.lastTold;
@@ -83,5 +97,6 @@ export function isStoreOlder(journal: Journal, merged: number): boolean {
 /** Other nodes than these remember things of before a restore, and have not brought them yet. */
 export async function othersAreToMerge({ store }: KeeperParts, but: ReadonlySet<NodeId>): Promise<boolean> {
   const { nodes, restore } = await store.nodes.view();
-  return nodes.some((one) => !but.has(one.id) && !one.isGivenUp && one.mergedFor !== restore);
+  const enough: readonly (string | null)[] = restore === null ? [null] : [restore, begunMark(restore)];
+  return nodes.some((one) => !but.has(one.id) && !one.isGivenUp && !enough.includes(one.mergedFor));
 }

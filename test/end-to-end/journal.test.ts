@@ -69,7 +69,7 @@ describe('a data folder whose database was lost or restored', () => {
     }
   });
 
-  test('is not opened with another root key, and its journal is left as it is', async () => {
+  test('is not opened with another root key, and its journal is left as it is [S33]', async () => {
     using at = place();
     await at.importInto('data', 'one');
     for (const end of ['', '-wal', '-shm']) rmSync(at.path('data', `evergrant.db${end}`), { force: true });

@@ -68,11 +68,11 @@ function isUnresolved({ store, journalTokens }: Ground, { stored, nodes }: World
  * Whether the loss by this move could not have been averted by anybody.
  *
  * Destroyed copies are lost whatever the class; and after that, a client that uses an access token of a lost answer, or a
- * stray request with it, ends the token before, and a restored store no longer knows which windows are closing. Where reuse revokes, a
- * request that the network delivers once more, or too late, ends the chain. Otherwise the provider made a token that
- * never came here, and:
+ * stray request with it, ends the token before, and a restored store no longer knows which windows are closing. Where
+ * reuse revokes, a request that the network delivers once more, or too late, ends the chain. Otherwise the provider made
+ * a token that never came here, and:
  *
- * - durable, until-successor-used: the one before lives on, so there is no such loss.
+ * - durable, until-successor-used: the one before lives on, so there is no such loss, unless it was destroyed.
  * - window, until-successor-used-within: the one before lives until the window ends, so time must have been taken away.
  *   Where a spacing leaves room for one retry in the window, the loss of its answer too is beyond help.
  * - last-n: n newer ones must have been made.
@@ -80,7 +80,7 @@ function isUnresolved({ store, journalTokens }: Ground, { stored, nodes }: World
  */
 function isUnavoidable(ground: Ground, rules: Rules, { cause, world }: Move, unknown: number): boolean {
   const { subject, rests, nodes } = ground;
-  const { wasRestored, wasLate } = rests.get(world.rest);
+  const { wasRestored, wasLate, served } = rests.get(world.rest);
   if (cause === 'destruction') return true;
   if (cause === 'keeper') return false;
   const wasDestroyed = wasRestored || world.nodes.some((id) => ['gone', 'given_up'].includes(nodes.get(id).life));
@@ -88,8 +88,10 @@ function isUnavoidable(ground: Ground, rules: Rules, { cause, world }: Move, unk
   if (cause === 'stray' && (wasDestroyed || !rejectsReuse(subject.policy))) return true;
   switch (subject.rule.class) {
     case 'durable':
-    case 'until-successor-used':
       return false;
+    case 'until-successor-used':
+      // Its copies were destroyed, all of them: it had been served, it lives, and is nowhere here.
+      return wasDestroyed && (unknown & served) !== 0;
     case 'until-successor-used-within':
       if (cause !== 'wait' && ground.provider.newestHasSibling(world.family)) return true;
       return wasRestored || (wasLate && !rules.isTimely && cause !== 'wait');

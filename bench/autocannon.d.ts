@@ -4,6 +4,7 @@ declare module 'autocannon' {
     readonly url: string;
     readonly method: 'GET' | 'POST';
     readonly headers: Readonly<Record<string, string>>;
+    readonly body?: string;
     readonly connections: number;
     /** Seconds. */
     readonly duration: number;

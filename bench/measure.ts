@@ -57,6 +57,7 @@ export interface Shot {
   readonly pid: number;
   readonly method: 'GET' | 'POST';
   readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string;
 }
 
 /** Two servers in turns. */
@@ -81,11 +82,11 @@ export async function compare(ours: Shot, theirs: Shot): Promise<Speed> {
   };
 }
 
-async function shoot({ url, pid, method, headers }: Shot, seconds: number): Promise<Side> {
+async function shoot({ pid, ...request }: Shot, seconds: number): Promise<Side> {
   const before = cpuSeconds(pid);
-  const result = await autocannon({ url, method, headers, connections: CONNECTIONS, duration: seconds });
+  const result = await autocannon({ ...request, connections: CONNECTIONS, duration: seconds });
   const wrong = result.errors + result.timeouts + result.non2xx;
-  if (wrong > 0) throw new Error(`${wrong} requests to ${url} were not answered with success`);
+  if (wrong > 0) throw new Error(`${wrong} requests to ${request.url} were not answered with success`);
   const cpu = ((cpuSeconds(pid) - before) * 1e6) / result.requests.total;
   return { perSecond: result.requests.total / result.duration, cpu, p99: result.latency.p99 };
 }

@@ -110,8 +110,12 @@ export interface Baseline extends AsyncDisposable {
 }
 
 /** A bare server that answers with the same bytes as this address does. */
-export async function startBaseline(url: string, headers: Readonly<Record<string, string>>): Promise<Baseline> {
-  return startBytes(await sameBytes(url, headers));
+export async function startBaseline(
+  url: string,
+  headers: Readonly<Record<string, string>>,
+  body?: string,
+): Promise<Baseline> {
+  return startBytes(await sameBytes(url, headers, body));
 }
 
 /** A bare server that answers every request with these bytes. */
@@ -125,8 +129,8 @@ export async function startBytes(bytes: SameBytes): Promise<Baseline> {
 /** Node adds these three itself. */
 const BY_NODE = new Set(['date', 'connection', 'keep-alive']);
 
-async function sameBytes(url: string, headers: Readonly<Record<string, string>>): Promise<SameBytes> {
-  const answer = await fetch(url, { method: 'POST', headers });
+async function sameBytes(url: string, headers: Readonly<Record<string, string>>, body?: string): Promise<SameBytes> {
+  const answer = await fetch(url, { method: 'POST', headers, ...(body === undefined ? {} : { body }) });
   if (answer.status !== 200) throw new Error(`${url} was answered with ${answer.status}`);
   const own = [...answer.headers].filter(([name]) => !BY_NODE.has(name)).flat();
   return { headers: own, body: await answer.text() };

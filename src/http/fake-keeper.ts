@@ -254,6 +254,12 @@ export function fakeKeeper(): FakeKeeper {
     },
 
     isReady: () => keeper.ready(),
+    figures: () => ({
+      authorizations: 3,
+      exchanges: { tokens: 7 },
+      breaks: { revoked: 1 },
+      repairs: { count: 1, tookMs: 500 },
+    }),
     countStates: async () => Object.fromEntries([...grants.values()].map((grant) => [grant.state, 1])),
     stop: () => undefined,
     drain: async () => undefined,

@@ -30,6 +30,7 @@ export function metrics({ keeper, log }: HttpParts): Metrics {
       return null;
     }
   });
+  chainCounters(registry, keeper);
   const tokens = new Counter({
     name: 'evergrant_token_requests_total',
     help: 'Requests for an access token, by outcome: memory, ok (waited for), or the code of the error.',
@@ -77,6 +78,50 @@ function grantGauge(
       const counts = await count();
       if (!counts) return this.reset();
       for (const state of GRANT_STATES) this.set({ state }, counts[state] ?? 0);
+    },
+  });
+}
+
+/** Breaks per 1,000 authorizations and the mean time to repair are quotients of these. */
+function chainCounters(registry: Registry, keeper: HttpParts['keeper']): void {
+  const one = (name: string, help: string, count: () => number) =>
+    byLabel(registry, name, help, [], () => ({ '': count() }));
+  one('evergrant_authorizations_total', 'New chains, by a person or imported.', () => keeper.figures().authorizations);
+  one('evergrant_repairs_total', 'Broken chains that are whole again.', () => keeper.figures().repairs.count);
+  one(
+    'evergrant_repair_seconds_total',
+    'Time from break to repair, of all of them together.',
+    () => keeper.figures().repairs.tookMs / 1000,
+  );
+  byLabel(
+    registry,
+    'evergrant_exchanges_total',
+    'Exchanges by outcome.',
+    ['outcome'],
+    () => keeper.figures().exchanges,
+  );
+  byLabel(registry, 'evergrant_breaks_total', 'Broken chains by diagnosis.', ['code'], () => keeper.figures().breaks);
+}
+
+function byLabel(
+  registry: Registry,
+  name: string,
+  help: string,
+  labelNames: readonly string[],
+  counts: () => Readonly<Record<string, number | undefined>>,
+): void {
+  const [label] = labelNames;
+  new Counter({
+    name,
+    help,
+    labelNames: [...labelNames],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const [value, count = 0] of Object.entries(counts())) {
+        if (label === undefined) this.inc(count);
+        else this.inc({ [label]: value }, count);
+      }
     },
   });
 }

@@ -232,6 +232,10 @@ describe('health, metrics and description', () => {
     await send('GET', '/metrics');
     const { body } = await send('GET', '/metrics');
     expect(body).toContain('evergrant_grants{state="broken"} 1');
+    expect(body).toContain('evergrant_authorizations_total 3');
+    expect(body).toContain('evergrant_exchanges_total{outcome="tokens"} 7');
+    expect(body).toContain('evergrant_breaks_total{code="revoked"} 1');
+    expect(body).toContain('evergrant_repair_seconds_total 0.5');
     expect(body).toContain('evergrant_token_requests_total{outcome="memory"} 1');
     expect(body).toContain('evergrant_token_requests_total{outcome="authorization_pending"} 1');
     expect(body).toContain('route="/v1/grants/:grant"');

@@ -14,6 +14,7 @@ import { probeAccount } from './identity.ts';
 import { Cluster } from './cluster.ts';
 import { consult } from './consult.ts';
 import type { Work } from './exchange.ts';
+import { counted } from './figures.ts';
 import { dueOf, type Freshness, ON_DEMAND } from './freshness.ts';
 import type { Keeper } from './keeper.ts';
 import { isStoreOlder, mergeJournal, noteMerged } from './merge-journal.ts';
@@ -34,7 +35,8 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper> {
   const clock = storeClock(given.clock, given.store.isShared);
   const stop = new AbortController();
   const ended = new AbortController();
-  const parts: KeeperParts = { ...given, clock, ended: ended.signal };
+  const { store, figures } = counted(given.store);
+  const parts: KeeperParts = { ...given, clock, store, ended: ended.signal };
   const checkStore = seldom(parts.clock, CHECK_EVERY_MS, () => parts.store.check());
   const apps = appRegistry(parts, (app) => resumeApp(app));
   const { upstreams } = apps;
@@ -177,7 +179,8 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper> {
     noteMerged: () => noteMerged(parts),
     takeOver: (gone) => takeOver(parts, gone, wake),
     consulted: async (node) => {
-      await consult(parts, node, wake);
+      // An exchange that goes on ends as an event of its chain, which settles its attempt by itself.
+      await consult(parts, node, wake, (grant) => minders.known(grant)?.isWorking === true);
     },
     forget: forgetAll,
     whole: release,
@@ -204,6 +207,7 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper> {
       return true;
     },
     countStates: () => parts.store.chains.count(),
+    figures,
     stop: () => stop.abort(),
     async drain(drainMs) {
       stop.abort();

@@ -9,6 +9,7 @@ import type { Forecast } from '../core/forecast.ts';
 import type { AppId, AuthorizationId, GrantId, NodeId } from '../core/id.ts';
 import type { Instant } from '../core/instant.ts';
 import type { AccessToken, ClientSecret, PrivateKey, RefreshToken, Secret } from '../core/secret.ts';
+import type { Figures } from './figures.ts';
 import type { Freshness } from './freshness.ts';
 import type { Reach } from '../ports/network.ts';
 import type { JournalFigures, JournalRecord } from '../ports/journal.ts';
@@ -25,6 +26,8 @@ export interface Keeper {
   isReady(): Promise<boolean>;
   /** How many grants are in each state. */
   countStates(): Promise<Readonly<Partial<Record<ChainState, number>>>>;
+  /** What happened to chains on this node since it started. */
+  figures(): Figures;
   /** No new work from now on; who waits for a time to come is told to ask again. */
   stop(): void;
   /** Stops; resolves once every exchange on the wire is kept, or after `drainMs`. */

@@ -1,0 +1,82 @@
+/**
+ * What happened to chains on this node since it started, counted for operators: how often an authorization ends in a
+ * break, of what, and how long it takes until it is whole again.
+ *
+ * State: the counts. They see every event that this node appends, and no other.
+ */
+import type { ChainEvent } from '../core/chain.ts';
+import type { DiagnosisCode } from '../core/diagnosis.ts';
+import type { Instant } from '../core/instant.ts';
+import type { Chains, Store } from '../ports/store.ts';
+
+export interface Figures {
+  /** New chains: by a person, or imported. */
+  readonly authorizations: number;
+  /** By how they ended: `tokens`, `lost`, `not_sent`, or what the refusal meant. */
+  readonly exchanges: Readonly<Record<string, number>>;
+  /** Chains that broke, by diagnosis. */
+  readonly breaks: Readonly<Partial<Record<DiagnosisCode, number>>>;
+  /** Broken chains that are whole again, and the time that all of them took together, in milliseconds. */
+  readonly repairs: { readonly count: number; readonly tookMs: number };
+}
+
+export interface Counted {
+  readonly store: Store;
+  figures(): Figures;
+}
+
+/** The same store; what is appended to its chains is counted once it is there. */
+export function counted(store: Store): Counted {
+  let authorizations = 0;
+  const exchanges: Record<string, number> = {};
+  const breaks: Partial<Record<DiagnosisCode, number>> = {};
+  const repairs = { count: 0, tookMs: 0 };
+
+  function count(event: ChainEvent, brokenSince: Instant | null): void {
+    const outcome = outcomeOf(event);
+    if (outcome) exchanges[outcome] = (exchanges[outcome] ?? 0) + 1;
+    if (event.type === 'authorized') authorizations++;
+    if (event.type === 'broken') breaks[event.diagnosis.code] = (breaks[event.diagnosis.code] ?? 0) + 1;
+    if (brokenSince === null) return;
+    repairs.count++;
+    repairs.tookMs += Math.max(0, event.at.at - brokenSince);
+  }
+
+  const append: Chains['append'] = async (grant, expected, event, dueOf) => {
+    // An authorization is rare enough to look first at what it mends.
+    const before = event.type === 'authorized' ? await store.chains.read(grant).catch(() => null) : null;
+    const appended = await store.chains.append(grant, expected, event, dueOf);
+    const end = before?.chain.end;
+    // A version that stays says that this was counted before.
+    const isNew = appended.outcome === 'appended' && appended.version !== before?.version;
+    if (isNew) count(event, end?.kind === 'broken' && !appended.chain.end ? end.diagnosis.since : null);
+    return appended;
+  };
+  const through = <T extends object>(target: () => T, own: Partial<T>): T =>
+    new Proxy(own as T, {
+      get(_, name) {
+        const value: unknown = Reflect.get(own, name) ?? Reflect.get(target(), name);
+        return typeof value === 'function' && !(name in own) ? value.bind(target()) : value;
+      },
+    });
+  const chains = through(() => store.chains, { append });
+
+  return {
+    store: through(() => store, { chains }),
+    figures: () => ({ authorizations, exchanges: { ...exchanges }, breaks: { ...breaks }, repairs: { ...repairs } }),
+  };
+}
+
+function outcomeOf(event: ChainEvent): string | null {
+  switch (event.type) {
+    case 'received':
+      return 'tokens';
+    case 'lost':
+    case 'not_sent':
+      return event.type;
+    case 'refused':
+      return event.means;
+    default:
+      return null;
+  }
+}

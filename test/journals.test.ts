@@ -99,6 +99,12 @@ describe('the journal of a node that will not come back', () => {
     const found = await readJournalFolder(folder, (line) => told.push(line));
     expect(await Array.fromAsync(found.records)).toHaveLength(nodes[0].journal.records.length - 1);
     expect(told).toEqual(['journal: the last record was cut off and is dropped']);
+    // Also where so little is left of it that nobody can tell what it was.
+    const whole = readFileSync(path);
+    writeFileSync(path, whole.subarray(0, whole.lastIndexOf('\n') + 12));
+    const again = await readJournalFolder(folder, (line) => told.push(line));
+    expect(await Array.fromAsync(again.records)).toHaveLength(nodes[0].journal.records.length - 1);
+    expect(told).toHaveLength(2);
     rmSync(folder, { recursive: true });
   });
 

@@ -186,7 +186,11 @@ export class Segments {
 
   /** Where the records of a segment are; whether they are whole is seen when they are read. */
   async #numbered(segment: Segment): Promise<readonly { readonly number: number; readonly offset: number }[]> {
-    if (segment.old === null) return recordLines(await this.#disk.readWhole(segment.path));
+    if (segment.old === null) {
+      const { found, damages } = recordLines(await this.#disk.readWhole(segment.path));
+      for (const damage of damages) this.#report(segment, damage);
+      return found;
+    }
     return (await this.placed(segment)).flatMap(({ frame, offset }) =>
       frame.type === 'record' ? [{ number: frame.number, offset }] : [],
     );

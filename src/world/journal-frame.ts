@@ -45,6 +45,8 @@ const DIGEST_CHARACTERS = 16;
 export const NEWLINE = 0x0a;
 /** As `encode` begins the line of a record. */
 const RECORD_LINE = /^j1 \d{1,9} [0-9a-f]{16} \{"type":"record","number":(\d{1,15}),/;
+/** And those of all other frames. */
+const OTHER_LINE = /^j1 \d{1,9} [0-9a-f]{16} \{"type":"(head|done|told)",/;
 const RECORD_LINE_BYTES = 96;
 
 export function encode(frame: Frame | OldFrame): Buffer {
@@ -68,16 +70,26 @@ export function decodeAll(bytes: Buffer): { readonly placed: readonly Placed[]; 
   return { placed, damages };
 }
 
-/** Where records begin, by the looks of their lines alone: to be decoded before they are believed. */
-export function recordLines(bytes: Buffer): readonly { readonly number: number; readonly offset: number }[] {
+/**
+ * Where records begin, by the looks of their lines alone: to be decoded before they are believed; and what looks like
+ * nothing that was written.
+ */
+export function recordLines(bytes: Buffer): {
+  readonly found: readonly { readonly number: number; readonly offset: number }[];
+  readonly damages: readonly Damage[];
+} {
   const found: { number: number; offset: number }[] = [];
+  const damages: Damage[] = [];
   for (let offset = 0; offset < bytes.length; ) {
-    const number = RECORD_LINE.exec(bytes.toString('latin1', offset, offset + RECORD_LINE_BYTES))?.[1];
-    if (number !== undefined) found.push({ number: Number(number), offset });
+    const start = bytes.toString('latin1', offset, offset + RECORD_LINE_BYTES);
     const newline = bytes.indexOf(NEWLINE, offset);
-    offset = newline === -1 ? bytes.length : newline + 1;
+    const end = newline === -1 ? bytes.length : newline;
+    const number = RECORD_LINE.exec(start)?.[1];
+    if (number !== undefined) found.push({ number: Number(number), offset });
+    else if (!OTHER_LINE.test(start)) damages.push({ offset, bytes: end - offset, isTorn: end + 1 >= bytes.length });
+    offset = end + 1;
   }
-  return found;
+  return { found, damages };
 }
 
 /** One line without its end; null where it is not what was written, or this version does not know it. */

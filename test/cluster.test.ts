@@ -205,6 +205,27 @@ describe('a node that stands still with an exchange under way', () => {
     expect(await tokenOf(nodes[0], clock)).toBe('at-1');
   });
 
+  test('is not overtaken while its answer is still on the way, where reuse revokes', async () => {
+    const { clock, upstream, nodes, imported } = await clusterBench(POLICIES.oneTimeRevoking);
+    await imported();
+    await clock.advance(600_000);
+    nodes[0].onStep = (step) => {
+      if (step === 'sending') nodes[0].freeze();
+    };
+    upstream.script.push(async () => {
+      await clock.sleep(100_000);
+      return json(200, { access_token: 'at-late', refresh_token: 'rt-late', expires_in: 600 });
+    });
+    void nodes[0].keeper.tokens.get('eol', WISH).catch(() => undefined);
+    await clock.advance(20_000);
+    nodes[0].onStep = undefined;
+    nodes[0].wake();
+    await clock.advance(90_000);
+    expect(upstream.presented).toEqual(['rt-0-eol']);
+    await clock.advance(20_000);
+    expect(await tokenOf(nodes[1], clock)).toBe('at-late');
+  });
+
   test('is taken over each time it does so', async () => {
     const { clock, upstream, nodes, imported } = await clusterBench(POLICIES.window60s);
     await imported();

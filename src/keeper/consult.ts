@@ -27,13 +27,17 @@ export async function grantsByNode(parts: KeeperParts): Promise<ReadonlyMap<Node
   return counts;
 }
 
-/** Call it when that journal is in the store, or nobody will ever read it. `wake` is told each chain that may go on. */
+/**
+ * Call it when that journal is in the store, or nobody will ever read it. `wake` is told each chain that may go on.
+ * `isUnderWay`: an exchange of that node still waits for its answer, which no journal can have yet; those are left out.
+ */
 export async function consult(
   parts: KeeperParts,
   node: NodeId,
   wake: (grant: GrantId) => void,
+  isUnderWay: (grant: GrantId) => boolean = () => false,
 ): Promise<readonly GrantId[]> {
-  const waiting = await chainsWaitingFor(parts, node);
+  const waiting = (await chainsWaitingFor(parts, node)).filter((grant) => !isUnderWay(grant));
   for (const grant of waiting) {
     await parts.store.chains.append(grant, 'any', { type: 'consulted', at: parts.clock.moment(), node });
     wake(grant);

@@ -36,10 +36,18 @@ function counted(records: Records, asked: string[]): Records {
   });
 }
 
-export async function issuerBench(
-  options: BenchOptions & { readonly recheckMs?: number; readonly keys?: Network } = {},
-) {
-  const world: Bench = await bench(options);
+export interface IssuerOptions {
+  readonly recheckMs?: number;
+  /** Where trusted issuers publish their keys. */
+  readonly keys?: Network;
+}
+
+export async function issuerBench(options: BenchOptions & IssuerOptions = {}) {
+  return issuerOn(await bench(options), options);
+}
+
+/** An issuer on a keeper that is there. */
+export function issuerOn(world: Bench, options: IssuerOptions = {}) {
   const events: LogFields[] = [];
   const asked: string[] = [];
   const note = (_: string, fields?: LogFields) => {

@@ -23,6 +23,7 @@ import { compareKeyChecks, readKeyCheck } from './storage/postgres/key-check.ts'
 import { connectPostgres, openPostgresStore } from './storage/postgres/store.ts';
 import { compareKeyCheck, peekKeyCheck, verifyKeyCheck } from './storage/sqlite/key-check.ts';
 import { openSqliteStore } from './storage/sqlite/store.ts';
+import { withToldFailures } from './storage/told-failures.ts';
 import { loadAdminKey } from './world/admin-key.ts';
 import { type AesSealer, createAesSealer } from './world/aes-sealer.ts';
 import { openDataFolder, loadNodeId } from './world/data-folder.ts';
@@ -120,10 +121,11 @@ export async function startApp(
   const publicUrl = settings.publicUrl.replace(/:0$/, `:${address.port}`);
   const folder = opened.adopt(openDataFolder(settings.dataFolder), (one) => one.close());
   const { databaseUrl } = settings;
-  const { store, sealer } =
+  const { store: raw, sealer } =
     databaseUrl === null
       ? openOwnStore(settings, folder.path)
       : await openSharedStore({ ...settings, databaseUrl }, folder.path, { clock, log });
+  const store = withToldFailures(raw);
   opened.defer(() => store.close());
   const journal = opened.adopt(
     await openFileJournal({ dataFolder: folder.path, clock, log, keyCheck: sealer.keyCheck }),

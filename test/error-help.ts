@@ -129,6 +129,10 @@ export const ERROR_HELP: Readonly<Record<string, { readonly meaning: string; rea
     meaning: 'The grant is getting a new chain by itself.',
     remedy: 'Try again after `Retry-After`.',
   },
+  storage_unavailable: {
+    meaning: 'The database is away, full or failing. What was received meanwhile is in the journal; nothing is lost.',
+    remedy: 'Ask again after the time in Retry-After. Operators: look at the database, its disk and the log.',
+  },
   held: {
     meaning: 'A newer token may stand in the journal of another node; presenting an older one could end the chain.',
     remedy: 'Start that node, or merge its journal: `evergrant journal merge DIR`.',

@@ -39,6 +39,7 @@ export const ERRORS = {
   too_early: { status: 503, exit: 75, title: 'The provider allows no exchange yet' },
   upstream_unavailable: { status: 503, exit: 75, title: 'The provider cannot be reached' },
   recovering: { status: 503, exit: 75, title: 'The grant is being recovered' },
+  storage_unavailable: { status: 503, exit: 75, title: 'The store does not answer' },
   held: { status: 503, exit: 75, title: 'The grant waits for a journal' },
   shutting_down: { status: 503, exit: 75, title: 'The server is stopping' },
   server_unavailable: { status: 503, exit: 75, title: 'The server cannot be reached' },

@@ -7,6 +7,7 @@ import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
 import { ERRORS, EvergrantError } from '../core/errors.ts';
 import { diagnosisJson } from './grant-json.ts';
 import type { HttpParts } from './parts.ts';
+import { StoreFailure } from '../ports/store.ts';
 import { secureHeaders } from './security-headers.ts';
 
 const REFERENCE_BYTES = 9;
@@ -52,7 +53,19 @@ export function problemJson(error: EvergrantError, publicUrl: string): object {
 export function asEvergrantError(parts: HttpParts, request: FastifyRequest, thrown: unknown): EvergrantError {
   if (thrown instanceof EvergrantError) return thrown;
   if (hasZodFastifySchemaValidationErrors(thrown)) return invalid(thrown);
+  if (thrown instanceof StoreFailure) return storeIsAway(parts, thrown);
   return ofFramework(thrown) ?? internal(parts, request, thrown);
+}
+
+const STORE_RETRY_MS = 2_000;
+
+function storeIsAway({ log }: HttpParts, cause: StoreFailure): EvergrantError {
+  log.warn('a request needed the store, which failed', { why: cause.message });
+  return new EvergrantError('storage_unavailable', 'The store does not answer, or refuses what it is asked.', {
+    remedy: 'Ask again after the time in Retry-After. Operators: look at the database and its disk.',
+    retryAfterMs: STORE_RETRY_MS,
+    cause,
+  });
 }
 
 type Validation = Extract<FastifyError, unknown> & { validationContext?: string };

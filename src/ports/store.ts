@@ -193,6 +193,14 @@ export class LeaseLost extends Error {
   }
 }
 
+/** The store does not answer, or refuses what it is asked; the change may or may not have been made. */
+export class StoreFailure extends Error {
+  constructor(cause: unknown) {
+    super(`The store failed: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    this.name = 'StoreFailure';
+  }
+}
+
 /** What another node changed. `unsure`: the connection was lost meanwhile, so anything may have. */
 export type Change =
   | { readonly kind: 'chain'; readonly id: GrantId }

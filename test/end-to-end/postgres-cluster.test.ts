@@ -95,7 +95,7 @@ async function token(node: RunningApp | undefined): Promise<string> {
   for (;;) {
     const { status, body } = await call(node, 'POST', '/v1/grants/eol/token', { min_ttl: 60, wait: 30 });
     if (status === 200) return body.access_token;
-    if (status !== 503 && status !== 500) throw new Error(`${status} ${JSON.stringify(body)}`);
+    if (status !== 503) throw new Error(`${status} ${JSON.stringify(body)}`);
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
 }

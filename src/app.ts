@@ -10,14 +10,17 @@ import { catalogue } from './catalogue/catalogue.ts';
 import { loadProvider } from './catalogue/dated.ts';
 import { againInWords } from './catalogue/in-words.ts';
 import { EvergrantError } from './core/errors.ts';
+import { toRfc3339 } from './core/instant.ts';
 import type { HttpParts } from './http/parts.ts';
 import { buildServer } from './http/server.ts';
 import { createIssuer } from './issuer/issuer.ts';
 import { createKeeper } from './keeper/create-keeper.ts';
-import type { Keeper } from './keeper/keeper.ts';
+import type { ExportedGrant } from './keeper/export.ts';
+import type { Grant, Keeper } from './keeper/keeper.ts';
 import type { KeeperParts } from './keeper/parts.ts';
 import type { Clock } from './ports/clock.ts';
 import type { Log } from './ports/log.ts';
+import type { Page } from './ports/store.ts';
 import type { Store } from './ports/store.ts';
 import { compareKeyChecks, readKeyCheck } from './storage/postgres/key-check.ts';
 import { connectPostgres, openPostgresStore } from './storage/postgres/store.ts';
@@ -95,8 +98,26 @@ export interface RunningApp {
   readonly adminKey: { readonly text: string; readonly isNew: boolean };
   /** The same as over HTTP, without a socket. */
   request(request: LocalRequest): Promise<LocalAnswer>;
+  /** Grants for another owner. There is no way to these over HTTP. */
+  readonly exports: {
+    /** These grants, or all that are alive; with those that cannot be handed over, and why. */
+    read(aliases: readonly string[] | null): Promise<{
+      readonly grants: readonly Exported[];
+      readonly failures: readonly { readonly alias: string; readonly error: unknown }[];
+    }>;
+    /** Ends it here; false where it has moved on since it was read. */
+    end(exported: Exported): Promise<boolean>;
+  };
   /** Drains and closes everything; resolves when it is safe to exit. */
   close(): Promise<void>;
+}
+
+/** A grant that was read for an export. */
+export interface Exported {
+  readonly alias: string;
+  readonly grant: ExportedGrant;
+  /** As a line of an import, with every secret. */
+  line(): string;
 }
 
 /** What tests may put in the place of the real thing. */
@@ -204,6 +225,10 @@ export async function startApp(
     publicUrl,
     adminKey: { text: adminKey.key.reveal(), isNew: adminKey.isNew },
     request: (request) => inProcess(server, request),
+    exports: {
+      read: (wanted) => readExports(keeper, wanted),
+      end: ({ grant }) => keeper.exports.end(grant),
+    },
     close() {
       keeper.stop();
       // From now on, not only once the last caller has its answer: some wait for what the drain gives up.
@@ -333,6 +358,55 @@ function reasonOf(cause: unknown): string {
     default:
       return code;
   }
+}
+
+type Exporting = Awaited<ReturnType<typeof createKeeper>>;
+
+const ALIVE = ['active', 'waiting', 'in_doubt', 'recovering', 'held'] as const;
+
+async function readExports(keeper: Exporting, wanted: readonly string[] | null) {
+  const grants: Exported[] = [];
+  const failures: { alias: string; error: unknown }[] = [];
+  for (const alias of wanted ?? (await aliases(keeper))) {
+    try {
+      const grant = await keeper.exports.read(alias);
+      grants.push({ alias, grant, line: () => lineOf(grant) });
+    } catch (error) {
+      failures.push({ alias, error });
+    }
+  }
+  return { grants, failures };
+}
+
+async function aliases(keeper: Exporting): Promise<readonly string[]> {
+  const found: string[] = [];
+  for (const state of ALIVE) {
+    for (let after: string | null = null, isFirst = true; isFirst || after !== null; isFirst = false) {
+      const page: Page<Grant> = await keeper.grants.list({ state, limit: 100, after });
+      found.push(...page.items.map(({ alias }) => alias));
+      after = page.next;
+    }
+  }
+  return found;
+}
+
+function lineOf(grant: ExportedGrant): string {
+  const { accessToken, accessTokenLifeMs } = grant;
+  return JSON.stringify({
+    alias: grant.alias,
+    provider: grant.provider,
+    client_id: grant.clientId,
+    ...(grant.clientSecret ? { client_secret: grant.clientSecret.reveal() } : {}),
+    variables: grant.variables,
+    refresh_token: grant.refreshToken.reveal(),
+    ...(accessToken && accessTokenLifeMs !== null
+      ? { access_token: accessToken.reveal(), expires_in: Math.floor(accessTokenLifeMs / 1000) }
+      : {}),
+    obtained_at: toRfc3339(grant.obtainedAt),
+    ...(grant.owner === null ? {} : { owner: grant.owner }),
+    labels: grant.labels,
+    scope: grant.scope,
+  });
 }
 
 async function inProcess(server: Awaited<ReturnType<typeof buildServer>>, request: LocalRequest): Promise<LocalAnswer> {

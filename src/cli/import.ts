@@ -1,17 +1,25 @@
 /** `evergrant import`: grants whose refresh tokens were obtained elsewhere, one JSON object a line. */
-import { createReadStream, statSync } from 'node:fs';
+import { closeSync, createReadStream, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import type { Command } from 'commander';
+import { text as readText } from 'node:stream/consumers';
+import { type Command, Option } from 'commander';
+import { now } from '../client/time.ts';
 import { type Api, items, withApi } from './api.ts';
 import { didYouMean } from './did-you-mean.ts';
 import { asObject, type Json, text } from './json.ts';
-import { apiCommand } from './options.ts';
+import { lineOf, nangoConnections } from './nango.ts';
+import { apiCommand, collectPairs } from './options.ts';
 import { clean, print, printJson, say } from './output.ts';
 import { type Problem, problemOf, usageError } from './problem.ts';
+import { passphrase } from './prompt.ts';
+import { isSealed, openText } from './sealed-file.ts';
 
 interface ImportOptions {
   /** False with `--no-takeover`. */
   readonly takeover: boolean;
+  readonly from: 'lines' | 'nango';
+  /** By Nango's key of the integration. */
+  readonly app?: Readonly<Record<string, string>>;
   readonly json?: boolean;
 }
 
@@ -35,6 +43,15 @@ export function command(): Command {
   return apiCommand('import', 'Take over grants: JSON Lines with alias, provider or app, and refresh_token')
     .argument('<file>', 'the file, or - for stdin')
     .option('--no-takeover', 'store without an exchange until the first use')
+    .addOption(
+      new Option(
+        '--from <KIND>',
+        "what the file is: lines, or Nango's connections; a file of export is known by itself",
+      )
+        .choices(['lines', 'nango'])
+        .default('lines'),
+    )
+    .option('--app <KEY=APP>', "Nango's integration key, and the app or provider here; may be repeated", collectPairs)
     .action(run);
 }
 
@@ -44,7 +61,7 @@ async function run(file: string, options: ImportOptions): Promise<void> {
     const apps = await Array.fromAsync(items(api, '/v1/apps'));
     let failures = 0;
     let number = 0;
-    for await (const line of linesOf(file)) {
+    for await (const line of await linesIn(file, options)) {
       number += 1;
       if (line.trim() === '') continue;
       const result = await importLine(api, apps, line, options.takeover);
@@ -64,6 +81,46 @@ function refuseNoFile(file: string): void {
     say(`evergrant: others may read ${file}, and it holds refresh tokens: chmod 600 ${file}`);
   }
 }
+
+/** A sealed file and a document of Nango are read whole; lines one by one. */
+async function linesIn(
+  file: string,
+  { from, app = {} }: ImportOptions,
+): Promise<AsyncIterable<string> | readonly string[]> {
+  if (from === 'nango') {
+    const connections = nangoConnections(
+      parsed(file === '-' ? await readText(process.stdin) : readFileSync(file, 'utf8')),
+    );
+    if (connections) return connections.map((one) => JSON.stringify(lineOf(one, app, now())));
+    throw usageError(
+      'These are no connections of Nango.',
+      'Give what GET /connections/{id} answers, or a list of these.',
+    );
+  }
+  if (file === '-' || !startsSealed(file)) return linesOf(file);
+  return openText(readFileSync(file, 'utf8'), await passphrase('known')).split('\n');
+}
+
+function parsed(document: string): unknown {
+  try {
+    return JSON.parse(document);
+  } catch {
+    return null;
+  }
+}
+
+function startsSealed(file: string): boolean {
+  const start = Buffer.alloc(SEALED_START_BYTES);
+  const handle = openSync(file, 'r');
+  try {
+    readSync(handle, start);
+  } finally {
+    closeSync(handle);
+  }
+  return isSealed(start.toString());
+}
+
+const SEALED_START_BYTES = 64;
 
 /** To be read at once: lines that come before somebody listens are lost. */
 function linesOf(file: string): AsyncIterable<string> {

@@ -33,6 +33,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     load: async () => (await import('./doctor.ts')).command(),
   },
   import: { about: 'Take over grants from elsewhere', load: async () => (await import('./import.ts')).command() },
+  export: { about: 'Hand grants over to another owner', load: async () => (await import('./export.ts')).command() },
   apps: { about: 'Look after apps', load: async () => (await import('./apps.ts')).command() },
   clients: { about: 'Look after clients', load: async () => (await import('./clients.ts')).command() },
   'api-keys': { about: 'Look after API keys', load: async () => (await import('./api-keys.ts')).command() },

@@ -48,6 +48,24 @@ export async function clientSecret(asker: Asker): Promise<string> {
   return readSecret('CLIENT_SECRET', process.env) ?? asker.secret('Client secret');
 }
 
+const SHORTEST_PASSPHRASE = 12;
+
+/** Of a sealed file: from EVERGRANT_EXPORT_PASSPHRASE[_FILE], else asked for; a new one twice. */
+export async function passphrase(which: 'new' | 'known'): Promise<string> {
+  const given = readSecret('EXPORT_PASSPHRASE', process.env);
+  const found = given ?? (await asking(async (asker) => typed(asker, which)));
+  if (which === 'known' || found.length >= SHORTEST_PASSPHRASE) return found;
+  throw usageError(`The passphrase has fewer than ${SHORTEST_PASSPHRASE} characters.`, 'Take a longer one.');
+}
+
+async function typed(asker: Asker, which: 'new' | 'known'): Promise<string> {
+  const first = await asker.secret('Passphrase of the file');
+  if (which === 'new' && (await asker.secret('The same again')) !== first) {
+    throw usageError('The two are not the same.', 'Type it again.');
+  }
+  return first;
+}
+
 /** Whether a person says yes; without a terminal nobody is asked. */
 export async function confirm(question: string): Promise<boolean> {
   if (!process.stdin.isTTY || !process.stderr.isTTY) return true;

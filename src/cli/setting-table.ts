@@ -202,6 +202,8 @@ export const OTHER_VARIABLES: Readonly<Record<string, string>> = {
   EVERGRANT_SERVER: 'The server that commands talk to, as `--server`.',
   EVERGRANT_API_KEY: 'The API key that commands use; else the one in `admin.key` in the data folder.',
   EVERGRANT_API_KEY_FILE: 'A file that holds that API key.',
+  EVERGRANT_EXPORT_PASSPHRASE: 'The passphrase of the file that `export` writes and `import` reads, instead of asking.',
+  EVERGRANT_EXPORT_PASSPHRASE_FILE: 'A file that holds that passphrase.',
   EVERGRANT_CLIENT_SECRET: 'The client secret that `connect` and `apps add` use instead of asking.',
   EVERGRANT_CLIENT_SECRET_FILE: 'A file that holds that client secret.',
 };

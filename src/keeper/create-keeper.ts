@@ -8,6 +8,7 @@ import { tokens } from './access-token.ts';
 import { apis } from './apis.ts';
 import { appRegistry } from './apps.ts';
 import { authorizationFlow } from './authorization.ts';
+import { type Exports, grantExports } from './export.ts';
 import { grantRegistry } from './grants.ts';
 import { journals } from './journals.ts';
 import { probeAccount } from './identity.ts';
@@ -31,7 +32,8 @@ import { Watch } from './watch.ts';
 /** Those who watch over many servers ask each of them often, and every check is a write. */
 const CHECK_EVERY_MS = 1_000;
 
-export async function createKeeper(given: KeeperParts): Promise<Keeper> {
+/** `exports` stands beside the keeper: whoever is given the keeper alone cannot take a refresh token out of it. */
+export async function createKeeper(given: KeeperParts): Promise<Keeper & { readonly exports: Exports }> {
   const clock = storeClock(given.clock, given.store.isShared);
   const stop = new AbortController();
   const ended = new AbortController();
@@ -200,6 +202,7 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper> {
     tokens: tokens(parts, minders, upstreams, stop.signal),
     authorizations,
     apis: apis(minders, upstreams),
+    exports: grantExports(parts, grants, apps, minders, upstreams),
     journals: journals(parts, grants, workOf, wake, (grant) => minders.known(grant)?.changed()),
     async isReady() {
       if (stop.signal.aborted) return false;

@@ -57,13 +57,15 @@ async function fresh(
   stop: AbortSignal,
 ): Promise<LiveAccessToken> {
   if (wish.minTtlMs !== null) await assertPossible(upstreams, minder, wish.minTtlMs);
-  const patienceEnds = parts.clock.now() + Math.min(wish.waitMs, MOST_WAIT_MS);
+  // By the clock that nobody sets: a wall clock put back would make the caller wait for as long.
+  const uptimeMs = (): number => parts.clock.moment().uptimeMs;
+  const patienceEnds = uptimeMs() + Math.min(wish.waitMs, MOST_WAIT_MS);
   let seen = await minder.published();
   for (let round = 0; round < MOST_ROUNDS + wish.waitMs / OTHERS_PAUSE_MS; round++) {
     // While this caller waited, another one, or the chain's own alarm, may have done what is needed.
     const ready = round === 0 ? null : await held(upstreams, minder, wish);
     if (ready) return ready;
-    const patienceMs = patienceEnds - parts.clock.now();
+    const patienceMs = patienceEnds - uptimeMs();
     const isOver = await advanceWithin(parts, minder, patienceMs, seen).catch((cause: unknown) => {
       throw stop.aborted ? shuttingDown(minder.grant) : cause;
     });
@@ -74,7 +76,7 @@ async function fresh(
     seen = await minder.published();
     const step = await minder.step();
     const waitMs = waitOf(step);
-    const left = patienceEnds - parts.clock.now();
+    const left = patienceEnds - uptimeMs();
     if (step.step === 'await' && isOver && left > 0) {
       // Another node's exchange, or one of this node that outlives its asker.
       await minder.nextChange(Math.min(left, OTHERS_PAUSE_MS), stop);
@@ -110,7 +112,7 @@ async function advanceWithin(
   try {
     return await Promise.race([steps, patience]);
   } finally {
-    over.abort();
+    over.abort('over');
     steps.catch(() => undefined);
   }
 }

@@ -78,3 +78,11 @@ test('a chain that was ended, or waits for a journal, wants nothing', () => {
   const held = apply(authorized(), { type: 'held', at: at(1), why: 'restore', node: null });
   expect(dueAt(held, POLICIES.exact, at(2), { ...LAZY, isAlwaysFresh: true })).toBeNull();
 });
+
+test('a chain whose exchange was too early is due when its pause is over, for a window may be closing', () => {
+  const deferral = { why: 'too_early', forMs: 28_500, said: null } as const;
+  const early = apply(authorized(), { type: 'deferred', at: at(600), deferral });
+  expect(dueAt(early, POLICIES.exact, at(600), LAZY)).toBe(at(628).at + 500);
+  const away = apply(authorized(), { type: 'deferred', at: at(600), deferral: { ...deferral, why: 'throttled' } });
+  expect(dueAt(away, POLICIES.exact, at(600), LAZY)).toBe(at(15 * DAY_S).at);
+});

@@ -51,6 +51,8 @@ export function dueAt(chain: Chain, policy: RotationPolicy, now: Moment, wish: D
 /** The answer to the last exchange did not come, or the newest token was refused and nothing followed from that yet. */
 export function isUndecided(chain: Chain): boolean {
   if (chain.end) return false;
+  // Too early although the spacing was kept: it may have been our own request, doubled on its way, and a window is closing.
+  if (chain.deferral?.why === 'too_early') return true;
   return isInDoubt(chain) || chain.links.findLast((link) => link.tokenOf === link.id)?.refusal != null;
 }
 

@@ -1,5 +1,6 @@
 /** The moves of everything that is no node: faults, time, clients, stray requests, an operator. */
 import type { Step } from '../../core/next-step.ts';
+import { isUndecided } from '../../core/due.ts';
 import { HORIZON_MS, REQUEST_TIMEOUT_MS } from '../../core/next-step.ts';
 import { consulted, missing } from './node-moves.ts';
 import type { Timing } from './classes.ts';
@@ -165,8 +166,7 @@ function quietTime(scene: Scene, step: Step, oldMs: number): void {
     pass(scene, step.waitMs, 'wait', `${step.waitMs / 1_000} s pass`, isDelayed ? scene.fault : {});
   }
   const { chain } = scene.ground.store.get(scene.world.stored);
-  const isAtRest =
-    chain.attempts.length === 0 && !chain.deferral && step.step === 'exchange' && step.because === 'next';
+  const isAtRest = !isUndecided(chain) && step.step === 'exchange' && step.because === 'next';
   if (isAtRest && !isAnythingOnItsWay(scene)) pass(scene, oldMs, 'wait', 'nobody asks for long', {});
 }
 

@@ -51,8 +51,7 @@ export class Cluster {
   #here: readonly NodeId[] = [];
   #isMerged = false;
   #isRestoring = false;
-  /** The restore for which this node has merged. */
-  #mergedFor: string | null = null;
+  #merging: Promise<void> | null = null;
   /** By node and run. */
   readonly #looks = new Map<string, { readonly count: number; readonly againAtMs: number }>();
   #rejoining: Promise<void> | null = null;
@@ -169,7 +168,14 @@ export class Cluster {
   }
 
   /** Brings the journal into the store; where the store is older than what it was told, the others are asked to do so too. */
-  async #merge(own: NodeRecord): Promise<void> {
+  #merge(own: NodeRecord): Promise<void> {
+    this.#merging ??= this.#mergeOnce(own).finally(() => {
+      this.#merging = null;
+    });
+    return this.#merging;
+  }
+
+  async #mergeOnce(own: NodeRecord): Promise<void> {
     const { store, log, node } = this.#parts;
     if (store.isShared && this.#hooks.isStoreOlder(own.merged)) {
       log.warn('The store is older than what this node remembers: it was restored from a backup.', { node });
@@ -177,11 +183,6 @@ export class Cluster {
       this.#isRestoring = true;
     }
     await this.#hooks.merge(own.merged);
-    const { restore } = await store.nodes.view();
-    if (restore !== null && store.isShared) {
-      await store.nodes.mergedFor(node, restore);
-      this.#mergedFor = restore;
-    }
     await this.#hooks.consulted(node);
     this.#isMerged = true;
     const view = await store.nodes.view();
@@ -190,23 +191,20 @@ export class Cluster {
   }
 
   async #look(view: ClusterView, own: NodeRecord): Promise<void> {
-    if (!this.#isMerged) return;
+    // The merge of the start looks by itself.
+    if (this.#merging) return;
     const wasRestoring = this.#isRestoring;
-    const isNewRestore = view.restore !== null && view.restore !== this.#mergedFor;
-    if (isNewRestore || this.#hooks.isStoreOlder(own.merged)) {
+    this.#see(view);
+    const isOlder = this.#hooks.isStoreOlder(own.merged);
+    if ((this.#isRestoring && !wasRestoring) || isOlder) {
       this.#isMerged = false;
-      this.#isRestoring = true;
       this.#hooks.forget();
-      await this.#merge(own);
-    } else {
-      this.#see(view);
-      await this.#takeOver(view);
     }
-    if (wasRestoring && !this.#isRestoring) {
-      // What waited for the records of other nodes joins now.
-      await this.#hooks.merge(own.merged);
-      await this.#hooks.whole();
-    }
+    // Until all is there: some of it may wait for what another node still has to bring.
+    const isAllBrought = view.restore === null || own.mergedFor === view.restore;
+    if (this.#isMerged && isAllBrought) await this.#takeOver(view);
+    else await this.#merge(own);
+    if (wasRestoring && !this.#isRestoring) await this.#hooks.whole();
     await this.#hooks.noteMerged();
   }
 

@@ -303,6 +303,43 @@ describe('the watch', () => {
   });
 });
 
+describe('a store that goes back to an older backup while the nodes run', () => {
+  for (const name of ['oneTimeRevoking', 'window60s', 'exact', 'untilSuccessorUsed', 'oneTime', 'lastThree'] as const) {
+    test(`is noticed, and nothing is presented that was presented before (${name}) [S84]`, async () => {
+      const { clock, upstream, store, nodes, imported } = await clusterBench(POLICIES[name]);
+      await imported();
+      for (let i = 0; i < 3; i++) {
+        await clock.advance(600_000);
+        await tokenOf(nodes[i % 3] ?? nodes[0], clock);
+        if (i === 0) store.backup();
+      }
+      const presented = [...upstream.presented];
+      await store.restore();
+      await clock.advance(600_000);
+      for (const node of nodes) expect(await tokenOf(node, clock)).toBe('at-4');
+      expect(upstream.presented).toEqual([...presented, 'rt-3']);
+    });
+  }
+
+  test('holds what another node may have exchanged, until that node is back or given up', async () => {
+    const { clock, upstream, store, nodes, imported } = await clusterBench(POLICIES.oneTimeRevoking);
+    await imported();
+    store.backup();
+    await clock.advance(600_000);
+    expect(await tokenOf(nodes[2], clock)).toBe('at-1');
+    nodes[2].die();
+    await store.restore();
+    await clock.advance(600_000);
+    expect(await refusalOf(nodes[0], clock)).toBe('held');
+    await clock.advance(3_600_000);
+    expect(upstream.presented).toEqual(['rt-0-eol']);
+    await nodes[2].restart();
+    await clock.advance(10_000);
+    expect(await tokenOf(nodes[0], clock)).toBe('at-2');
+    expect(upstream.presented).toEqual(['rt-0-eol', 'rt-1']);
+  });
+});
+
 describe('an authorization through several nodes', () => {
   async function opened({ nodes, app }: ClusterBench) {
     const grant = await nodes[0].keeper.grants.create({ app: app.id, alias: 'eol' });

@@ -22,7 +22,7 @@ const FAR = Number.MAX_SAFE_INTEGER as Instant;
 const MOST_FOUND = 256;
 const MOST_AT_ONCE = 256;
 /** One provider is never flooded, however many of its grants are due. */
-const MOST_OF_ONE_APP = 64;
+const MOST_OF_ONE_APP = 128;
 /** What could not be done is looked at again after this long. */
 const AGAIN_MS = 30_000;
 /** Each node of a cluster leaves the others this much time for what is theirs first. */

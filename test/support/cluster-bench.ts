@@ -9,7 +9,8 @@ import { createKeeper } from '../../src/keeper/create-keeper.ts';
 import type { App, Keeper } from '../../src/keeper/keeper.ts';
 import type { ExchangeStep } from '../../src/keeper/parts.ts';
 import type { Log } from '../../src/ports/log.ts';
-import type { Chains, Nodes, Records, Store } from '../../src/ports/store.ts';
+import type { Instant } from '../../src/core/instant.ts';
+import type { Chains, Change, Nodes, Records, Store } from '../../src/ports/store.ts';
 import { createMemoryStore } from '../../src/storage/memory/store.ts';
 import { createAesSealer } from '../../src/world/aes-sealer.ts';
 import { RootKey } from '../../src/world/root-key.ts';
@@ -40,7 +41,7 @@ export interface BenchNode {
 export interface ClusterBench {
   readonly clock: VirtualClock;
   readonly upstream: ScriptedUpstream;
-  readonly store: Store;
+  readonly store: RestorableStore;
   readonly app: App;
   readonly nodes: readonly [BenchNode, BenchNode, BenchNode];
   imported(alias?: string): Promise<void>;
@@ -49,7 +50,7 @@ export interface ClusterBench {
 export async function clusterBench(policy: RotationPolicy = POLICIES.exact): Promise<ClusterBench> {
   const clock = new VirtualClock();
   const upstream = new ScriptedUpstream();
-  const store = createMemoryStore({ now: () => clock.now() });
+  const store = restorableStore(() => clock.now());
   const provider = testProvider(policy);
   const sealer = createAesSealer(new RootKey(new Uint8Array(32).fill(7)), systemRandom);
 
@@ -160,6 +161,68 @@ export function startedOn(store: Store, node: string, folder: string): Promise<K
     run: 'another-run',
     publicUrl: 'http://127.0.0.1:8787',
   });
+}
+
+export interface RestorableStore extends Store {
+  backup(): void;
+  /** Goes back to the backup while the nodes run, as an operator may do with a database; all connections break. */
+  restore(): Promise<void>;
+}
+
+/** A shared store in memory that keeps a log of what was written, and can be made anew from its beginning. */
+function restorableStore(now: () => Instant): RestorableStore {
+  type Write = readonly [half: 'chains' | 'records' | 'nodes', name: string, given: readonly unknown[], at: Instant];
+  let log: Write[] = [];
+  let kept = 0;
+  let replayedAt: Instant | null = null;
+  const listeners = new Set<(change: Change) => void>();
+  const fresh = (): Store => {
+    const made = createMemoryStore({ now: () => replayedAt ?? now() });
+    made.watch((change) => {
+      for (const listener of listeners) listener(change);
+    });
+    return made;
+  };
+  let current = fresh();
+  const call = (half: Write[0], name: string, given: readonly unknown[]): Promise<unknown> => {
+    const port = current[half] as unknown as Record<string, (...given: readonly unknown[]) => Promise<unknown>>;
+    return port[name]?.(...given) ?? Promise.reject(new Error(name));
+  };
+  const half = <P extends object>(which: Write[0], port: P): P =>
+    Object.fromEntries(
+      Object.keys(port).map((name) => [
+        name,
+        (...given: unknown[]) => {
+          log.push([which, name, given, now()]);
+          return call(which, name, given);
+        },
+      ]),
+    ) as P;
+  return {
+    chains: half('chains', current.chains),
+    records: half('records', current.records),
+    nodes: half('nodes', current.nodes),
+    isShared: true,
+    watch(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    check: () => current.check(),
+    close: () => current.close(),
+    backup() {
+      kept = log.length;
+    },
+    async restore() {
+      log = log.slice(0, kept);
+      current = fresh();
+      for (const [which, name, given, at] of log) {
+        replayedAt = at;
+        await call(which, name, given).catch(() => undefined);
+      }
+      replayedAt = null;
+      for (const listener of listeners) listener({ kind: 'unsure' });
+    },
+  };
 }
 
 type Through = <T>(work: () => Promise<T>) => Promise<T>;

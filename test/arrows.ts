@@ -35,4 +35,10 @@ export const NODE_MODULES: Readonly<Record<string, Readonly<Record<string, reado
 };
 
 /** Where reaching begins: what people and programs start or import from outside. */
-export const ENTRIES = ['src/cli/main.ts', 'src/app.ts', 'src/emulator.ts', 'src/simulate.ts', 'src/client/evergrant.ts'];
+export const ENTRIES = [
+  'src/cli/main.ts',
+  'src/app.ts',
+  'src/emulator.ts',
+  'src/simulate.ts',
+  'src/client/evergrant.ts',
+];

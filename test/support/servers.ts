@@ -60,6 +60,10 @@ export class World {
     return join(this.folder, 'data');
   }
 
+  get origin(): string {
+    return this.#origin;
+  }
+
   get adminKey(): string {
     return this.#adminKey;
   }

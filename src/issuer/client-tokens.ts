@@ -59,6 +59,8 @@ interface TokensHeard {
 
 /** Tokens of one client for one grant, live and ended ones, that are looked at. */
 const MOST_LOOKED_AT = 1_000;
+const WRITTEN_AT_ONCE = 256;
+const LONGEST_END_MS = 2_000;
 const SWEPT_AT_ONCE = 200;
 const KEPT_MS = 90 * 86_400_000;
 /** No setting lets one live longer. */
@@ -258,13 +260,19 @@ export class ClientTokens {
   /** Writes last uses: those that are due, or all. Gives whether some are left. */
   async flush(all: boolean): Promise<boolean> {
     const now = this.#parts.clock.now();
-    let isLeft = false;
+    const due: Held[] = [];
     for (const [id, held] of this.#held) {
       if (!held.isDirty) this.#forgetIdle(id, held, now);
-      else if (all || now - held.writtenAt >= WRITE_EVERY_MS) await this.#writeLastUse(held);
-      isLeft ||= held.isDirty;
+      else if (all || now - held.writtenAt >= WRITE_EVERY_MS) due.push(held);
     }
-    return isLeft;
+    // Together, so that they may share a commit.
+    due.sort((a, b) => a.writtenAt - b.writtenAt);
+    for (let i = 0; i < due.length; i += WRITTEN_AT_ONCE) {
+      // An end is not held up for it: what is left was written a minute ago.
+      if (all && this.#parts.clock.now() - now > LONGEST_END_MS) break;
+      await Promise.all(due.slice(i, i + WRITTEN_AT_ONCE).map((held) => this.#writeLastUse(held)));
+    }
+    return this.#held.values().some((held) => held.isDirty);
   }
 
   /** Removes tokens that ended long ago, some at a time; until then it is known of what they ended. */

@@ -56,8 +56,8 @@ export function refreshGrant(parts: IssuerParts, tokens: ClientTokens, events: C
       judged = tokens.judge(found, client.rotation, true);
     }
     if (judged.outcome === 'refused') {
-      await tokens.present(found, client.rotation);
       const isReuse = judged.revokes !== 'nothing';
+      if (isReuse) await tokens.present(found, client.rotation);
       throw refuse(client, found, judged.reason, isReuse ? 'refresh_token_reused' : 'refresh_token_refused');
     }
     const grant = await grantOf(parts, held.token.grant);

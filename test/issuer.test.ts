@@ -106,6 +106,15 @@ describe('a durable refresh token', () => {
     expect(await refused(refresh())).toEqual(INVALID_GRANT);
   });
 
+  test('keeps no server from ending although the store is away', async () => {
+    const bench = await connected();
+    const { refresh } = await bench.client();
+    await refresh();
+    bench.world.store.records.update = () => Promise.reject(new Error('the store is away'));
+    await bench.world.clock.until(bench.issuer.drain());
+    expect(bench.events.at(-1)).toMatchObject({ reason: expect.stringContaining('away') });
+  });
+
   test('costs no query and no write while it is used, and one write a minute [S46]', async () => {
     const bench = await connected();
     const { refresh } = await bench.client();

@@ -100,9 +100,13 @@ export function createIssuer(parts: IssuerParts): Issuer {
     },
 
     async drain() {
+      const { log } = parts;
       await batch.drain();
-      await tokens.flush(true);
-      await events.flush();
+      const rest = events.flush().then(() => tokens.flush(true));
+      // A store that is away keeps nothing from ending.
+      await rest.catch((cause: unknown) =>
+        log.warn('Last uses of clients were not written.', { reason: String(cause) }),
+      );
     },
   };
 }

@@ -142,8 +142,8 @@ describe('a chain in doubt presents the same refresh token again', () => {
 
   test('after one that was never presented, where presenting it again would revoke both', () => {
     const forked = held().started('B', 'A', 600).lost('B', 601).started('C', 'A', 610).received('C', 'A', 611);
-    const doubtful = forked.published('C', 611).received('B', 'A', 612).started('D', 'C', 700).lost('D', 820);
-    expect(doubtful.next(window60s, 900)).toMatchObject({ present: 'B', because: 'fallback' });
+    const stillOpen = forked.published('C', 611).received('B', 'A', 612).started('D', 'C', 700).lost('D', 820);
+    expect(stillOpen.next(window60s, 900)).toMatchObject({ present: 'B', because: 'fallback' });
   });
 
   test('not while another answer may lie unread, where presenting it again would revoke that one too', () => {

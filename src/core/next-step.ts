@@ -304,15 +304,18 @@ export function deferralMs(
       return Math.min(3_600_000, BACKOFF_MOST_MS * 2 ** (count - 1));
     case 'upstream_fault':
       // In doubt, the end of a window may be near.
-      if (chain.attempts.length > 0) return Math.max(retryAfterMs ?? 0, backoffMs(count));
+      if (chain.attempts.length > 0) return Math.max(retryAfterMs ?? 0, backOffInDoubtMs(chain, policy, count));
       return Math.max(retryAfterMs ?? 0, Math.min(FAULT_MOST_MS, BACKOFF_FIRST_MS * 2 ** (count - 1)));
     case 'throttled':
-      return Math.max(retryAfterMs ?? 0, backoffMs(count));
     case 'upstream_unavailable':
     case 'storage_fault':
-      // Nothing was sent, so nothing is risked by trying again while the end of a window may be near.
-      return Math.max(retryAfterMs ?? 0, Math.min(backoffMs(count), openWindowStepMs(chain, policy)));
+      return Math.max(retryAfterMs ?? 0, backOffInDoubtMs(chain, policy, count));
   }
+}
+
+/** Nothing was exchanged, so nothing is risked by trying again soon while the end of a window may be near. */
+function backOffInDoubtMs(chain: Chain, policy: RotationPolicy, count: number): number {
+  return Math.min(backoffMs(count), openWindowStepMs(chain, policy));
 }
 
 /** Longest pause while a window may be open; Infinity where none is. Counted up to the last time that it was put off. */

@@ -2,8 +2,9 @@
 import type { Sealer } from './ports/sealer.ts';
 import { type CampaignOptions, type Figures, runCampaign } from './sim/campaign.ts';
 import { PLAIN_SEALER } from './sim/plain-sealer.ts';
-import { SIMULATED_POLICIES } from './sim/policies.ts';
+import { SIMULATED_POLICIES, type SimulatedPolicy } from './sim/policies.ts';
 import { type Shown, showPromises } from './sim/promises.ts';
+import type { WorldOptions } from './sim/world.ts';
 import { createAesSealer } from './world/aes-sealer.ts';
 import { RootKey } from './world/root-key.ts';
 import { systemClock } from './world/system-clock.ts';
@@ -11,8 +12,10 @@ import { Chance } from './sim/chance.ts';
 
 export { FAULTS, type Fault } from './sim/faults.ts';
 export type { Figures } from './sim/campaign.ts';
-export { brokenPromises, lossesOf, promiseTable } from './sim/promises.ts';
+export { brokenPromises, lossesOf, promises, promiseTable } from './sim/promises.ts';
 export { SIMULATED_POLICIES } from './sim/policies.ts';
+
+export { World } from './sim/world.ts';
 
 const KEY_BYTES = 32;
 const DAY_MS = 86_400_000;
@@ -57,6 +60,12 @@ export async function simulate(
     tell(figures);
   }
   return all;
+}
+
+/** A single world, without faults where nothing is said. */
+export function worldOptions(policy: SimulatedPolicy, wish: Partial<WorldOptions>): WorldOptions {
+  const usual = { seed: '1', grants: 1, nodes: 1, exchanges: 1_000, mostMs: DAY_MS, faults: [], rate: 0 };
+  return { ...usual, policy: policy.policy, sealer: PLAIN_SEALER, breathe: () => systemClock.sleep(0), ...wish };
 }
 
 /** Every promise of the table, run alone. */

@@ -1,6 +1,9 @@
 /** The simulation: real nodes, a provider, clients and faults from a seed, and judges that know everything. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { type Figures, SIMULATED_POLICIES, simulate } from '../src/simulate.ts';
+import { type Figures, promises, promiseTable, SIMULATED_POLICIES, simulate } from '../src/simulate.ts';
+import { BEGIN, END } from './simulate.ts';
 
 /** What was found, with the command that replays it. */
 function findings(all: readonly Figures[]): readonly string[] {
@@ -32,4 +35,13 @@ describe.each(SIMULATED_POLICIES.map((one) => one.name))('with the rules of %s',
     expect(findings(all)).toEqual([]);
     expect(all[0]?.struck).toBeGreaterThan(75);
   }, 120_000);
+});
+
+test('the table of promises in the README says what the code promises, for every fault and kind of provider [S19] [S113]', () => {
+  const page = readFileSync(join(import.meta.dirname, '..', 'README.md'), 'utf8');
+  const table = page.split(BEGIN)[1]?.split(END)[0] ?? '';
+  // Figures are those of the run that wrote it; the words are held here.
+  const words = (text: string): string => text.replaceAll(/\(\d+( of \d+ lost)?\)/g, '()').replaceAll(/\s+/g, ' ');
+  expect(words(table)).toContain(words(promiseTable(promises())));
+  expect(table).toMatch(/\(\d+\)/);
 });

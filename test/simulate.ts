@@ -10,7 +10,7 @@ import { brokenPromises, promiseTable, runPromises } from '../src/simulate.ts';
 const ROOT = join(import.meta.dirname, '..');
 const NIGHTLY_EXCHANGES = 10_000_000;
 /** Of each promise. */
-const WRITTEN_EXCHANGES = 600;
+const WRITTEN_EXCHANGES = 150;
 
 export const BEGIN = '<!-- promises: npm run sim -- --write -->';
 export const END = '<!-- end of promises -->';

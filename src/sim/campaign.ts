@@ -59,7 +59,7 @@ export async function runCampaign(options: CampaignOptions): Promise<Figures> {
 }
 
 /** Its own mixture: now everything that leaves a way out, now a few kinds, now the ends too. */
-export function worldOf(options: CampaignOptions, seed: string, left: number): World {
+function worldOf(options: CampaignOptions, seed: string, left: number): World {
   const { policy, rate, grants, sealer, breathe } = options;
   const chance = Chance.of(seed, policy.name, 'mixture');
   const nodes = options.nodes ?? 1;
@@ -86,7 +86,7 @@ function mixture(chance: Chance): readonly Fault[] {
   return Array.from({ length: chance.between(2, 5) }, () => chance.pick(recoverable));
 }
 
-function newFigures(policy: string): Figures {
+export function newFigures(policy: string): Figures {
   return {
     policy,
     exchanges: 0,

@@ -53,7 +53,8 @@ export class Clients {
     while (!this.#world.isQuiet) {
       const chain = await this.#connect();
       this.#slots[slot] = chain;
-      while (!this.#world.isQuiet && !chain.isOver) await time.sleep(this.#pause(chain, await this.#ask(chain)));
+      if (this.#world.options.isIdle) return;
+      while (!this.#world.isQuiet && !chain.isOver) await time.sleep(this.#pause(chain, await this.#askAll(chain)));
       // The judge looks at it first.
       await time.sleep(1_000);
       if (chain.isOver) {
@@ -139,6 +140,14 @@ export class Clients {
       await Promise.race(nodes.map((node) => node.ready()));
       await time.sleep(10);
     }
+  }
+
+  /** All callers of this grant at once; the answer to one of them. */
+  async #askAll(chain: ChainTruth): Promise<Answer> {
+    const others = Array.from({ length: (this.#world.options.callers ?? 1) - 1 }, () => this.#ask(chain));
+    const answer = await this.#ask(chain);
+    await Promise.all(others);
+    return answer;
   }
 
   async #ask(chain: ChainTruth): Promise<Answer> {

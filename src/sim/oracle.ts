@@ -3,7 +3,7 @@
  * a keeper can see. It decides from the ledger and the faults that were injected. A loss is unavoidable only where:
  *
  * - `ended`: the owner revoked it, another system used its tokens, it lay unused for longer than it lives while every
- *   node was away, the provider forgot it, or said twice in a row that it does not know it;
+ *   node was away, the provider went back to a backup of itself and so forgot the newest token, or said twice in a row that it does not know it;
  * - `doubled`: the wire delivered one request twice, or minutes after it was given up, and the provider takes that for
  *   theft;
  * - `destroyed`: all copies of what was received were destroyed; or the store went back to before an exchange was sent, its
@@ -55,12 +55,12 @@ const DENIAL_MS = 3_600_000;
 
 export function judgeLoss(evidence: Evidence): Verdict {
   const { chain } = evidence;
+  if (chain.forgottenAt !== null) return unavoidable('ended', 'the provider went back to a backup of itself');
   const live = chain.tokens.find((one) => evidence.isKept(one) && evidence.takes(one.token));
   const denials = chain.injuries.filter((one) => one.fault === 'chain_unknown' && evidence.now - one.at < DENIAL_MS);
   if (live && denials.length > 1) return unavoidable('ended', 'the provider denied twice in a row to know it');
   if (live) return avoidable(`token ${live.token} is here, and the provider takes it`);
   if (chain.endedBy) return unavoidable('ended', chain.endedBy);
-  if (chain.forgottenAt !== null) return unavoidable('ended', 'the provider forgot every token that is left');
   const newest = chain.tokens.findLast((one) => one.deliveredAt !== null && (one.wasKept || evidence.isKept(one)));
   if (!newest) return avoidable('it never held a token');
   if (!evidence.isKept(newest) && chain.destroyedAt !== null) return unavoidable('destroyed', 'no copy was left');
@@ -70,6 +70,10 @@ export function judgeLoss(evidence: Evidence): Verdict {
 /** `newest` is the newest token that was ever written down. */
 function judgeFrom(evidence: Evidence, newest: TokenTruth): Verdict {
   const { chain, policy, entries } = evidence;
+  const diesAt = newest.issuedAt + policy.life.idleMs;
+  if (evidence.now > diesAt && wasUnable(evidence, newest.issuedAt, diesAt)) {
+    return unavoidable('ended', 'every node was away for longer than an unused token lives');
+  }
   const unheard = chain.tokens.filter((one) => one.parent === newest.token && !one.wasKept);
   const careless = unheard.map((one) => neglect(one)).find((why) => why !== null);
   if (careless) return avoidable(careless);

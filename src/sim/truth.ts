@@ -49,11 +49,9 @@ export class ChainTruth {
   isOver = false;
   started = 0;
   sent = 0;
-  /** Exchanges on the wire now. */
-  onWire = 0;
+  /** The runs whose exchanges are on the wire now. */
+  readonly onWire: string[] = [];
   lastPublished = 0;
-  /** The run that presented last. */
-  lastRun = '';
   /** Answers that arrived and are not sealed yet, by run. */
   arriving: TokenTruth | null = null;
   /** When the first of the presentations left that have had no answer; null when the last one was answered. */

@@ -91,15 +91,16 @@ export class Wire {
     if (!chain) throw new Error('a token of nobody was presented');
     const fault = this.#sweep() ?? this.#hooks.sending(node, chain, token);
     const span = chain.tried(this.#time.now());
-    chain.onWire++;
     const sentAt = this.#time.now();
     const { life } = node;
+    chain.unansweredSince ??= sentAt;
+    chain.onWire.push(life.run);
     if (fault) this.#hooks.struck(fault, chain);
     const outcome = await this.#carry(node, chain, token, fault, timeoutMs);
     span.to = this.#time.now();
-    chain.onWire--;
-    const isAnswered = outcome.kind === 'answer' && outcome.complete && outcome.status < 500 && life.isAlive;
-    if (!isAnswered && chain.lastAnsweredAt < sentAt) chain.unansweredSince ??= sentAt;
+    chain.onWire.splice(chain.onWire.indexOf(life.run), 1);
+    // A refusal leaves things as they were; what gave tokens counts once it is written down.
+    if (life.isAlive && isRefusal(outcome) && chain.unansweredSince === sentAt) chain.unansweredSince = null;
     return outcome;
   }
 
@@ -119,13 +120,15 @@ export class Wire {
     const sentAt = this.#time.now();
     const { life } = node;
     const to: Receiver = { id: node.id, life };
-    if (fault === 'crash_before_processing') this.#time.after(this.#chance.share() * 5, () => this.#crash(node, life));
     await this.#time.sleep(this.#latencyMs());
     switch (fault) {
+      case 'crash_before_processing':
+        this.#crash(node, life);
+        return NOTHING_ARRIVES;
       case 'request_lost':
         return this.#nothing(sentAt, timeoutMs);
       case 'provider_error':
-        return answerOf(this.#error());
+        return answerOf(this.#error(chain));
       case 'chain_unknown':
         return answerOf({ status: 400, headers: JSON_TYPE, body: UNKNOWN_CHAIN });
       case 'request_late': {
@@ -201,8 +204,6 @@ export class Wire {
     token.life = to.life;
     token.node = to.id;
     chain.arriving = token;
-    chain.unansweredSince = null;
-    chain.lastAnsweredAt = this.#time.now();
     return answer;
   }
 
@@ -225,9 +226,13 @@ export class Wire {
     if (node.life === life) this.#hooks.crash(node);
   }
 
-  #error(): Reply {
+  #error(chain: ChainTruth): Reply {
     const status = this.#chance.pick([500, 502, 503, 429]);
-    const retry = status === 429 || status === 503 ? { 'retry-after': String(this.#chance.between(1, 30)) } : {};
+    const isToWait = status === 429 || status === 503;
+    const waitMs = isToWait ? this.#chance.between(1, 30) * 1_000 : 0;
+    // Whoever is told to wait may not try meanwhile.
+    chain.tried(this.#time.now()).to = this.#time.now() + waitMs;
+    const retry = isToWait ? { 'retry-after': String(waitMs / 1_000) } : {};
     return { status, headers: { ...HTML_TYPE, ...retry }, body: '<html><body>Please try again later</body></html>' };
   }
 
@@ -250,6 +255,11 @@ const UNKNOWN_CHAIN = '{"error":"invalid_grant","error_description":"No such cha
 
 function answerOf({ status, headers, body }: Reply): HttpAnswer {
   return { kind: 'answer', status, headers, body: ENCODER.encode(body), complete: true };
+}
+
+function isRefusal(outcome: Outcome): boolean {
+  if (outcome.kind !== 'answer' || !outcome.complete) return false;
+  return (outcome.status >= 400 && outcome.status < 500) || outcome.status === 503;
 }
 
 /** Bytes up to the end of the refresh token, and one more. */

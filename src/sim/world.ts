@@ -43,6 +43,10 @@ export interface WorldOptions {
   readonly sealer: Sealer;
   /** Longest time that a call of the store takes. */
   readonly storeLatencyMs?: number;
+  /** Callers that ask at once for each grant; 1 by default. */
+  readonly callers?: number;
+  /** Nobody asks for anything. */
+  readonly isIdle?: boolean;
   /** Share of access tokens that are used at the API. */
   readonly apiUse?: number;
   readonly breathe?: () => Promise<void>;
@@ -63,6 +67,8 @@ export class World {
   readonly #unable: Span[] = [];
   #judging = Promise.resolve();
   #quietSince: number | null = null;
+  /** Requests to the token endpoint until all became quiet. */
+  callsWhileIdle = 0;
 
   constructor(options: WorldOptions) {
     this.options = options;
@@ -133,6 +139,7 @@ export class World {
     }
     this.#noticeAbility();
     this.#quietSince = this.time.now();
+    this.callsWhileIdle = this.upstream.exchanges;
     await this.clients.recoverAll();
     await this.#judgeRest();
   }
@@ -196,7 +203,7 @@ export class World {
   #newWire(): Wire {
     return new Wire(this.time, Chance.of(this.options.seed, 'wire'), this.upstream, {
       chain: (account) => this.chains.get(account),
-      sending: (_node, chain, token) => this.#sending(chain, token),
+      sending: (node, chain, token) => this.#sending(node, chain, token),
       struck: (fault, chain) => this.#strike(fault, chain),
       crash: (node) => node.crash(this.mischief.downMs()),
     });
@@ -247,6 +254,7 @@ export class World {
     if (!stolen) return;
     chain.endedBy = 'used_elsewhere';
     const { entry } = this.upstream.exchange(stolen.token, 'other');
+    if (entry.accessToken !== null) this.upstream.useAccessToken(entry.accessToken);
     if (entry.issued !== null && entry.issued !== stolen.token) this.upstream.exchange(entry.issued, 'other');
   }
 
@@ -279,7 +287,14 @@ export class World {
 
   #journaled(chain: ChainTruth): void {
     const token = chain.tokens.at(-1);
-    if (token?.link && this.nodes.some((node) => node.disk.holds(token.link as LinkId))) token.wasKept = true;
+    if (token?.link && this.nodes.some((node) => node.disk.holds(token.link as LinkId))) this.#kept(chain, token);
+  }
+
+  #kept(chain: ChainTruth, token: TokenTruth): void {
+    if (token.wasKept) return;
+    token.wasKept = true;
+    chain.unansweredSince = null;
+    chain.lastAnsweredAt = token.deliveredAt ?? this.time.now();
   }
 
   #sealed(grant: GrantId, link: LinkId): void {
@@ -291,20 +306,16 @@ export class World {
     if (token.life?.isAlive) token.link = link;
   }
 
-  #sending(chain: ChainTruth, token: string) {
+  #sending(node: SimNode, chain: ChainTruth, token: string) {
     const { judges, time } = this;
     judges.trace(time.now(), `${chain.account} sends ${token}`);
     chain.sent++;
     if (chain.sent > chain.started)
       judges.violated('I13', time.now(), `${chain.account} was presented without a record`);
-    if (chain.onWire > 0 && this.options.nodes === 1) {
-      // What a node sent that died since is nobody's any more.
-      const lives = chain.tries.some((one) => one.to === Number.POSITIVE_INFINITY);
-      if (lives && this.nodes[0]?.life.run === chain.lastRun) {
-        judges.violated('I4', time.now(), `${chain.account} has two exchanges on the wire`);
-      }
+    // What a run sent that died since is nobody's any more; nor is it another node's fault what a paused one has sent.
+    if (chain.onWire.includes(node.life.run)) {
+      judges.violated('I4', time.now(), `${chain.account} has two exchanges on the wire`);
     }
-    chain.lastRun = this.nodes[0]?.life.run ?? '';
     return this.mischief.onWire(chain);
   }
 
@@ -312,9 +323,9 @@ export class World {
   #judgeSpacing(chain: ChainTruth): void {
     const { minSpacingMs } = this.options.policy.pacing;
     const sinceMs = this.time.now() - (chain.unansweredSince ?? chain.lastAnsweredAt);
-    // Of an imported token it is known by its importer's clock alone when it was made.
-    const isFirst = chain.tokens.length < 2;
-    if (sinceMs >= minSpacingMs || isFirst || wasForgotten(chain) || wasDoubled(chain)) return;
+    // When an imported token was made is known by its importer's clock alone; what others do, not at all.
+    const isForeign = chain.tokens.length < 2 || chain.endedBy !== null;
+    if (sinceMs >= minSpacingMs || isForeign || wasForgotten(chain) || wasDoubled(chain)) return;
     this.judges.violated('I8', this.time.now(), `${chain.account} was presented ${sinceMs} ms after the last time`);
   }
 
@@ -340,7 +351,7 @@ export class World {
       case 'received': {
         const token = chain.tokens.findLast((one) => one.link === event.link.id);
         if (token) {
-          token.wasKept = true;
+          this.#kept(chain, token);
           token.sequence = event.sequence;
         }
         break;

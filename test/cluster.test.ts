@@ -321,6 +321,45 @@ describe('a store that goes back to an older backup while the nodes run', () => 
     });
   }
 
+  test('is noticed by a node that did nothing itself, before it presents anything', async () => {
+    const { clock, upstream, store, nodes, imported } = await clusterBench(POLICIES.oneTimeRevoking);
+    await imported();
+    store.backup();
+    await clock.advance(600_000);
+    expect(await tokenOf(nodes[2], clock)).toBe('at-1');
+    await clock.advance(600_000);
+    await store.restore();
+    // The node whose journal is ahead is away at this moment; the others know from their last look that it was.
+    nodes[2].freeze();
+    expect(await refusalOf(nodes[1], clock, 5_000)).not.toMatch(/^at-/);
+    await clock.advance(60_000);
+    expect(await refusalOf(nodes[0], clock)).toBe('held');
+    expect(upstream.presented).toEqual(['rt-0-eol']);
+    nodes[2].wake();
+    await clock.advance(20_000);
+    expect(await tokenOf(nodes[0], clock)).toBe('at-2');
+  });
+
+  test('waits for an answer that is under way, which the store has forgotten', async () => {
+    const { clock, upstream, store, nodes, imported } = await clusterBench(POLICIES.oneTimeRevoking);
+    await imported();
+    await clock.advance(600_000);
+    store.backup();
+    await clock.advance(5_000);
+    const gate = Promise.withResolvers<void>();
+    upstream.gate = () => gate.promise;
+    void nodes[0].keeper.tokens.get('eol', WISH).catch(() => undefined);
+    await clock.advance(1_000);
+    await store.restore();
+    await clock.advance(60_000);
+    expect(await refusalOf(nodes[1], clock)).not.toMatch(/^at-/);
+    expect(upstream.presented).toEqual(['rt-0-eol']);
+    gate.resolve();
+    await clock.advance(20_000);
+    expect(await tokenOf(nodes[1], clock)).toBe('at-1');
+    expect(upstream.presented).toEqual(['rt-0-eol']);
+  });
+
   test('holds what another node may have exchanged, until that node is back or given up', async () => {
     const { clock, upstream, store, nodes, imported } = await clusterBench(POLICIES.oneTimeRevoking);
     await imported();

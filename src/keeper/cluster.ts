@@ -34,6 +34,8 @@ export interface ClusterHooks {
   readonly noteMerged: () => Promise<void>;
   /** The attempts of these nodes cannot go on: their leases are over. */
   readonly takeOver: (gone: ReadonlyMap<NodeId, NodeRecord>) => Promise<void>;
+  /** Resolves when nothing that was begun before is under way on this node. */
+  readonly quiet: () => Promise<void>;
   /** The journal of this node was merged. */
   readonly consulted: (node: NodeId) => Promise<void>;
   /** The store may hold something else than what is remembered here. */
@@ -51,7 +53,11 @@ export class Cluster {
   #here: readonly NodeId[] = [];
   #isMerged = false;
   #isRestoring = false;
+  #isSuspected = false;
   #merging: Promise<void> | null = null;
+  /** How far the journals of all nodes were merged, and the restore, as the store said last. */
+  #merged: ReadonlyMap<NodeId, number> = new Map();
+  #restore: string | null = null;
   /** By node and run. */
   readonly #looks = new Map<string, { readonly count: number; readonly againAtMs: number }>();
   #rejoining: Promise<void> | null = null;
@@ -64,9 +70,9 @@ export class Cluster {
 
   /** Joins, merges the journal, and goes on beating. Nothing was presented before it resolves. */
   async start(): Promise<void> {
-    const own = await this.#join();
+    const view = await this.#join();
     if (this.#parts.store.isShared) this.#inBackground(this.#beat());
-    await this.#merge(own);
+    await this.#merge(view);
   }
 
   /**
@@ -91,6 +97,15 @@ export class Cluster {
       this.#rejoining = null;
     });
     this.#inBackground(this.#rejoining);
+  }
+
+  /** The store has forgotten something that it had stored. */
+  forgotten(): void {
+    if (!this.#parts.store.isShared || this.#isSuspected) return;
+    this.#isSuspected = true;
+    this.#isMerged = false;
+    const look = this.#parts.store.nodes.view().then((view) => this.#merge(view));
+    this.#inBackground(look);
   }
 
   /** No more signs of life: whatever this node still has under way is taken over by the others. */
@@ -154,68 +169,82 @@ export class Cluster {
     await this.#merge(await this.#join());
   }
 
-  async #join(): Promise<NodeRecord> {
-    const { nodes } = this.#parts.store;
+  async #join(): Promise<ClusterView> {
+    const { nodes, isShared } = this.#parts.store;
     const asked = this.#clock.moment();
     const joined = await nodes.join(this.#me(), this.#parts.folder, LEASE_MS);
     if (joined.outcome === 'in_use') throw inUse(this.#parts.node);
     this.#clock.learn(joined.view.now, asked);
-    this.#leaseUntilMs = this.#parts.store.isShared ? asked.uptimeMs + LEASE_MS : Number.POSITIVE_INFINITY;
-    this.#see(joined.view);
-    const own = this.#ownOf(joined.view);
-    if (!own) throw new Error(`The store forgot the node ${this.#parts.node} while it joined.`);
-    return own;
+    this.#leaseUntilMs = isShared ? asked.uptimeMs + LEASE_MS : Number.POSITIVE_INFINITY;
+    return joined.view;
   }
 
-  /** Brings the journal into the store; where the store is older than what it was told, the others are asked to do so too. */
-  #merge(own: NodeRecord): Promise<void> {
-    this.#merging ??= this.#mergeOnce(own).finally(() => {
+  async #look(view: ClusterView, own: NodeRecord): Promise<void> {
+    // The merge under way looks by itself at its end.
+    if (this.#merging) return;
+    // Until all is there: some of it may wait for what another node still has to bring.
+    const isAllBrought = view.restore === null || own.mergedFor === view.restore;
+    if (view.restore !== this.#restore || this.#isOlder(view)) {
+      this.#isMerged = false;
+      this.#hooks.forget();
+    }
+    if (this.#isMerged && isAllBrought) {
+      await this.#see(view);
+      await this.#takeOver(view);
+      await this.#hooks.noteMerged();
+    } else {
+      // Signs of life go on meanwhile.
+      this.#inBackground(this.#merge(view));
+    }
+  }
+
+  #merge(view: ClusterView): Promise<void> {
+    this.#merging ??= this.#mergeOnce(view).finally(() => {
       this.#merging = null;
     });
     return this.#merging;
   }
 
-  async #mergeOnce(own: NodeRecord): Promise<void> {
+  /** Brings the journal into the store; where the store forgot something, the others are asked to do so too. */
+  async #mergeOnce(found: ClusterView): Promise<void> {
     const { store, log, node } = this.#parts;
-    if (store.isShared && this.#hooks.isStoreOlder(own.merged)) {
-      log.warn('The store is older than what this node remembers: it was restored from a backup.', { node });
-      await store.nodes.declareRestore();
+    const isOlder = store.isShared && this.#isOlder(found);
+    if (isOlder) {
       this.#isRestoring = true;
+      // Each node that notices says so, once: what the store says of an earlier restore tells nothing of this one.
+      log.warn('The store is older than what is remembered of it: it was restored from a backup.', { node });
+      await store.nodes.declareRestore();
     }
-    await this.#hooks.merge(own.merged);
+    // What is under way here is not known to a restored store: its answers go into the journal first.
+    if (isOlder || found.restore !== this.#restore) await this.#hooks.quiet();
+    this.#merged = new Map();
+    this.#isSuspected = false;
+    await this.#hooks.merge(this.#ownOf(found)?.merged ?? 0);
     await this.#hooks.consulted(node);
     this.#isMerged = true;
     const view = await store.nodes.view();
-    this.#see(view);
+    await this.#see(view);
     await this.#takeOver(view);
   }
 
-  async #look(view: ClusterView, own: NodeRecord): Promise<void> {
-    // The merge of the start looks by itself.
-    if (this.#merging) return;
-    const wasRestoring = this.#isRestoring;
-    this.#see(view);
-    const isOlder = this.#hooks.isStoreOlder(own.merged);
-    if ((this.#isRestoring && !wasRestoring) || isOlder) {
-      this.#isMerged = false;
-      this.#hooks.forget();
-    }
-    // Until all is there: some of it may wait for what another node still has to bring.
-    const isAllBrought = view.restore === null || own.mergedFor === view.restore;
-    if (this.#isMerged && isAllBrought) await this.#takeOver(view);
-    else await this.#merge(own);
-    if (wasRestoring && !this.#isRestoring) await this.#hooks.whole();
-    await this.#hooks.noteMerged();
+  /** Whether the store remembers less of any node's journal than it once did. */
+  #isOlder(view: ClusterView): boolean {
+    const now = new Map(view.nodes.map(({ id, merged }) => [id, merged]));
+    const isForgotten = [...this.#merged].some(([id, merged]) => merged > (now.get(id) ?? -1));
+    return this.#isSuspected || isForgotten || this.#hooks.isStoreOlder(this.#ownOf(view)?.merged ?? 0);
   }
 
-  #see({ nodes, restore }: ClusterView): void {
+  async #see({ nodes, restore }: ClusterView): Promise<void> {
+    const { isShared } = this.#parts.store;
     const here = nodes.filter(({ leaseLeftMs }) => leaseLeftMs > 0);
     this.#here = here.map(({ id }) => id);
     for (const { id, run } of here) this.#looks.delete(`${id} ${run}`);
-    this.#isRestoring =
-      this.#parts.store.isShared &&
-      restore !== null &&
-      nodes.some((one) => !one.isGivenUp && one.mergedFor !== restore);
+    this.#merged = new Map(nodes.map(({ id, merged }) => [id, merged]));
+    this.#restore = restore;
+    const wasRestoring = this.#isRestoring;
+    const isMissing = nodes.some((one) => !one.isGivenUp && one.mergedFor !== restore);
+    this.#isRestoring = isShared && restore !== null && isMissing;
+    if (wasRestoring && !this.#isRestoring) await this.#hooks.whole();
   }
 
   async #takeOver({ nodes }: ClusterView): Promise<void> {

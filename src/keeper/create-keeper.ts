@@ -108,7 +108,8 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper & { reado
   function wake(grant: GrantId): void {
     const taken = minders.of(grant).then((minder) => {
       minder.changed();
-      return minder.advance();
+      // Whatever it serves will do: nobody has asked for a newer one.
+      return minder.advance(0);
     });
     taken.catch((cause: unknown) => parts.log.error('A chain could not be taken up.', { grant }, cause));
   }
@@ -155,6 +156,7 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper & { reado
         for (const minder of minders.all()) minders.forgetNamesOf(minder.grant);
         apps.forget(null);
         forgetAll();
+        for (const minder of minders.all()) minder.verify().catch(() => undefined);
         break;
       default:
       // Records of other rooms, which look after themselves.
@@ -185,6 +187,9 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper & { reado
       await consult(parts, node, wake, (grant) => minders.known(grant)?.isWorking === true);
     },
     forget: forgetAll,
+    quiet: async () => {
+      await Promise.all([authorizations.idle(), ...[...minders.all()].map((minder) => minder.idle())]);
+    },
     whole: release,
   });
   const watch = new Watch({ parts, minders, turnOf: (grant) => cluster.turnOf(grant), stop: stop.signal });

@@ -32,6 +32,8 @@ export interface Work {
   readonly upstream: Upstream;
   /** When the chain wants something done although nobody asks. */
   readonly dueOf: DueOf;
+  /** The intent is stored, and this is the version of the chain with it. */
+  readonly onIntended?: (version: number) => void;
 }
 
 /** The chain as it stands after the exchange, however that went. Rejects with `LeaseLost` where nothing was begun. */
@@ -107,7 +109,8 @@ async function intend(
   const at = parts.clock.moment();
   const event: ChainEvent = { type: 'started', at, id, presented, node: parts.node, run: parts.run };
   try {
-    const { outcome } = await parts.store.chains.append(grant, stored.version, event, work.dueOf);
+    const { outcome, version } = await parts.store.chains.append(grant, stored.version, event, work.dueOf);
+    if (outcome === 'appended') work.onIntended?.(version);
     return outcome === 'appended' ? { id, at, sequence: stored.chain.nextSequence } : 'conflict';
   } catch (cause) {
     if (cause instanceof LeaseLost) throw cause;
@@ -184,7 +187,7 @@ export async function recordAnswer(
       const { means, said, retryAfterMs } = reading;
       const refused = await append(work, { type: 'refused', at: receivedAt, id: sent.id, means, said });
       if (isFatal(means)) return refused;
-      return defer(work, refused, deferralFor(means), said, retryAfterMs);
+      return defer(work, refused, deferralFor(means), said, retryAfterMs, receivedAt);
     }
     case 'unreadable':
       return lose(work, sent.id, reading.reason, reading.said);
@@ -276,9 +279,10 @@ async function defer(
   why: NonNullable<Chain['deferral']>['why'],
   said: Said | null,
   retryAfterMs: number | null,
+  at = work.parts.clock.moment(),
 ): Promise<StoredChain> {
   const forMs = deferralMs(stored.chain, work.upstream.provider.policy, why, retryAfterMs);
-  return append(work, { type: 'deferred', at: work.parts.clock.moment(), deferral: { why, forMs, said } });
+  return append(work, { type: 'deferred', at, deferral: { why, forMs, said } });
 }
 
 /** Appends what happened, whatever else did: these events are facts and are never refused. */

@@ -29,6 +29,8 @@ export async function mergeJournal(
 ): Promise<Merged> {
   const { journal, log } = parts;
   journal.continueAfter(since);
+  // A restore that comes while this goes on is not yet merged for.
+  const { restore } = await parts.store.nodes.view();
   const mayWait = await othersAreToMerge(parts, new Set([parts.node]));
   const counts = { brought: 0, failed: 0, waiting: 0 };
   for await (const numbered of journal.since(Math.min(since, journal.settledUpTo()))) {
@@ -36,7 +38,7 @@ export async function mergeJournal(
     counts[outcome]++;
   }
   await tell(parts, journal.settledUpTo());
-  await tellRestored(parts, counts.waiting > 0);
+  await tellRestored(parts, restore, counts.waiting > 0);
   if (counts.waiting > 0)
     log.warn('Records of the journal wait for those of other nodes.', { records: counts.waiting });
   return counts;
@@ -80,8 +82,7 @@ async function tell({ store, journal, node }: KeeperParts, upTo: number): Promis
  * After a restore: that this node has brought its whole journal, or only how its chains began, because what came later
  * waits for those of other nodes. Once all have come that far, nothing is left to wait for.
  */
-async function tellRestored({ store, node }: KeeperParts, isWaiting: boolean): Promise<void> {
-  const { restore } = await store.nodes.view();
+async function tellRestored({ store, node }: KeeperParts, restore: string | null, isWaiting: boolean): Promise<void> {
   if (restore !== null) await store.nodes.mergedFor(node, isWaiting ? begunMark(restore) : restore);
 }
 

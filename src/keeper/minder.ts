@@ -41,6 +41,7 @@ export interface Gate {
   mayStart(policy: RotationPolicy): 'yes' | 'apart' | 'restoring';
   readonly isRestoring: boolean;
   lost(): void;
+  forgotten(): void;
 }
 
 function publishedSequence(chain: Chain): number {
@@ -73,6 +74,7 @@ export class ChainMinder {
   /** What the grant's record wishes. */
   freshness: Freshness;
   #staleSinceMs: number | null = null;
+  #newestVersion = 0;
   #onChange: (() => void)[] = [];
   #stored: StoredChain | null = null;
   #held: Held | null = null;
@@ -108,7 +110,7 @@ export class ChainMinder {
 
   /** The chain as last seen by this process. */
   async stored(): Promise<StoredChain> {
-    this.#stored ??= await this.#parts.store.chains.read(this.grant);
+    this.#stored ??= await this.#read();
     return this.#stored;
   }
 
@@ -128,6 +130,24 @@ export class ChainMinder {
     if (leftMs <= 0 || leftMs < minTtlMs) return null;
     if (leftMs < this.#aheadMs(held.link)) this.#exchangeAhead();
     return this.#live(held, leftMs);
+  }
+
+  /** A chain that lost events which were stored: the database went back to an older state. */
+  async #read(): Promise<StoredChain> {
+    const stored = await this.#parts.store.chains.read(this.grant);
+    if (stored.version > 0 && stored.version < this.#newestVersion) this.#gate.forgotten();
+    this.#newestVersion = stored.version;
+    return stored;
+  }
+
+  #note(stored: StoredChain): void {
+    this.#stored = stored;
+    this.#newestVersion = stored.version;
+  }
+
+  /** While something is under way, nobody reads: a store that went back meanwhile is to be noticed all the same. */
+  async verify(): Promise<void> {
+    if (this.#working) await this.#read();
   }
 
   /** Where the published link stands in the order of exchanges; 0: none is. */
@@ -333,9 +353,13 @@ export class ChainMinder {
 
   /** False where this node had lost its place in the store: nothing was sent. */
   async #exchange(stored: StoredChain, present: LinkId, upstream: Upstream): Promise<boolean> {
-    const work = { parts: this.#parts, grant: this.grant, upstream, dueOf: await this.#dueOf(this.freshness) };
+    const dueOf = await this.#dueOf(this.freshness);
+    const onIntended = (version: number): void => {
+      this.#newestVersion = version;
+    };
+    const work = { parts: this.#parts, grant: this.grant, upstream, dueOf, onIntended };
     try {
-      this.#stored = await exchange(work, stored, present);
+      this.#note(await exchange(work, stored, present));
       return true;
     } catch (cause) {
       if (!(cause instanceof LeaseLost)) throw cause;
@@ -381,7 +405,7 @@ export class ChainMinder {
     const at = this.#parts.clock.moment();
     const dueOf = await this.#dueOf(this.freshness);
     const { outcome, ...stored } = await this.#parts.store.chains.append(this.grant, version, { ...event, at }, dueOf);
-    this.#stored = stored;
+    this.#note(stored);
     return outcome === 'appended';
   }
 

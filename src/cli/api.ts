@@ -6,8 +6,9 @@ import { randomUUID } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Settings } from '../app.ts';
-import { type ApiAnswer, type ApiRequest, NoAnswer, request } from '../client/request.ts';
+import { type ApiAnswer, type ApiRequest, NoAnswer } from '../client/request.ts';
 import { EvergrantError } from '../core/errors.ts';
+import { httpRequest } from './http-request.ts';
 import { asObject, type Json, text } from './json.ts';
 import { type Problem, Refused } from './problem.ts';
 import { hostAndPort, isLoopback } from './setting-table.ts';
@@ -46,7 +47,7 @@ function remoteApi(configuration: Configuration): Api {
   const key = keyFor(origin, configuration);
   return apiOver(origin, key, async (wanted) => {
     try {
-      return await request({ ...wanted, origin, timeoutMs: ANSWER_TIMEOUT_MS });
+      return await httpRequest({ ...wanted, origin, timeoutMs: ANSWER_TIMEOUT_MS });
     } catch (cause) {
       throw new EvergrantError('server_unavailable', `${cause instanceof NoAnswer ? cause.message : origin}.`, {
         remedy: `Start it (evergrant serve), or name another one: --server or EVERGRANT_SERVER.`,
@@ -60,7 +61,7 @@ function remoteApi(configuration: Configuration): Api {
 async function listens(settings: Settings): Promise<boolean> {
   if (settings.listen.port === 0) return false;
   try {
-    await request({ origin: ownOrigin(settings), method: 'GET', path: '/livez', headers: {}, timeoutMs: 5_000 });
+    await httpRequest({ origin: ownOrigin(settings), method: 'GET', path: '/livez', headers: {}, timeoutMs: 5_000 });
     return true;
   } catch (error) {
     return !(error instanceof NoAnswer && error.refused);

@@ -73,6 +73,19 @@ test('a chain in doubt is due when its token may be presented again', () => {
   expect(dueAt(lost, POLICIES.exact, at(1_010), LAZY)).toBe(at(1_571).at);
 });
 
+test('a chain is due at a whole millisecond, as a store keeps it, whatever fraction of one the clocks tell', () => {
+  const between = (second: number): Moment => ({ ...at(second), uptimeMs: second * 1000 + 0.4 });
+  for (const policy of Object.values(POLICIES)) {
+    const open = started(authorized(), 1_000);
+    const lost = apply(open, { type: 'lost', at: at(1_010), id: 'lnk_1000', reason: 'no_answer', said: null });
+    expect(dueAt(lost, policy, between(1_010), LAZY) ?? 0).toSatisfy(Number.isSafeInteger);
+  }
+  const link = authorized().links.map((one) => ({ ...one, accessTokenLifeMs: 333 }));
+  const brief = { ...authorized(), links: link };
+  const wish = { ...LAZY, isAlwaysFresh: true };
+  expect(dueAt(brief, POLICIES.oneTime, at(0), wish)).toSatisfy(Number.isSafeInteger);
+});
+
 test('a chain that was ended, or waits for a journal, wants nothing', () => {
   expect(dueAt(apply(authorized(), { type: 'ended', at: at(1) }), POLICIES.exact, at(2), LAZY)).toBeNull();
   const held = apply(authorized(), { type: 'held', at: at(1), why: 'restore', node: null });

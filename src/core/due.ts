@@ -28,7 +28,7 @@ const AHEAD_MOST_MS = 60_000;
 /** A job finds a token that was exchanged for this long before it begins, at most. */
 const JOB_AHEAD_MS = 30_000;
 
-/** Null: never. */
+/** In whole milliseconds, as stores keep it. Null: never. */
 export function dueAt(chain: Chain, policy: RotationPolicy, now: Moment, wish: DueWish): Instant | null {
   const step = nextStep(chain, policy, now);
   switch (step.step) {
@@ -40,7 +40,7 @@ export function dueAt(chain: Chain, policy: RotationPolicy, now: Moment, wish: D
     case 'give_up':
       return now.at;
     case 'exchange': {
-      const soonest = after(now.at, step.waitMs);
+      const soonest = after(now.at, Math.ceil(step.waitMs));
       if (isUndecided(chain)) return soonest;
       const wanted = wantedAt(chain, policy, now, wish);
       return wanted === null ? null : latest(soonest, wanted);
@@ -84,7 +84,7 @@ function beforeJobAt(newest: Link, now: Moment, { jobAfter }: DueWish): Instant 
 function aheadAt({ pacing }: RotationPolicy, newest: Link): Instant | null {
   const lifeMs = newest.accessTokenLifeMs;
   if (lifeMs === null || !Number.isFinite(lifeMs)) return null;
-  const end = after(newest.requestedAt.at, lifeMs - Math.min(AHEAD_MOST_MS, lifeMs * AHEAD_SHARE));
+  const end = after(newest.requestedAt.at, Math.floor(lifeMs - Math.min(AHEAD_MOST_MS, lifeMs * AHEAD_SHARE)));
   const budget = Number.isFinite(pacing.perDay) ? DAY_MS / pacing.perDay : 0;
   return latest(end, after(newest.receivedAt.at, Math.ceil(budget)));
 }

@@ -37,7 +37,8 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper & { reado
   const clock = storeClock(given.clock, given.store.isShared);
   const stop = new AbortController();
   const ended = new AbortController();
-  const { store, figures } = counted(given.store);
+  const counts = counted(given.store);
+  const { store } = counts;
   const parts: KeeperParts = { ...given, clock, store, ended: ended.signal };
   const checkStore = seldom(parts.clock, CHECK_EVERY_MS, () => parts.store.check());
   const apps = appRegistry(parts, (app) => resumeApp(app));
@@ -215,7 +216,7 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper & { reado
       return true;
     },
     countStates: () => parts.store.chains.count(),
-    figures,
+    figures: () => counts.figures(),
     stop: () => stop.abort(),
     async drain(drainMs) {
       stop.abort();

@@ -1,5 +1,5 @@
 /**
- * Chains in PostgreCHAIN_SQL. Appends that wait at the same time go together in one transaction of five round trips: begin,
+ * Chains in PostgreSQL. Appends that wait at the same time go together in one transaction of five round trips: begin,
  * lock the chains, look what is known of links and leases, write everything, commit. Reads that wait go together too.
  */
 import { type Chain, type ChainEventWithoutAnswer, type ChainState, EMPTY_CHAIN } from '../../core/chain.ts';
@@ -7,7 +7,7 @@ import type { GrantId, LinkId, NodeId } from '../../core/id.ts';
 import type { Instant } from '../../core/instant.ts';
 import type { Sealed } from '../../core/secret.ts';
 import type { Appended, Chains, Conflict, StoredChain } from '../../ports/store.ts';
-import { linkOf, type Seen } from '../fold.ts';
+import { linkOf, PASSING_KEPT, type Seen } from '../fold.ts';
 import { inBatches } from './batches.ts';
 import type { Telling } from './changes.ts';
 import { type Database, integer, Overtaken, type Query, type Row, sqlState, text } from './database.ts';
@@ -44,8 +44,9 @@ export const CHAIN_SQL = {
       RETURNING grant_id
     ),
     recorded AS (
-      INSERT INTO evergrant_chain_events (grant_id, version, event)
-      SELECT e.* FROM unnest($8::text[], $9::bigint[], $10::text[]) AS e (grant_id, version, event)
+      INSERT INTO evergrant_chain_events (grant_id, version, event, passing)
+      SELECT e.* FROM unnest($8::text[], $9::bigint[], $10::text[], $23::boolean[])
+        AS e (grant_id, version, event, passing)
       -- not of a chain that somebody else began meanwhile
       WHERE e.grant_id IN (SELECT grant_id FROM rows WHERE is_there UNION ALL SELECT grant_id FROM inserted)
     ),
@@ -71,6 +72,17 @@ export const CHAIN_SQL = {
     )
     SELECT (SELECT count(*) FROM inserted) AS inserted, (SELECT count(*) FROM rows WHERE NOT is_there) AS wanted,
       (SELECT count(pg_notify($21, told)) FROM unnest($22::text[]) AS told) AS told`,
+  // The start that is not too far back: what came of an attempt follows soon.
+  pass: `UPDATE evergrant_chain_events e SET passing = true
+    FROM unnest($1::text[], $2::bigint[], $3::text[]) AS p (grant_id, version, attempt)
+    WHERE e.grant_id = p.grant_id AND e.version = (
+      SELECT max(s.version) FROM evergrant_chain_events s
+      WHERE s.grant_id = p.grant_id AND s.version > p.version - 64 AND s.version < p.version
+        AND s.event::jsonb ->> 'type' = 'started' AND s.event::jsonb ->> 'id' = p.attempt)`,
+  prune: `DELETE FROM evergrant_chain_events e USING unnest($1::text[]) AS g (grant_id)
+    WHERE e.grant_id = g.grant_id AND e.passing AND e.version <= (
+      SELECT s.version FROM evergrant_chain_events s WHERE s.grant_id = g.grant_id AND s.passing
+      ORDER BY s.version DESC LIMIT 1 OFFSET $2)`,
   answers: `SELECT a.grant_id, a.link, a.sealed FROM evergrant_answers a
     JOIN unnest($1::text[], $2::text[]) AS asked (grant_id, link) USING (grant_id, link)`,
   holders: 'SELECT grant_id, link FROM evergrant_fingerprints WHERE fingerprint = $1 ORDER BY grant_id, link',
@@ -220,9 +232,23 @@ async function write(query: Query, telling: Telling, changes: readonly ChainChan
     held.map((one) => one.seen),
     telling.channel,
     telling.messages(chains.map((one) => ({ kind: 'chain', id: one.grant }))),
+    events.map((one) => one.isPassing),
   ]);
   // A row that is not there cannot be locked: somebody else began this chain meanwhile.
   if (integer(row, 'inserted') !== integer(row, 'wanted')) throw new Overtaken('A chain was begun by two at once');
+  await prune(query, changes);
+}
+
+/** Attempts of which nothing came are told of for a while. */
+async function prune(query: Query, changes: readonly ChainChange[]): Promise<void> {
+  const passed = changes.flatMap(({ grant, passed: all }) => all.map((one) => ({ grant, ...one })));
+  if (passed.length === 0) return;
+  const attempts = passed.filter((one) => one.attempt !== null);
+  if (attempts.length > 0) {
+    const columns = [attempts.map((one) => one.grant), attempts.map((one) => one.version)];
+    await query(CHAIN_SQL.pass, [...columns, attempts.map((one) => one.attempt)]);
+  }
+  await query(CHAIN_SQL.prune, [[...new Set(passed.map((one) => one.grant))], PASSING_KEPT]);
 }
 
 async function readAll(

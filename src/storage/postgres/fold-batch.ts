@@ -36,12 +36,20 @@ export interface ChainChange {
   readonly isThere: boolean;
   readonly stored: StoredChain;
   readonly dueAt: Instant | null;
-  readonly events: readonly { readonly version: number; readonly event: string }[];
+  readonly events: readonly KeptEvent[];
+  /** Attempts of which nothing came, so that what is told of them may go in time; with the version at which that was told. */
+  readonly passed: readonly { readonly version: number; readonly attempt: LinkId | null }[];
   readonly answers: ReadonlyMap<LinkId, Sealed>;
   readonly wiped: ReadonlySet<LinkId>;
   /** All answers but those in `answers` go. */
   readonly wipesAll: boolean;
   readonly holders: ReadonlyMap<LinkId, NonNullable<Folded['holder']>>;
+}
+
+export interface KeptEvent {
+  readonly version: number;
+  readonly event: string;
+  readonly isPassing: boolean;
 }
 
 export interface FoldedBatch {
@@ -67,7 +75,8 @@ export function foldBatch(appends: readonly Append[], known: Known): FoldedBatch
 class Draft implements ChainChange {
   readonly grant: GrantId;
   readonly isThere: boolean;
-  readonly events: { readonly version: number; readonly event: string }[] = [];
+  readonly events: KeptEvent[] = [];
+  readonly passed: { readonly version: number; readonly attempt: LinkId | null }[] = [];
   readonly answers = new Map<LinkId, Sealed>();
   readonly wiped = new Set<LinkId>();
   readonly holders = new Map<LinkId, NonNullable<Folded['holder']>>();
@@ -98,7 +107,8 @@ class Draft implements ChainChange {
     return this.holders.get(link)?.seen ?? known.seen.get(linkKey(this.grant, link)) ?? null;
   }
 
-  #keep({ version, chain, recorded, answer, holder, wiped, wipesOrphans }: Folded, dueAt: Instant | null): void {
+  #keep(folded: Folded, dueAt: Instant | null): void {
+    const { version, chain, recorded, passes, answer, holder, wiped, wipesOrphans } = folded;
     if (holder) {
       this.holders.set(holder.link, holder);
       this.isChanged = true;
@@ -108,7 +118,8 @@ class Draft implements ChainChange {
     this.isChanged ||= version !== this.stored.version || dueAt !== this.dueAt || answer !== null;
     this.stored = { version, chain };
     this.dueAt = dueAt;
-    if (recorded) this.events.push({ version, event: JSON.stringify(recorded) });
+    if (recorded) this.events.push({ version, event: JSON.stringify(recorded), isPassing: passes !== null });
+    if (recorded && passes) this.passed.push({ version, attempt: passes.attempt });
     for (const link of wiped) {
       this.answers.delete(link);
       this.wiped.add(link);

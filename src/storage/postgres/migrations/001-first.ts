@@ -30,9 +30,12 @@ export const first = {
     CREATE TABLE evergrant_chain_events (
       grant_id text COLLATE "C",
       version  bigint,
+      -- nothing came of it, and of such only the newest are kept
+      passing  boolean NOT NULL DEFAULT false,
       event    text NOT NULL,
       PRIMARY KEY (grant_id, version)
     );
+    CREATE INDEX evergrant_chain_events_passing ON evergrant_chain_events (grant_id, version) WHERE passing;
 
     -- What token endpoints answered, sealed, while the chain may need it.
     CREATE TABLE evergrant_answers (

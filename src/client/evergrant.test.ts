@@ -51,7 +51,7 @@ const withClient = (more: object = {}) =>
   evergrant({ server: origin, clientId: 'cli_1', clientSecret: 's:e+cret', ...more });
 
 describe('accessToken', () => {
-  test('[S109] is fetched once for all who ask at once, and then comes from memory', async () => {
+  test('[S35] [S109] is fetched once for all who ask at once, and then comes from memory', async () => {
     const eol = withKey();
     const all = await Promise.all(Array.from({ length: 100 }, () => eol.accessToken()));
     for (let i = 0; i < 100; i++) all.push(await eol.accessToken());

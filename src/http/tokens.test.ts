@@ -25,13 +25,13 @@ describe('access tokens', () => {
   });
 
   test('[S58] a living token costs no query and no write, however often it is asked for', async () => {
-  const { parts, keeper, send } = await serve();
-  keeper.live.set('eol', liveToken('at-1', 60_000));
-  for (let i = 0; i < 100; i++) expect((await send('POST', '/v1/grants/eol/token')).statusCode).toBe(200);
-  expect([parts.records.queries, keeper.calls]).toEqual([[], []]);
-});
+    const { parts, keeper, send } = await serve();
+    keeper.live.set('eol', liveToken('at-1', 60_000));
+    for (let i = 0; i < 100; i++) expect((await send('POST', '/v1/grants/eol/token')).statusCode).toBe(200);
+    expect([parts.records.queries, keeper.calls]).toEqual([[], []]);
+  });
 
-test('the answer follows the token: another second, another end, another token', async () => {
+  test('the answer follows the token: another second, another end, another token', async () => {
     const { send, keeper } = await serve();
     const first = liveToken('at-1', 60_000);
     keeper.live.set('eol', first);

@@ -109,9 +109,9 @@ function byLabel(
   help: string,
   labelNames: readonly string[],
   counts: () => Readonly<Record<string, number | undefined>>,
-): void {
+): Counter {
   const [label] = labelNames;
-  new Counter({
+  return new Counter({
     name,
     help,
     labelNames: [...labelNames],

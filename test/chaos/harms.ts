@@ -1,0 +1,130 @@
+/** What is done to a world, drawn from a seed. A harm is over when it resolves: everything is up again. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { EXCHANGE_STEPS, type ExchangeStep } from '../../src/keeper/parts.ts';
+import type { FaultSpec } from '../../src/emulator.ts';
+import type { Chance } from '../../src/sim/chance.ts';
+import type { RealNode } from './real-node.ts';
+import type { World } from './world.ts';
+
+/** How long the process stays away, in seconds. */
+type Down = { readonly downS: number };
+
+export type Harm =
+  | ({ readonly kind: 'killed at a step'; readonly step: ExchangeStep; readonly nth: number } & Down)
+  | ({ readonly kind: 'killed at random'; readonly afterMs: number } & Down)
+  | ({
+      readonly kind: 'killed with exchanges in flight';
+      readonly commit: 'before' | 'after';
+      readonly many: number;
+    } & Down)
+  | { readonly kind: 'frozen'; readonly afterMs: number; readonly forS: number }
+  | { readonly kind: 'told to stop'; readonly afterMs: number }
+  | { readonly kind: 'disk full'; readonly isKilled: boolean }
+  | { readonly kind: 'nothing' };
+
+/** What only a database on a wire can suffer. */
+export type DatabaseHarm =
+  | {
+      readonly kind: 'database restarted';
+      readonly how: 'fast' | 'immediate';
+      readonly awayMs: number;
+      readonly afterMs: number;
+    }
+  | { readonly kind: 'database frozen'; readonly forMs: number; readonly afterMs: number }
+  | { readonly kind: 'acknowledgements lost'; readonly count: number }
+  | { readonly kind: 'connections broken'; readonly afterMs: number }
+  | { readonly kind: 'a node cut off'; readonly forMs: number; readonly afterMs: number };
+
+export type AnyHarm = Harm | DatabaseHarm;
+
+export function drawHarm(chance: Chance, world: { readonly rings: number; readonly hasDisk: boolean }): Harm {
+  const downS = chance.occurs(0.6) ? 0 : chance.occurs(0.6) ? chance.between(5, 50) : chance.between(100, 900);
+  const afterMs = chance.between(0, 400);
+  const drawn = chance.share();
+  if (drawn < 0.5) {
+    const nth = chance.between(1, Math.max(1, Math.floor(world.rings / 2)));
+    return { kind: 'killed at a step', step: chance.pick(EXCHANGE_STEPS), nth, downS };
+  }
+  if (drawn < 0.68) return { kind: 'killed at random', afterMs, downS };
+  if (drawn < 0.84) {
+    const commit = chance.occurs(0.5) ? 'before' : 'after';
+    return { kind: 'killed with exchanges in flight', commit, many: chance.between(1, 3), downS };
+  }
+  if (drawn < 0.9) return { kind: 'frozen', afterMs, forS: chance.between(12, 200) };
+  if (drawn < 0.95 || !world.hasDisk) return { kind: 'told to stop', afterMs };
+  return { kind: 'disk full', isKilled: chance.occurs(0.5) };
+}
+
+/** Faults of the provider, on a few accounts. */
+export function drawFaults(
+  chance: Chance,
+  world: World,
+): readonly { readonly ring: number; readonly fault: FaultSpec }[] {
+  if (chance.occurs(0.5)) return [];
+  return Array.from({ length: chance.between(1, 3) }, () => {
+    const ring = chance.between(0, world.rings.length - 1);
+    const user = world.rings[ring]?.user ?? '';
+    const times = chance.between(1, 2);
+    return { ring, fault: { ...drawFault(chance), times, match: { endpoint: 'token', user } } };
+  });
+}
+
+function drawFault(chance: Chance): FaultSpec {
+  const drawn = chance.between(0, 8);
+  switch (drawn) {
+    case 0:
+      return { fault: 'drop-after-commit' };
+    case 1:
+      return { fault: 'drop-before-commit' };
+    case 2:
+      return { fault: 'http-500', commit: 'after' };
+    case 3:
+      return { fault: 'http-503', retry_after: 3 };
+    case 4:
+      return { fault: 'http-429', retry_after: 5 };
+    case 5:
+      return { fault: 'truncate-body', at: 'after-refresh-token' };
+    case 6:
+      return { fault: 'reset-mid-body' };
+    case 7:
+      return { fault: 'slow-drip', ms: 5 };
+    default:
+      return { fault: 'delay', ms: 60_000 };
+  }
+}
+
+/** Kills it where it is still alive, and counts what it did not do while it is away. */
+export async function kill(world: World, node: RealNode): Promise<void> {
+  const from = world.time.nowMs;
+  await node.end('SIGKILL');
+  world.began(node, from);
+}
+
+export async function away(world: World, node: RealNode, downS: number): Promise<void> {
+  if (downS > 0) await world.jump(downS * 1000);
+  await world.start(node);
+}
+
+/** Resolves when the node has ended itself; false where it did not within this time. */
+export async function endsItself(world: World, node: RealNode, withinMs: number): Promise<boolean> {
+  const over = new AbortController();
+  const gone = node.ended().then(() => true);
+  const late = sleep(withinMs, false, { signal: over.signal }).catch(() => false);
+  const ended = await Promise.race([gone, late]);
+  over.abort();
+  if (ended) world.began(node);
+  return ended;
+}
+
+export async function freeze(
+  world: World,
+  node: RealNode,
+  forMs: { readonly real: number; readonly jump: number },
+): Promise<void> {
+  node.freeze();
+  world.began(node);
+  await sleep(forMs.real);
+  if (forMs.jump > 0) await world.jump(forMs.jump);
+  node.thaw();
+  world.ended(node);
+}

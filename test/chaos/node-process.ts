@@ -1,0 +1,84 @@
+/**
+ * A server in a process of its own, as `real-node.ts` starts it: it loads everything, and then waits for the word to
+ * start. At a step of an exchange that it was told of, it kills itself (SIGKILL, no goodbye).
+ */
+import { flushCompileCache } from 'node:module';
+import { type RunningApp, type Settings, startApp } from '../../src/app.ts';
+import type { Instant } from '../../src/core/instant.ts';
+import type { Clock } from '../../src/ports/clock.ts';
+import { ShiftedClock } from '../support/shifted-clock.ts';
+
+/** The machine that the server believes it runs on. */
+export interface Machine {
+  /** How far its wall clock is off. */
+  readonly skewMs: number;
+  /** Names a start of it; null: the real one. */
+  readonly boot: string | null;
+}
+
+export type Order =
+  | { readonly kind: 'start'; readonly settings: Settings; readonly offsetMs: number; readonly machine: Machine }
+  | { readonly kind: 'advance'; readonly ms: number }
+  /** When a step is reached for the n-th time from now on. */
+  | { readonly kind: 'die'; readonly at: string; readonly nth: number };
+
+export type Report =
+  | { readonly kind: 'loaded' }
+  | { readonly kind: 'started'; readonly origin: string }
+  | { readonly kind: 'failed'; readonly why: string }
+  | { readonly kind: 'done' };
+
+let time: ShiftedClock | null = null;
+let death: { readonly at: string; left: number } | null = null;
+
+function onStep(step: string): void {
+  if (death?.at !== step || --death.left > 0) return;
+  process.kill(process.pid, 'SIGKILL');
+  // The signal may take a moment to arrive; nothing may happen in it.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+}
+
+function clockOf(shifted: ShiftedClock, { skewMs, boot }: Machine): Clock {
+  return {
+    now: () => (shifted.now() + skewMs) as Instant,
+    moment() {
+      const moment = shifted.moment();
+      return { at: (moment.at + skewMs) as Instant, boot: boot ?? moment.boot, uptimeMs: moment.uptimeMs };
+    },
+    sleep: (ms, signal) => shifted.sleep(ms, signal),
+  };
+}
+
+async function start({ settings, offsetMs, machine }: Extract<Order, { kind: 'start' }>): Promise<RunningApp> {
+  time = new ShiftedClock(offsetMs);
+  const app = await startApp(settings, 'all', { onStep, clock: clockOf(time, machine) });
+  process.on('SIGTERM', () => {
+    void app.close().then(() => process.exit(0));
+  });
+  return app;
+}
+
+const tell = (report: Report) => process.send?.(report);
+
+process.on('message', (order: Order) => {
+  switch (order.kind) {
+    case 'start':
+      start(order).then(
+        ({ origin }) => tell({ kind: 'started', origin: origin ?? '' }),
+        (cause: unknown) => tell({ kind: 'failed', why: String(cause) }),
+      );
+      return;
+    case 'advance':
+      time?.advance(order.ms);
+      break;
+    case 'die':
+      death = { at: order.at, left: order.nth };
+  }
+  tell({ kind: 'done' });
+});
+// Whoever started it is gone.
+process.on('disconnect', () => process.exit(1));
+
+// A process that is killed writes no cache at its end, and the next one would translate everything again.
+flushCompileCache();
+tell({ kind: 'loaded' });

@@ -1,0 +1,147 @@
+/**
+ * A server in a process of its own, which can be ended, frozen and started again. The process for the next start is
+ * loaded while this one runs.
+ *
+ * States: down ──start──▶ up ⇄ frozen (SIGSTOP); up, frozen ──it kills itself, is killed or told to stop──▶ down.
+ */
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import type { Settings } from '../../src/app.ts';
+import type { Machine, Order, Report } from './node-process.ts';
+
+const CHILD = new URL('./node-process.ts', import.meta.url);
+
+export class RealNode {
+  readonly name: string;
+  readonly #cache: string;
+  #spare: ChildProcess | null = null;
+  #child: ChildProcess | null = null;
+  #isFrozen = false;
+  /** Counts processes. */
+  run = 0;
+  origin = '';
+  /** Everything that its processes ever printed. */
+  output = '';
+
+  /** `cache`: where translated code is kept, for all nodes. */
+  constructor(name: string, cache: string) {
+    this.name = name;
+    this.#cache = cache;
+  }
+
+  get isUp(): boolean {
+    return this.#child !== null && !this.#isFrozen;
+  }
+
+  get isThere(): boolean {
+    return this.#child !== null;
+  }
+
+  get isFrozen(): boolean {
+    return this.#isFrozen;
+  }
+
+  /** Loads the process that the next start will take. */
+  prepare(): void {
+    this.#spare ??= this.#load();
+  }
+
+  async start(settings: Settings, offsetMs: number, machine: Machine): Promise<void> {
+    const child = this.#spare ?? this.#load();
+    this.#spare = null;
+    const report = await this.#ask(child, { kind: 'start', settings, offsetMs, machine }, ['started', 'failed']);
+    if (report?.kind !== 'started') throw new Error(`${this.name} did not start: ${this.#why(report)}\n${this.output}`);
+    this.origin = report.origin;
+    this.run++;
+    this.#child = child;
+    child.once('exit', () => {
+      if (this.#child === child) this.#child = null;
+    });
+  }
+
+  /** False where it is gone, or too frozen to answer: then it hears of it later. */
+  async tell(order: Order): Promise<boolean> {
+    const child = this.#child;
+    if (!child) return false;
+    if (this.#isFrozen) {
+      child.send(order);
+      return false;
+    }
+    return (await this.#ask(child, order, ['done'])) !== null;
+  }
+
+  /** Resolves with the signal or exit code when it is gone. */
+  async end(how: 'SIGKILL' | 'SIGTERM'): Promise<string | number | null> {
+    const child = this.#child;
+    if (!child) return null;
+    const ended = this.ended();
+    child.kill(how);
+    return ended;
+  }
+
+  async ended(): Promise<string | number | null> {
+    const child = this.#child;
+    if (!child) return null;
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+    this.#child = null;
+    this.#isFrozen = false;
+    return child.signalCode ?? child.exitCode;
+  }
+
+  freeze(): void {
+    if (!this.#child) return;
+    this.#isFrozen = true;
+    this.#child.kill('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.#child?.kill('SIGCONT');
+    this.#isFrozen = false;
+  }
+
+  async close(): Promise<void> {
+    const spare = this.#spare;
+    this.#spare = null;
+    if (spare && spare.exitCode === null && spare.signalCode === null) {
+      const gone = once(spare, 'exit');
+      spare.kill('SIGKILL');
+      await gone;
+    }
+    await this.end('SIGKILL');
+  }
+
+  #load(): ChildProcess {
+    const child = fork(CHILD, [], {
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      env: { ...process.env, NODE_COMPILE_CACHE: this.#cache },
+      execArgv: [],
+    });
+    // What it says at its end (its exit) matters, not that a channel broke.
+    child.on('error', () => undefined);
+    for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk) => (this.output += String(chunk)));
+    return child;
+  }
+
+  /** Null where it ended before it answered. */
+  #ask(child: ChildProcess, order: Order, kinds: readonly Report['kind'][]): Promise<Report | null> {
+    return new Promise((resolve) => {
+      const end = (report: Report | null): void => {
+        child.off('message', hear);
+        child.off('exit', gone);
+        resolve(report);
+      };
+      const hear = (report: Report): void => {
+        if (kinds.includes(report.kind)) end(report);
+      };
+      const gone = () => end(null);
+      child.on('message', hear);
+      child.on('exit', gone);
+      if (child.exitCode !== null || child.signalCode !== null) end(null);
+      else child.send(order, () => undefined);
+    });
+  }
+
+  #why(report: Report | null): string {
+    return report?.kind === 'failed' ? report.why : 'it ended';
+  }
+}

@@ -47,6 +47,9 @@ describe('an outage while a window may be open', () => {
     };
     expect(outage(window60s, 610)).toBe(6_000);
     expect(outage(exact, 1_100)).toBe(20_000);
+    const again = held().started('B', 'A', 600).lost('B', 601).started('C', 'A', 1_747).lost('C', 1_748);
+    for (let i = 0; i < 8; i++) again.deferred(2_300, 60_000);
+    expect(deferralMs(again.chain, exact, 'upstream_unavailable', null)).toBe(20_000);
     // Once it is surely over, nothing presses any more.
     expect(outage(window60s, 3_000)).toBe(60_000);
     expect(outage(oneTime, 610)).toBe(60_000);
@@ -161,6 +164,14 @@ describe('a chain in doubt presents the same refresh token again', () => {
     expect(story.next(window60s, 900)).toMatchObject({ step: 'hold', node: 'n' });
     story.chain = apply(story.chain, { type: 'consulted', at: moment(901), node: 'n' });
     expect(story.next(window60s, 901)).toMatchObject({ present: 'C', because: 'in_doubt' });
+  });
+
+  test('as after the first time, when the second may have been the first to arrive', () => {
+    const late = doubtful().started('C', 'A', 1_747).lost('C', 1_748);
+    expect(late.next(exact, 1_750)).toMatchObject({ present: 'A', waitMs: 568_000 });
+    expect(late.next(exact, 2_318)).toMatchObject({ waitMs: 0 });
+    const tried = late.started('D', 'A', 2_318).lost('D', 2_318);
+    expect(tried.next(exact, 2_318)).toMatchObject({ waitMs: 4_000 });
   });
 
   test('soon again when that was lost too, while the window of half a minute is open', () => {

@@ -44,6 +44,8 @@ const DAY_MS = 86_400_000;
 /** Longest pause after refusals that nobody understands: each may count as an error of the app. */
 const FAULT_MOST_MS = 900_000;
 const SECOND_LOOK_MS = 10_000;
+/** So many answers are not lost in a row by chance: from then on, no window is raced for. */
+const PRESSED = 24;
 
 export type Step =
   /** Nothing can be done: no authorization yet, or ended. */
@@ -203,25 +205,27 @@ function windowFrom(windowMs: number, token: Link, attempts: readonly Attempt[])
 }
 
 /**
- * Where a retry does no harm: with back-off; and where the provider has a spacing, from the first send + spacing on,
- * then in steps that fit into the provider's window whenever within it the lost request was processed.
+ * Where a retry does no harm: with back-off; and where the provider has a spacing, from the send + spacing on, then in
+ * steps that fit into the provider's window whenever within it the lost request was processed. Any of several may have
+ * been the first that was: the earliest counts whose window is not surely over.
  */
 function inStepMs(lost: readonly Attempt[], policy: RotationPolicy, now: Moment): number {
-  const first = lost[0];
   const last = lost.at(-1);
-  if (!first || !last) return 0;
+  if (!last) return 0;
   const { minSpacingMs } = policy.pacing;
   if (minSpacingMs === 0) return Math.max(0, pauseMs(lost, policy, now) - sinceEndMs(last, now));
   const slack = slackMs(policy);
   const margin = Math.min(MOST_RETRY_MARGIN_MS, slack / 30);
-  const sinceFirstMs = elapsed(first.startedAt, now).atLeastMs;
-  const isWindowOver = sinceFirstMs > REQUEST_TIMEOUT_MS + minSpacingMs + slack;
-  // Nothing presses any more: what the provider allows in a day is to last for the day.
+  const openMs = REQUEST_TIMEOUT_MS + minSpacingMs + slack;
+  const open = lost.find((one) => elapsed(one.startedAt, now).atLeastMs <= openMs);
+  const spacingMs = open ? minSpacingMs + margin - elapsed(open.startedAt, now).atLeastMs : 0;
+  // Nothing presses any more, or nothing helps: what the provider allows in a day is to last for the day.
   const patientMs = Math.max(backoffMs(lost.length), DAY_MS / policy.pacing.perDay);
   // What was lost in the window may be tried again in it; only what was too early counts as an error there.
-  const stepMs = isWindowOver ? patientMs : Math.min(retryStepMs(policy), backoffMs(lost.length));
+  const isPressing = open !== undefined && lost.length < PRESSED;
+  const stepMs = isPressing ? Math.min(retryStepMs(policy), backoffMs(lost.length)) : patientMs;
   const stepped = lost.length > 1 ? stepMs - elapsed(last.startedAt, now).atLeastMs : 0;
-  return Math.max(0, minSpacingMs + margin - sinceFirstMs, stepped);
+  return Math.max(0, spacingMs, stepped);
 }
 
 /** While a window is open it is tried ten times in it, however often it was tried in vain before. */
@@ -321,11 +325,11 @@ function backOffInDoubtMs(chain: Chain, policy: RotationPolicy, count: number): 
 /** Longest pause while a window may be open; Infinity where none is. Counted up to the last time that it was put off. */
 function openWindowStepMs({ attempts, deferral }: Chain, policy: RotationPolicy): number {
   const { windowMs } = policy.overlap;
-  const [first] = attempts;
-  if (!first || windowMs === 0 || windowMs === Number.POSITIVE_INFINITY) return Number.POSITIVE_INFINITY;
+  const last = attempts.at(-1);
+  if (!last || windowMs === 0 || windowMs === Number.POSITIVE_INFINITY) return Number.POSITIVE_INFINITY;
   const { minSpacingMs } = policy.pacing;
   const openMs = REQUEST_TIMEOUT_MS + minSpacingMs + windowMs;
-  const isOpen = !deferral || elapsed(first.startedAt, deferral.since).atLeastMs < openMs;
+  const isOpen = !deferral || elapsed(last.startedAt, deferral.since).atLeastMs < openMs;
   if (!isOpen) return Number.POSITIVE_INFINITY;
   return minSpacingMs > 0 ? retryStepMs(policy) : windowMs / 10;
 }

@@ -176,20 +176,20 @@ export async function startApp(
   const issuer = createIssuer({
     keeper,
     records: store.records,
+    changes: store,
     sealer,
     network: network({ allowPrivate: settings.allowPrivateUpstream }),
     clock,
     random: systemRandom,
     log,
     publicUrl,
-    recheckMs: settings.databaseUrl === null ? ALONE_RECHECK_MS : RECHECK_MS,
   });
   opened.defer(() => issuer.drain());
   const http: Omit<HttpParts, 'surface'> = {
     keeper,
     issuer,
     catalogue: providers,
-    apiKeys: apiKeys({ records: store.records, random: systemRandom, clock, adminKey: adminKey.key }),
+    apiKeys: apiKeys({ store, random: systemRandom, clock, adminKey: adminKey.key }),
     records: store.records,
     sealer,
     clock,
@@ -240,10 +240,6 @@ export async function startApp(
 }
 
 const RUN_BYTES = 8;
-/** Where other nodes change clients too, a revocation counts everywhere within this time. */
-const RECHECK_MS = 1_000;
-/** A file has one server, whose own changes count at once. */
-const ALONE_RECHECK_MS = 60_000;
 const DATABASE = 'evergrant.db';
 const BUILT_IN_PROVIDERS = fileURLToPath(new URL('../providers', import.meta.url));
 

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { POLICIES } from '../src/core/policies.fixture.ts';
 import { DURABLE, ROTATING } from '../src/issuer/rotation.ts';
-import { type Answer, issuerBench, parameters, refused } from './support/issuer-bench.ts';
+import type { Change } from '../src/ports/store.ts';
+import { type Answer, issuerBench, issuerOn, parameters, refused } from './support/issuer-bench.ts';
 import { json } from './support/scripted-upstream.ts';
 
 const DAY_MS = 86_400_000;
@@ -387,19 +388,84 @@ describe('a revocation', () => {
   });
 });
 
-test('a revocation on another node counts within a second, and a node without its store serves recent callers for five minutes', async () => {
-  const bench = await connected({ recheckMs: 1_000 });
-  const { refresh, id } = await bench.client();
-  await refresh();
-  const { get } = bench.world.store.records;
-  bench.world.store.records.get = () => Promise.reject(new Error('the store is away'));
-  await bench.world.clock.advance(200_000);
-  expect(await refresh()).toMatchObject({ access_token: 'at-0-eol' });
-  await bench.world.clock.advance(100_001);
-  await expect(refresh()).rejects.toThrow('the store is away');
-  bench.world.store.records.get = get;
-  expect(await refresh()).toMatchObject({ access_token: 'at-0-eol' });
-  await bench.world.store.records.remove('client', id);
-  await bench.world.clock.advance(1_001);
-  expect(await refused(refresh())).toEqual({ error: 'invalid_client', status: 401 });
+describe('with other nodes on the same store', () => {
+  /** Two issuers, as two nodes have them; what one hears of the other, and when, is up to the test. */
+  async function two(options: Parameters<typeof connected>[0] = {}) {
+    const listeners: ((change: Change) => void)[] = [];
+    const changes = {
+      agoMs: 0,
+      watch(listener: (change: Change) => void) {
+        listeners.push(listener);
+        return () => undefined;
+      },
+      heardAgoMs: () => changes.agoMs,
+    };
+    const tell = (change: Change): void => {
+      for (const listener of listeners) listener(change);
+    };
+    const here = await connected({ ...options, changes });
+    const there = issuerOn(here.world);
+    return { here, there, changes, tell };
+  }
+
+  test('a client that another node removed is refused once that is heard, and others are still served from memory', async () => {
+    const { here, there, tell } = await two();
+    const [one, other] = [await here.client(), await here.client()];
+    for (const client of [one, other]) await client.refresh();
+    await there.issuer.clients.remove(one.id);
+    tell({ kind: 'client', id: one.id });
+    expect(await refused(one.refresh())).toEqual({ error: 'invalid_client', status: 401 });
+    here.asked.length = 0;
+    await other.refresh();
+    expect(here.asked).toEqual([]);
+  });
+
+  test('a refresh token that another node ended is refused once that is heard', async () => {
+    const { here, there, tell } = await two();
+    const client = await here.client();
+    await client.refresh();
+    const [token] = await there.issuer.clients.tokens(client.id);
+    await there.issuer.clients.endToken(client.id, token?.id ?? '');
+    tell({ kind: 'client-token', id: token?.id ?? '' });
+    expect(await refused(client.refresh())).toEqual({ error: 'invalid_grant', status: 400 });
+  });
+
+  test('while it is not certain that a revocation would be heard, every request is checked after a second', async () => {
+    const { here, there, changes } = await two();
+    const client = await here.client();
+    await client.refresh();
+    await there.issuer.clients.remove(client.id);
+    changes.agoMs = 1_001;
+    await here.world.clock.advance(1_001);
+    expect(await refused(client.refresh())).toEqual({ error: 'invalid_client', status: 401 });
+  });
+
+  test('what is heard while a request is checked counts for it', async () => {
+    const { here, tell } = await two();
+    const client = await here.client();
+    const checking = client.refresh();
+    tell({ kind: 'client', id: client.id });
+    await checking;
+    here.asked.length = 0;
+    await client.refresh();
+    expect(here.asked).not.toEqual([]);
+  });
+
+  test('a node without its store serves those for five minutes whom it checked last', async () => {
+    const { here, changes } = await two();
+    const { refresh, id } = await here.client();
+    await refresh();
+    const { get } = here.world.store.records;
+    here.world.store.records.get = () => Promise.reject(new Error('the store is away'));
+    changes.agoMs = Number.POSITIVE_INFINITY;
+    await here.world.clock.advance(200_000);
+    expect(await refresh()).toMatchObject({ access_token: 'at-0-eol' });
+    await here.world.clock.advance(100_001);
+    await expect(refresh()).rejects.toThrow('the store is away');
+    here.world.store.records.get = get;
+    expect(await refresh()).toMatchObject({ access_token: 'at-0-eol' });
+    await here.world.store.records.remove('client', id);
+    await here.world.clock.advance(1_001);
+    expect(await refused(refresh())).toEqual({ error: 'invalid_client', status: 401 });
+  });
 });

@@ -34,24 +34,52 @@ test('a removed key stops at once, and is not let in again by a check that was u
   expect(await slow.verify(text.reveal())).toBeNull();
 });
 
-test('a key that another node removed stops within seconds', async () => {
+test('a key that another node removed stops when that is heard, and is asked for while nothing can be heard', async () => {
+  const parts = fakeParts();
+  const one = await parts.apiKeys.create({ name: 'one', scopes: ['admin'] });
+  const other = await parts.apiKeys.create({ name: 'other', scopes: ['admin'] });
+  await parts.records.remove('api-key', one.key.id);
+  parts.changes.tell({ kind: 'api-key', id: one.key.id });
+  expect(parts.apiKeys.recall(one.text.reveal())).toBeNull();
+  expect(await parts.apiKeys.verify(one.text.reveal())).toBeNull();
+  expect(parts.apiKeys.recall(other.text.reveal())).not.toBeNull();
+
+  await parts.records.remove('api-key', other.key.id);
+  parts.changes.heardAgoMs = 1_001;
+  parts.pass(1_001);
+  expect(parts.apiKeys.recall(other.text.reveal())).toBeNull();
+  expect(await parts.apiKeys.verify(other.text.reveal())).toBeNull();
+  parts.changes.heardAgoMs = 0;
+  expect(parts.apiKeys.recall(other.text.reveal())).toBeNull();
+});
+
+test('a key whose removal is heard while the store is asked for it is not remembered', async () => {
   const parts = fakeParts();
   const { key, text } = await parts.apiKeys.create({ name: 'ci', scopes: ['admin'] });
-  await parts.records.remove('api-key', key.id);
-  parts.pass(16_000);
-  parts.apiKeys.recall(text.reveal());
-  await new Promise((resolve) => setImmediate(resolve));
+  parts.changes.tell({ kind: 'unsure' });
+  const checking = parts.apiKeys.verify(text.reveal());
+  parts.changes.tell({ kind: 'api-key', id: key.id });
+  await checking;
   expect(parts.apiKeys.recall(text.reveal())).toBeNull();
 });
 
-test('while the store is away, known keys go on working', async () => {
+test('the admin key of the settings counts whatever other nodes do', () => {
+  const parts = fakeParts();
+  parts.changes.heardAgoMs = Number.POSITIVE_INFINITY;
+  parts.changes.tell({ kind: 'unsure' });
+  parts.pass(1_000_000);
+  expect(parts.apiKeys.recall(ADMIN_KEY)).not.toBeNull();
+});
+
+test('while the store is away, keys that were checked lately go on working, for five minutes', async () => {
   const parts = fakeParts();
   const { text } = await parts.apiKeys.create({ name: 'ci', scopes: ['admin'] });
   parts.records.find = () => Promise.reject(new Error('away'));
-  parts.pass(60_000);
-  parts.apiKeys.recall(text.reveal());
-  await new Promise((resolve) => setImmediate(resolve));
-  expect(parts.apiKeys.recall(text.reveal())).not.toBeNull();
+  parts.changes.heardAgoMs = Number.POSITIVE_INFINITY;
+  parts.pass(300_000);
+  expect(await parts.apiKeys.verify(text.reveal())).not.toBeNull();
+  parts.pass(1);
+  await expect(parts.apiKeys.verify(text.reveal())).rejects.toThrow('away');
 });
 
 test('an admin key with fewer than 32 characters stops the start and is not shown', () => {

@@ -2,7 +2,8 @@
  * API keys of operators and scripts. A key is 32 random bytes, shown once; the store has only its SHA-256.
  *
  * States of a key here: unseen (in the store only) → known (in memory, checked without a query) → removed (for good).
- * A known key is read again in the background now and then, so that one removed by another node stops as well.
+ * A known key that another node changes is unseen again. While it is not certain that such a change would be heard,
+ * every request asks the store; where that is away, keys that were good lately are for a while.
  */
 import { hash } from 'node:crypto';
 import { z } from 'zod';
@@ -10,9 +11,10 @@ import { EvergrantError } from '../core/errors.ts';
 import { newId } from '../core/id.ts';
 import type { Instant } from '../core/instant.ts';
 import { Secret } from '../core/secret.ts';
+import { type Standing, standingOf } from '../core/standing.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Random } from '../ports/random.ts';
-import type { Page, Records, StoredRecord } from '../ports/store.ts';
+import type { Page, Records, Store, StoredRecord } from '../ports/store.ts';
 
 /**
  * What a key may do. `admin` holds every other one; `token` reads access tokens and nothing else; `proxy` calls providers
@@ -52,7 +54,7 @@ export interface ApiKeys {
 }
 
 export interface ApiKeyParts {
-  readonly records: Records;
+  readonly store: Pick<Store, 'records' | 'watch' | 'heardAgoMs'>;
   readonly random: Random;
   readonly clock: Clock;
   /** Of the settings, or made on the first start. */
@@ -64,13 +66,11 @@ export const LEAST_ADMIN_KEY_LENGTH = 32;
 
 const KEY_TEXT = /^evg_[A-Za-z0-9_-]{43}$/;
 const KEY_BYTES = 32;
-/** After this long a known key is read again, beside the requests. */
-const RECHECK_MS = 15_000;
 
-/** `checkedAt` is Infinity for the admin key of the settings, which no record could take away. */
+/** `checkedAtMs` is Infinity for the admin key of the settings, which no record could take away. */
 interface Known {
   readonly caller: Caller;
-  checkedAt: number;
+  readonly checkedAtMs: number;
 }
 
 const KeyBody = z.object({
@@ -92,15 +92,26 @@ export function may(caller: Caller, scope: Scope): boolean {
 }
 
 export function apiKeys(parts: ApiKeyParts): ApiKeys {
-  const { records, random, clock } = parts;
+  const { store, random, clock } = parts;
+  const { records } = store;
   // Keys are found by their SHA-256 alone. How long that takes may depend on the digest, of which nobody can choose a
   // part without knowing the key; no text of a key is ever compared.
   const known = new Map<string, Known>();
   const removed = new Set<string>();
-  known.set(digestOf(acceptable(parts.adminKey)), { caller: ADMIN, checkedAt: Number.POSITIVE_INFINITY });
+  known.set(digestOf(acceptable(parts.adminKey)), { caller: ADMIN, checkedAtMs: Number.POSITIVE_INFINITY });
+  /** Counts what was heard of other nodes: what the store said before is not remembered after it. */
+  let heard = 0;
+
+  store.watch((change) => {
+    if (change.kind !== 'api-key' && change.kind !== 'unsure') return;
+    heard += 1;
+    for (const [digest, { caller }] of known) {
+      if (caller !== ADMIN && (change.kind === 'unsure' || change.id === caller.id)) known.delete(digest);
+    }
+  });
 
   function remember(digest: string, caller: Caller): Caller {
-    known.set(digest, { caller, checkedAt: clock.now() });
+    known.set(digest, { caller, checkedAtMs: clock.moment().uptimeMs });
     return caller;
   }
 
@@ -109,21 +120,32 @@ export function apiKeys(parts: ApiKeyParts): ApiKeys {
     removed.add(digest);
   }
 
-  /** A store that is away keeps known keys valid: clients are served while it is. */
-  function recheck(digest: string, entry: Known): void {
-    entry.checkedAt = clock.now();
-    records.find('api-key', 'hash', digest).then(
-      (record) => (record ? undefined : known.delete(digest)),
-      () => undefined,
-    );
+  function standing({ checkedAtMs }: Known): Standing {
+    return standingOf(clock.moment().uptimeMs - checkedAtMs, store.heardAgoMs());
   }
 
   function recall(text: string): Caller | null {
-    const digest = digestOf(text);
-    const entry = known.get(digest);
-    if (!entry) return null;
-    if (clock.now() - entry.checkedAt > RECHECK_MS) recheck(digest, entry);
-    return entry.caller;
+    const entry = known.get(digestOf(text));
+    return entry && standing(entry) === 'sure' ? entry.caller : null;
+  }
+
+  /** The caller as the store has it; where it is away, one who was good lately. */
+  async function read(digest: string): Promise<Caller | null> {
+    const before = heard;
+    try {
+      const record = await records.find('api-key', 'hash', digest);
+      // It may have been removed while the store was asked.
+      if (!record || removed.has(digest)) {
+        known.delete(digest);
+        return null;
+      }
+      const caller: Caller = { id: record.id, scopes: bodyOf(record).scopes };
+      return before === heard ? remember(digest, caller) : caller;
+    } catch (cause) {
+      const entry = known.get(digest);
+      if (entry && standing(entry) !== 'old') return entry.caller;
+      throw cause;
+    }
   }
 
   return {
@@ -133,11 +155,7 @@ export function apiKeys(parts: ApiKeyParts): ApiKeys {
       const caller = recall(text);
       if (caller || !KEY_TEXT.test(text)) return caller;
       const digest = digestOf(text);
-      if (removed.has(digest)) return null;
-      const record = await records.find('api-key', 'hash', digest);
-      // It may have been removed while the store was asked.
-      if (!record || removed.has(digest)) return null;
-      return remember(digest, { id: record.id, scopes: bodyOf(record).scopes });
+      return removed.has(digest) ? null : read(digest);
     },
 
     async create({ name, scopes }) {

@@ -27,7 +27,7 @@ import type {
 import type { Log, LogFields } from '../ports/log.ts';
 import type { Network } from '../ports/network.ts';
 import type { Sealer } from '../ports/sealer.ts';
-import type { Page, RecordKind, Records, StoredRecord, Term } from '../ports/store.ts';
+import type { Change, Page, RecordKind, Records, Store, StoredRecord, Term } from '../ports/store.ts';
 import type { HttpParts, HttpSettings } from './parts.ts';
 
 export const ADMIN_KEY = 'admin-key-of-the-tests-0123456789abcdef';
@@ -375,6 +375,9 @@ export interface FakeParts extends HttpParts {
   readonly keeper: FakeKeeper;
   readonly records: FakeRecords;
   readonly logged: string[];
+  readonly store: Pick<Store, 'records' | 'watch' | 'heardAgoMs'>;
+  /** What other nodes do, and how long ago it was certain that all of it was heard. */
+  readonly changes: { heardAgoMs: number; tell(change: Change): void };
   /** Moves the clock. */
   pass(ms: number): void;
 }
@@ -400,6 +403,21 @@ export function fakeParts(
   const records = fakeRecords();
   const settings = { publicUrl: 'http://127.0.0.1:8787', listensBeyondLoopback: false, trustedProxies: [] };
   const keeper = fakeKeeper();
+  const listeners: ((told: Change) => void)[] = [];
+  const changes = {
+    heardAgoMs: 0,
+    tell(told: Change) {
+      for (const listener of listeners) listener(told);
+    },
+  };
+  const others = {
+    watch: (listener: (told: Change) => void) => {
+      listeners.push(listener);
+      return () => undefined;
+    },
+    heardAgoMs: () => changes.heardAgoMs,
+  };
+  const store = { records, ...others };
   const sealer: Sealer = {
     seal: (secret, place) => Buffer.from(`${place.row} ${secret.reveal()}`).toString('base64') as Sealed,
     open: (sealed, kind, place) =>
@@ -415,18 +433,29 @@ export function fakeParts(
   const still = { ...clock, sleep: () => new Promise<void>(() => undefined) };
   const network: Network = { open: async () => ({ kind: 'not_sent', reason: 'there is no network here' }) };
   const { publicUrl } = { ...settings, ...change.settings };
-  const recheckMs = 60_000;
   return {
     keeper,
-    issuer: createIssuer({ keeper, records, sealer, network, clock: still, random, log, publicUrl, recheckMs }),
+    issuer: createIssuer({
+      keeper,
+      records,
+      changes: others,
+      sealer,
+      network,
+      clock: still,
+      random,
+      log,
+      publicUrl,
+    }),
     catalogue,
-    apiKeys: apiKeys({ records, random, clock, adminKey: new Secret('api key', ADMIN_KEY) }),
+    store,
+    apiKeys: apiKeys({ store, random, clock, adminKey: new Secret('api key', ADMIN_KEY) }),
     records,
     sealer,
     clock,
     random,
     log,
     logged,
+    changes,
     settings: { ...settings, version: '0.1.0', proxyCacheBytes: 0, ...change.settings },
     relay: {
       send: async () => ({ kind: 'not_sent', reason: 'there is no network here' }),

@@ -194,14 +194,14 @@ export class ClientTokens {
     return tokens;
   }
 
-  /** Whether a person allowed this client this grant, and the client still holds a token for it. */
-  async isAllowed(client: ClientId, grant: GrantId): Promise<boolean> {
+  /** A token that this client still holds since a person allowed it this grant; null: there is none. */
+  async allowing(client: ClientId, grant: GrantId): Promise<FamilyId | null> {
     const terms = [
       { name: 'client', value: client },
       { name: 'grant', value: grant },
     ];
     const { items } = await this.#parts.records.list('client-token', { terms, limit: MOST_LOOKED_AT, after: null });
-    return items.map(tokenIn).some((one) => one.allowedBy === 'person' && !one.family.revoked);
+    return items.map(tokenIn).find((one) => one.allowedBy === 'person' && !one.family.revoked)?.id ?? null;
   }
 
   /** Some of the grants that persons allowed this client: at least two, where there are so many. */

@@ -9,6 +9,7 @@ import { ClientTokens } from './client-tokens.ts';
 import { type Clients, clientRegistry } from './clients.ts';
 import { codeGrant } from './code-grant.ts';
 import { ClientEvents } from './events.ts';
+import { Heard } from './heard.ts';
 import { type Introspection, introspect, revokeToken } from './introspection.ts';
 import { JsonWebTokens } from './json-web-tokens.ts';
 import { metadata } from './metadata.ts';
@@ -39,27 +40,24 @@ export function createIssuer(parts: IssuerParts): Issuer {
   const batch: Batch = new Batch(parts, write);
   const note = () => batch.note();
   const events = new ClientEvents(parts, note);
+  const heard = new Heard(parts);
+  // What was checked before counts no more.
+  const forget = () => heard.all();
   const tokens = new ClientTokens(parts, events, { onUse: note, onEnd: forget });
   const requests = new Requests(parts);
   const webTokens = new JsonWebTokens(parts);
   const clients = clientRegistry(parts, tokens, events, forget);
 
-  /** What was checked before counts no more. */
-  function forget(): void {
-    token.forget();
-    access.forget();
-  }
-
   const authenticate = clientAuthentication(parts, clients, webTokens, events);
   const refresh = refreshGrant(parts, tokens, events);
-  const token = tokenEndpoint(parts, {
+  const token = tokenEndpoint(parts, heard, {
     authenticate,
     tokens,
     refresh,
     codes: codeGrant(parts, tokens, requests, events),
     exchange: tokenExchangeGrant(parts, tokens, refresh, webTokens, events),
   });
-  const access = clientAccess(parts, authenticate, tokens);
+  const access = clientAccess(heard, authenticate, tokens);
   const flow = authorize(parts, clients, tokens, requests);
   let sweptAt = parts.clock.now();
 

@@ -6,11 +6,13 @@ import type { Log } from '../ports/log.ts';
 import type { Network } from '../ports/network.ts';
 import type { Random } from '../ports/random.ts';
 import type { Sealer } from '../ports/sealer.ts';
-import type { Records } from '../ports/store.ts';
+import type { Records, Store } from '../ports/store.ts';
 
 export interface IssuerParts {
   readonly keeper: Keeper;
   readonly records: Records;
+  /** What other nodes do to them. */
+  readonly changes: Pick<Store, 'watch' | 'heardAgoMs'>;
   readonly sealer: Sealer;
   /** For the keys of trusted issuers. */
   readonly network: Network;
@@ -19,11 +21,6 @@ export interface IssuerParts {
   readonly log: Log;
   /** Our own issuer identifier (RFC 8414). Without a slash at its end. */
   readonly publicUrl: string;
-  /**
-   * How long a request that was checked may be repeated without asking the store again. Short where other nodes change
-   * the same store; what this process changes counts at once in any case.
-   */
-  readonly recheckMs: number;
 }
 
 const CHANCE_BYTES = 16;

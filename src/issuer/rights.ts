@@ -2,12 +2,18 @@
  * Which grants a client may use: those that an operator named in its settings, and those for which a person allowed it
  * and it holds a token. The latter may be very many, so they are never gathered.
  */
-import type { GrantId } from '../core/id.ts';
+import type { FamilyId, GrantId } from '../core/id.ts';
 import type { Client } from './client.ts';
 import type { ClientToken, ClientTokens } from './client-tokens.ts';
 
+export interface Right {
+  readonly isAllowed: boolean;
+  /** The refresh token by which a person allowed it; null where the right rests on nothing that could end by itself. */
+  readonly token: FamilyId | null;
+}
+
 export interface Rights {
-  mayUse(grant: GrantId): Promise<boolean>;
+  mayUse(grant: GrantId): Promise<Right>;
   /** The one grant that a client may use; null where there are none or several. */
   only(): Promise<GrantId | null>;
 }
@@ -15,7 +21,9 @@ export interface Rights {
 export function rightsOf(tokens: ClientTokens, client: Client): Rights {
   return {
     async mayUse(grant) {
-      return client.grants.includes(grant) || tokens.isAllowed(client.id, grant);
+      if (client.grants.includes(grant)) return { isAllowed: true, token: null };
+      const token = await tokens.allowing(client.id, grant);
+      return { isAllowed: token !== null, token };
     },
     async only() {
       const grants = new Set([...client.grants, ...(await tokens.firstAllowed(client.id))]);
@@ -29,7 +37,7 @@ export function rightsOf(tokens: ClientTokens, client: Client): Rights {
 export function rightsTo(grants: readonly GrantId[]): Rights {
   const [first] = grants;
   return {
-    mayUse: async (grant) => grants.includes(grant),
+    mayUse: async (grant) => ({ isAllowed: grants.includes(grant), token: null }),
     only: async () => (grants.length === 1 && first !== undefined ? first : null),
   };
 }

@@ -3,12 +3,13 @@
  *
  * Its hot path rests on what a durable credential is: a client sends the very same request each time. One that was
  * checked whole is remembered by its digest, and while nothing changed it is answered from memory, in the same turn of
- * the event loop: no store, no write, no parsing. Whatever changes a client or a token here makes all requests unknown
- * again; what other processes change is seen after `recheckMs`.
+ * the event loop: no store, no write, no parsing. Whatever changes a client or a token, here or on another node, makes
+ * what rests on it unknown again (`heard`).
  */
 import { hash } from 'node:crypto';
-import type { GrantId } from '../core/id.ts';
+import type { FamilyId, GrantId } from '../core/id.ts';
 import type { RefreshToken } from '../core/secret.ts';
+import type { Standing } from '../core/standing.ts';
 import type { LiveAccessToken } from '../keeper/keeper.ts';
 import { readForm } from '../oauth/form.ts';
 import { invalidRequest, OAuthError } from '../oauth/oauth-error.ts';
@@ -16,6 +17,7 @@ import type { Client } from './client.ts';
 import type { Authenticate, OAuthRequest } from './client-authentication.ts';
 import type { ClientTokens, Held } from './client-tokens.ts';
 import type { CodeGrant } from './code-grant.ts';
+import type { CheckedAt, Heard } from './heard.ts';
 import type { IssuerParts } from './parts.ts';
 import type { RefreshGrant } from './refresh-grant.ts';
 import { rightsOf } from './rights.ts';
@@ -31,8 +33,6 @@ export interface TokenEndpoint {
   /** The body of the answer, from memory alone; null where more is needed. */
   recall(authorization: string | undefined, form: Buffer): string | null;
   answer(authorization: string | undefined, form: Buffer): Promise<string>;
-  /** Every request is to be checked again. */
-  forget(): void;
 }
 
 interface Checked {
@@ -40,18 +40,26 @@ interface Checked {
   readonly grant: GrantId;
   /** Null for client credentials. */
   readonly held: Held | null;
+  /** The client's refresh token without which it would not be so; null: there is none. */
+  readonly token: FamilyId | null;
   readonly refreshToken: RefreshToken | null;
   readonly requestedScope: string;
-  readonly at: number;
+  readonly at: CheckedAt;
   /** The last answer: the same for all requests of one second. */
   ready: { readonly live: LiveAccessToken; readonly body: string } | null;
+}
+
+/** Who asks, what, and since when that is looked into. */
+interface Sender {
+  readonly client: Client;
+  readonly request: OAuthRequest;
+  readonly key: string;
+  readonly at: CheckedAt;
 }
 
 /** The least life that a token from memory must have. */
 const MIN_TTL_MS = 5_000;
 const MOST_CHECKED = 20_000;
-/** Without the store, whoever was checked lately is served for so long. */
-const WITHOUT_STORE_MS = 300_000;
 
 export interface TokenEndpointParts {
   readonly authenticate: Authenticate;
@@ -61,10 +69,12 @@ export interface TokenEndpointParts {
   readonly exchange: TokenExchangeGrant;
 }
 
-export function tokenEndpoint(parts: IssuerParts, grants: TokenEndpointParts): TokenEndpoint {
+export function tokenEndpoint(parts: IssuerParts, heard: Heard, grants: TokenEndpointParts): TokenEndpoint {
   const checked = new Map<string, Checked>();
-  /** Counts the times that everything was forgotten: what was checked before such a time is not remembered after it. */
-  let age = 0;
+
+  function standing({ client, token, at }: Checked): Standing {
+    return heard.standing(at, client.id, token);
+  }
 
   function serve(known: Checked): string | null {
     const live = parts.keeper.tokens.peek(known.grant, MIN_TTL_MS);
@@ -84,46 +94,46 @@ export function tokenEndpoint(parts: IssuerParts, grants: TokenEndpointParts): T
     return body;
   }
 
-  function remember(key: string, entry: Omit<Checked, 'at' | 'ready'>, checkedIn: number): void {
-    if (checkedIn !== age) return;
+  function remember(key: string, entry: Omit<Checked, 'ready'>): void {
     checked.delete(key);
-    checked.set(key, { ...entry, at: parts.clock.now(), ready: null });
+    checked.set(key, { ...entry, ready: null });
     const oldest = checked.keys().next().value;
     if (checked.size > MOST_CHECKED && oldest !== undefined) checked.delete(oldest);
   }
 
-  async function refreshed(client: Client, request: OAuthRequest, key: string): Promise<TokenAnswer> {
-    const checkedIn = age;
+  async function refreshed({ client, request, key, at }: Sender): Promise<TokenAnswer> {
     const answer = await grants.refresh.answer(client, request.parameters);
     const { held, grant, refreshToken } = answer;
     const requestedScope = grant.scope.requested.join(' ');
     // Only what gives the same token back can be answered without a write.
     if (client.rotation.mode === 'durable' && held.token.counter === 1) {
-      remember(key, { client, grant: grant.id, held, refreshToken, requestedScope }, checkedIn);
+      remember(key, { client, grant: grant.id, held, token: held.token.id, refreshToken, requestedScope, at });
     }
     return answer;
   }
 
-  async function credentials(client: Client, request: OAuthRequest, key: string): Promise<TokenAnswer> {
+  async function credentials({ client, request, key, at }: Sender): Promise<TokenAnswer> {
     if (client.type === 'public') throw new OAuthError('unauthorized_client');
-    const checkedIn = age;
-    const grant = await grantMeant(parts, rightsOf(grants.tokens, client), request.parameters);
+    const rights = rightsOf(grants.tokens, client);
+    const grant = await grantMeant(parts, rights, request.parameters);
     assertScope(grant, request.parameters);
     const live = await liveToken(parts, grant);
     // An assertion works once, and may not be answered for twice.
     if (!request.parameters.has('client_assertion')) {
       const requestedScope = grant.scope.requested.join(' ');
-      remember(key, { client, grant: grant.id, held: null, refreshToken: null, requestedScope }, checkedIn);
+      const { token } = await rights.mayUse(grant.id);
+      remember(key, { client, grant: grant.id, held: null, token, refreshToken: null, requestedScope, at });
     }
     return { live, scope: scopeOf(live, grant), refreshToken: null };
   }
 
-  function byGrantType(client: Client, request: OAuthRequest, key: string): Promise<TokenAnswer> {
+  function byGrantType(sender: Sender): Promise<TokenAnswer> {
+    const { client, request } = sender;
     switch (request.parameters.get('grant_type')) {
       case 'refresh_token':
-        return refreshed(client, request, key);
+        return refreshed(sender);
       case 'client_credentials':
-        return credentials(client, request, key);
+        return credentials(sender);
       case 'authorization_code':
         return grants.codes.redeem(client, request.parameters);
       case DEVICE_CODE:
@@ -140,30 +150,24 @@ export function tokenEndpoint(parts: IssuerParts, grants: TokenEndpointParts): T
   return {
     recall(authorization, form) {
       const known = checked.get(keyOf(authorization, form));
-      if (!known || parts.clock.now() - known.at > parts.recheckMs) return null;
-      return serve(known);
+      return known && standing(known) === 'sure' ? serve(known) : null;
     },
 
     async answer(authorization, form) {
       const parameters = readForm(form);
       const key = keyOf(authorization, form);
+      const at = heard.now();
       try {
         const request = { authorization, parameters };
-        return tokenBody(await byGrantType(await grants.authenticate(request), request, key));
+        return tokenBody(await byGrantType({ client: await grants.authenticate(request), request, key, at }));
       } catch (cause) {
         if (cause instanceof OAuthError) throw cause;
         // The store is away, or a slip of ours.
         const known = checked.get(key);
-        const isRecent = known && parts.clock.now() - known.at <= WITHOUT_STORE_MS;
-        const body = isRecent ? serve(known) : null;
+        const body = known && standing(known) !== 'old' ? serve(known) : null;
         if (body === null) throw cause;
         return body;
       }
-    },
-
-    forget() {
-      age += 1;
-      checked.clear();
     },
   };
 }

@@ -35,7 +35,7 @@ export function tokenExchangeGrant(
     const page = await parts.keeper.grants.list({ owner, limit: MOST_GRANTS_OF_AN_OWNER, after: null });
     const rights = rightsOf(tokens, client);
     const isHis = await Promise.all(
-      page.items.map(async ({ id, app }) => client.apps.includes(app) || rights.mayUse(id)),
+      page.items.map(async ({ id, app }) => client.apps.includes(app) || (await rights.mayUse(id)).isAllowed),
     );
     return page.items.filter((_, i) => isHis[i]);
   }

@@ -24,7 +24,7 @@ export async function grantMeant(parts: IssuerParts, rights: Rights, parameters:
   const named = namedGrant(parts, parameters);
   if (named !== null) {
     const grant = await grantOf(parts, named);
-    if (grant && (await rights.mayUse(grant.id))) return grant;
+    if (grant && (await rights.mayUse(grant.id)).isAllowed) return grant;
     // Not there and not yours are the same.
     throw invalidTarget('The client may not use a grant of that name.');
   }
@@ -33,7 +33,7 @@ export async function grantMeant(parts: IssuerParts, rights: Rights, parameters:
   if (grant) return grant;
   for (const scope of scopesIn(parameters) ?? []) {
     const one = ALIAS.test(scope) ? await grantOf(parts, scope) : null;
-    if (one && (await rights.mayUse(one.id))) return one;
+    if (one && (await rights.mayUse(one.id)).isAllowed) return one;
   }
   throw invalidTarget('Say which grant is meant: its alias as resource, audience or scope.');
 }

@@ -218,6 +218,11 @@ export interface Store {
    * is not shared. Gives what ends that.
    */
   watch(listener: (change: Change) => void): () => void;
+  /**
+   * How long ago, in milliseconds, it was last certain that every change made by other nodes until then had been told to
+   * those who watch. 0 where there are no others; Infinity where it never was.
+   */
+  heardAgoMs(): number;
   /** Rejects when the store cannot be written to. */
   check(): Promise<void>;
   close(): Promise<void>;

@@ -125,6 +125,7 @@ export class StoreOfAll {
       nodes: half('nodes', this.#inner.nodes),
       isShared: this.#inner.isShared,
       watch: (listener) => this.#inner.watch((change) => life.awake(() => listener(change))),
+      heardAgoMs: () => this.#inner.heardAgoMs(),
       check: () => life.through(async () => void (await this.#call('store', 'check', []))),
       close: async () => undefined,
     };

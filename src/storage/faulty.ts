@@ -88,6 +88,7 @@ export function faultyStore(store: Store, plan: readonly StoreFault[], clock?: P
     nodes: faultyNodes(store.nodes, through),
     isShared: store.isShared,
     watch: (listener) => store.watch(listener),
+    heardAgoMs: () => store.heardAgoMs(),
     check: () => through({ name: 'check' }, () => store.check(), same),
     close: () => store.close(),
   };

@@ -2,7 +2,8 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type RunningApp, startApp } from '../../src/app.ts';
 import { type Emulator, emulator } from '../../src/emulator.ts';
 import { type FaultProxy, faultProxy } from '../support/fault-proxy.ts';
@@ -62,10 +63,15 @@ interface Body {
   readonly access_token: string;
   readonly authorization_url: string;
   readonly code: string;
+  readonly key: string;
+  readonly client_id: string;
+  readonly client_secret: string;
 }
 
-async function call(node: RunningApp | undefined, method: 'GET' | 'POST', path: string, body?: unknown) {
-  const headers = { authorization: `Bearer ${ADMIN_KEY}`, 'content-type': 'application/json' };
+type Method = 'GET' | 'POST' | 'DELETE';
+
+async function call(node: RunningApp | undefined, method: Method, path: string, body?: unknown, key = ADMIN_KEY) {
+  const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };
   const answer = await node?.request({
     method,
     path,
@@ -155,4 +161,52 @@ test('[S33] no token, client secret or key stands in the PostgreSQL database in 
     expect(everything).not.toContain(secret);
     expect(everything).not.toContain(Buffer.from(secret).toString('base64').slice(0, -4));
   }
+});
+
+describe('who was revoked on one node', () => {
+  /** One who reads tokens by an API key, and one by client credentials; each gives the status of an answer. */
+  async function readers() {
+    await connect(nodes[0], 'eol');
+    await Promise.all(nodes.map(token));
+    const key = await call(nodes[0], 'POST', '/v1/api-keys', { name: 'reader', scopes: ['token'] });
+    const client = await call(nodes[0], 'POST', '/v1/clients', { name: 'reports', grants: ['eol'] });
+    const { client_id, client_secret } = client.body;
+    const form = new URLSearchParams({ grant_type: 'client_credentials', client_id, client_secret }).toString();
+    const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+    const byKey = async (node?: RunningApp) =>
+      (await call(node, 'GET', '/v1/grants/eol/token', undefined, key.body.key)).status;
+    const byClient = async (node?: RunningApp) =>
+      (await node?.request({ method: 'POST', path: '/oauth/token', headers, body: form }))?.status;
+    for (const read of [byKey, byClient]) {
+      for (const node of nodes) expect([await read(node), await read(node)]).toEqual([200, 200]);
+    }
+    return { byKey, byClient, keyPath: `/v1/api-keys/${key.body.id}`, clientPath: `/v1/clients/${client_id}` };
+  }
+
+  test('is refused by all, long before they would look again by themselves', async () => {
+    const { byKey, byClient, keyPath, clientPath } = await readers();
+    const start = performance.now();
+    await call(nodes[0], 'DELETE', keyPath);
+    await call(nodes[0], 'DELETE', clientPath);
+    for (const read of [byKey, byClient]) {
+      for (const node of nodes) while ((await read(node)) !== 401) await sleep(10);
+    }
+    expect(performance.now() - start).toBeLessThan(30_000);
+  });
+
+  test('is served for five minutes at most by a node that cannot reach the database, and not at all by one that can', async () => {
+    const { byKey, byClient, keyPath, clientPath } = await readers();
+    proxies[1]?.cut();
+    await call(nodes[0], 'DELETE', keyPath);
+    await call(nodes[0], 'DELETE', clientPath);
+    clock.advance(250_000);
+    for (const read of [byKey, byClient]) {
+      expect(await read(nodes[1])).toBe(200);
+      while ((await read(nodes[2])) !== 401) await sleep(10);
+    }
+    clock.advance(60_000);
+    for (const read of [byKey, byClient]) expect(await read(nodes[1])).toBe(503);
+    proxies[1]?.mend();
+    for (const read of [byKey, byClient]) while ((await read(nodes[1])) !== 401) await sleep(10);
+  });
 });

@@ -279,6 +279,7 @@ describe('behind a transaction pooler', () => {
     const store = await openAt(pooler.url);
     await heard(store, 'unsure');
     await heard(store, 'unsure');
+    expect(store.heardAgoMs()).toBe(Number.POSITIVE_INFINITY);
     await store.close();
   });
 

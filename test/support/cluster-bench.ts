@@ -207,6 +207,7 @@ function restorableStore(now: () => Instant): RestorableStore {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
+    heardAgoMs: () => current.heardAgoMs(),
     check: () => current.check(),
     close: () => current.close(),
     backup() {
@@ -242,6 +243,7 @@ function behind(store: Store, through: Through): Store {
     nodes: walled(store.nodes),
     isShared: true,
     watch: (listener) => store.watch(listener),
+    heardAgoMs: () => store.heardAgoMs(),
     check: () => through(() => store.check()),
     close: () => store.close(),
   };

@@ -8,7 +8,7 @@ import { createIssuer, type Issuer } from '../../src/issuer/issuer.ts';
 import type { NewClient } from '../../src/issuer/clients.ts';
 import type { LogFields } from '../../src/ports/log.ts';
 import type { Network } from '../../src/ports/network.ts';
-import type { Records } from '../../src/ports/store.ts';
+import type { Records, Store } from '../../src/ports/store.ts';
 import { systemRandom } from '../../src/world/system-random.ts';
 import { type Bench, bench, type BenchOptions } from './keeper-bench.ts';
 
@@ -37,7 +37,9 @@ function counted(records: Records, asked: string[]): Records {
 }
 
 export interface IssuerOptions {
-  readonly recheckMs?: number;
+  /** As another node reaches and hears them; left out: as this one does. */
+  readonly records?: Records;
+  readonly changes?: Pick<Store, 'watch' | 'heardAgoMs'>;
   /** Where trusted issuers publish their keys. */
   readonly keys?: Network;
 }
@@ -57,14 +59,14 @@ export function issuerOn(world: Bench, options: IssuerOptions = {}) {
   const start = (): Issuer =>
     createIssuer({
       keeper: world.keeper,
-      records: counted(world.store.records, asked),
+      records: counted(options.records ?? world.store.records, asked),
+      changes: options.changes ?? world.store,
       sealer: world.sealer,
       network: options.keys ?? world.upstream,
       clock: world.clock,
       random: systemRandom,
       log,
       publicUrl: PUBLIC_URL,
-      recheckMs: options.recheckMs ?? 60_000,
     });
   let issuer = start();
 

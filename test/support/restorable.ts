@@ -33,6 +33,7 @@ export async function restorable(policy: RotationPolicy) {
     },
     isShared: false,
     watch: () => () => undefined,
+    heardAgoMs: () => 0,
     check: () => current.check(),
     close: () => current.close(),
   };

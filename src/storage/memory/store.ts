@@ -91,6 +91,7 @@ export function createMemoryStore(options: { readonly now?: () => Instant } = {}
       if (isShared) tables.listeners.add(listener);
       return () => tables.listeners.delete(listener);
     },
+    heardAgoMs: () => 0,
     check: async () => tables.check(),
     close: async () => {
       tables.isOpen = false;

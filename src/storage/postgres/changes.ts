@@ -1,7 +1,8 @@
 /**
  * What the nodes tell each other through LISTEN and NOTIFY. A change is told in the transaction that makes it, so it is
  * heard once it is there. Listening needs a connection of its own that leads to the server itself; whether it does is
- * not believed but tried: every few seconds this store tells itself something and waits to hear it.
+ * not believed but tried: twice a second this store tells itself something and waits to hear it. What others told before
+ * comes before it on the same connection, so then all of that has been heard.
  *
  * States: apart (no connection, or nothing is heard over it) ⇄ listening. Every time it begins to listen, and once a
  * second while it cannot although the database answers, all may have changed: `unsure`.
@@ -33,7 +34,7 @@ const CHANNEL = 'evergrant';
 const MESSAGE_BYTES = 7_000;
 /** How long a message to itself may take, and how often one is sent. */
 const ECHO_MS = 3_000;
-const ECHO_EVERY_MS = 5_000;
+const ECHO_EVERY_MS = 500;
 /** How often a node that cannot listen takes it that anything may have changed. */
 const POLL_MS = 1_000;
 const RETRY_LEAST_MS = 100;
@@ -48,6 +49,8 @@ export class Changes implements Telling {
   readonly #closing = new AbortController();
   readonly #tried = Promise.withResolvers<void>();
   #isListening = false;
+  /** When the last message to itself was sent that came back, by the clock that nobody sets. */
+  #heardAtMs = Number.NEGATIVE_INFINITY;
   #ended: Promise<unknown> = Promise.resolve();
 
   constructor(parts: ChangesParts) {
@@ -65,6 +68,10 @@ export class Changes implements Telling {
     const own = (change: Change): void => listener(change);
     this.#listeners.add(own);
     return () => this.#listeners.delete(own);
+  }
+
+  heardAgoMs(): number {
+    return this.#uptimeMs() - this.#heardAtMs;
   }
 
   messages(changes: readonly Change[]): readonly string[] {
@@ -133,8 +140,10 @@ export class Changes implements Telling {
       for (;;) {
         const { promise, resolve } = Promise.withResolvers<void>();
         echo = { message: JSON.stringify({ by: this.#me, echo: randomUUID() }), heard: resolve };
+        const askedAtMs = this.#uptimeMs();
         await this.#echo(echo.message, promise, over.promise);
         onHeard();
+        this.#heardAtMs = askedAtMs;
         if (!this.#isListening) {
           this.#isListening = true;
           log.debug('Changes by other nodes are heard.');
@@ -190,6 +199,10 @@ export class Changes implements Telling {
       );
       if (isThere && !this.#isListening) this.#tell({ kind: 'unsure' });
     }
+  }
+
+  #uptimeMs(): number {
+    return this.#parts.clock.moment().uptimeMs;
   }
 
   #hear(payload: string): void {

@@ -54,6 +54,7 @@ export async function openPostgresStore(parts: PostgresStoreParts): Promise<Stor
     nodes: nodesIn(db),
     isShared: true,
     watch: (listener) => changes.watch(listener),
+    heardAgoMs: () => changes.heardAgoMs(),
     async check() {
       await db.transaction((query) => query(CHECK));
     },

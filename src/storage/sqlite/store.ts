@@ -39,6 +39,7 @@ export function openSqliteStore(file: string, gather: () => Promise<void> = asyn
     // The lock of its data folder keeps every other server away.
     isShared: false,
     watch: () => () => undefined,
+    heardAgoMs: () => 0,
     meta,
     check: () => commits.write(() => void checked.run()),
     async close() {

@@ -98,9 +98,13 @@ function connectTo(parts: Guard, target: Target, address: string, timeoutMs: num
     () => socket.destroy(new Error(`no connection within ${timeoutMs.toFixed(0)} ms`)),
     timeoutMs,
   );
-  socket.once(target.isTls ? 'secureConnect' : 'connect', () => resolve(socket));
-  socket.once('error', reject);
-  socket.once('close', () => reject(new Error('the connection was closed while it was opened')));
+  const closed = (): void => reject(new Error('the connection was closed while it was opened'));
+  socket.once('error', reject).once('close', closed);
+  socket.once(target.isTls ? 'secureConnect' : 'connect', () => {
+    // Its end concerns whoever has it now: an error made for it would cost more than the closing.
+    socket.off('close', closed);
+    resolve(socket);
+  });
   return promise.finally(() => clearTimeout(timer));
 }
 

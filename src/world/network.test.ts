@@ -285,6 +285,30 @@ describe('sending', () => {
     expect(textOf(answer)).toHaveLength(1024 * 1024);
   });
 
+  test('an interim answer is not the answer', async () => {
+    const { port } = await answering(`HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n${ok('the answer')}`);
+    const answer = await sent(`http://127.0.0.1:${port}/`);
+    expect(answer).toMatchObject({ kind: 'answer', status: 200, complete: true, headers: { 'content-length': '10' } });
+    expect(textOf(answer)).toBe('the answer');
+  });
+
+  test('what follows a whole answer takes nothing from it', async () => {
+    const { port } = await answering(`${ok('{"refresh_token":"r2"}')}HTTP/1.1 500 surplus`);
+    const answer = await sent(`http://127.0.0.1:${port}/`);
+    expect(answer).toMatchObject({ kind: 'answer', status: 200, complete: true });
+    expect(textOf(answer)).toBe('{"refresh_token":"r2"}');
+  });
+
+  test('a header that cannot be sent means for certain that nothing was sent', async () => {
+    const { port, requests } = await answering(ok('one'));
+    const url = `http://127.0.0.1:${port}/`;
+    const connection = await network().open(url, 'local', 1_000);
+    if (connection.kind === 'not_sent') throw new Error('not opened');
+    const request: HttpRequest = { method: 'POST', url, headers: { 'x-broken': 'a\r\nb' }, body: 'x' };
+    expect(await connection.send(request, 1_000)).toMatchObject({ kind: 'not_sent' });
+    expect(requests).toHaveLength(0);
+  });
+
   test('an answer that is no HTTP is lost', async () => {
     const { port } = await answering('SSH-2.0-OpenSSH_9.9\r\n');
     expect(await sent(`http://127.0.0.1:${port}/`)).toMatchObject({ kind: 'lost' });

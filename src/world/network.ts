@@ -1,17 +1,15 @@
 /**
- * Requests to the outside, over undici. A connection is opened to an address that was checked, carries one request, and
- * is gone: no redirect, no repetition, no reuse, since any of them could present a one-time token twice.
+ * Requests to the outside, over `node:http`. A connection is opened to an address that was checked, carries one request,
+ * and is gone: no redirect, no repetition, no reuse, since any of them could present a one-time token twice.
  */
+import { type ClientRequest, type IncomingMessage, request as begin } from 'node:http';
 import type { Socket } from 'node:net';
 import { brotliDecompressSync, constants, inflateSync, unzipSync } from 'node:zlib';
-import { Client, type Dispatcher } from 'undici';
 import type { Connection, HttpAnswer, HttpRequest, Lost, Network, NotSent } from '../ports/network.ts';
 import { connect, guard, type NetworkOptions, type Target } from './guarded-connection.ts';
 
 /** No answer that matters is larger; of one that is, only this much is read. */
 const MAX_BODY_BYTES = 1024 * 1024;
-/** Made once: to note where it was made takes longer than all else that closing does. */
-const CLOSED = new Error('the connection was closed here');
 
 export function network(options: NetworkOptions = {}): Network {
   const parts = guard(options);
@@ -32,9 +30,7 @@ class OneRequest implements Connection {
   readonly kind = 'connection';
   readonly #target: Target;
   readonly #socket: Socket;
-  #client: Client | null = null;
-  /** Set as soon as the socket is handed over to be written to: from then on nobody knows what left. */
-  #mayHaveSent = false;
+  #isUsed = false;
 
   constructor(target: Target, socket: Socket) {
     this.#target = target;
@@ -46,96 +42,95 @@ class OneRequest implements Connection {
   async send(request: HttpRequest, timeoutMs: number): Promise<HttpAnswer | NotSent | Lost> {
     const hindrance = this.#hindrance(request);
     if (hindrance !== null) return notSent(hindrance);
-    const client = new Client(this.#target.origin, {
-      connect: (_, callback) => this.#handOver(callback),
-      pipelining: 0,
-      headersTimeout: 0,
-      bodyTimeout: 0,
-      allowH2: false,
-    });
-    this.#client = client;
-    const timer = setTimeout(() => this.#end(new Error(`no whole answer within ${timeoutMs} ms`)), timeoutMs);
+    this.#isUsed = true;
+    let sent: ClientRequest;
     try {
-      return await readAnswer(await client.request(wireForm(request)));
+      sent = this.#begin(request);
     } catch (cause) {
-      return this.#mayHaveSent ? { kind: 'lost', reason: reasonOf(cause) } : notSent(reasonOf(cause));
+      this.close();
+      return notSent(reasonOf(cause));
+    }
+    const timer = setTimeout(
+      () => this.#socket.destroy(new Error(`no whole answer within ${timeoutMs} ms`)),
+      timeoutMs,
+    );
+    try {
+      // From here on nobody knows what left.
+      return await readAnswer(await headOf(sent, request.body));
+    } catch (cause) {
+      return { kind: 'lost', reason: reasonOf(cause) };
     } finally {
       clearTimeout(timer);
       this.close();
     }
   }
 
-  close(): void {
-    this.#end(CLOSED);
-  }
-
   /** Ends whatever is under way; `send` then settles with what it has. */
-  #end(reason: Error): void {
-    this.#client?.destroy(reason).catch(() => {});
+  close(): void {
     this.#socket.destroy();
   }
 
   /** Why nothing can be sent any more; null where it can. */
   #hindrance(request: HttpRequest): string | null {
-    if (this.#client) return 'the connection was used already';
+    if (this.#isUsed) return 'the connection was used already';
     if (URL.parse(request.url)?.origin !== this.#target.origin) return 'the connection leads to another origin';
     const isClosed = this.#socket.destroyed || this.#socket.readableEnded || !this.#socket.writable;
     return isClosed ? 'the other end closed the connection before anything was sent' : null;
   }
 
-  /** Gives undici the open socket, once: it cannot connect anew, so it cannot send anew. */
-  #handOver(callback: (...result: [null, Socket] | [Error, null]) => void): void {
-    if (this.#mayHaveSent) {
-      callback(new Error('the connection ended'), null);
-      return;
-    }
-    this.#mayHaveSent = true;
-    // Not at once: undici overlooks a request that is ready before its own connecting has returned.
-    queueMicrotask(() => callback(null, this.#socket));
+  /** Nothing is written yet. On the open socket, and without an agent: it cannot connect anew, so it cannot send anew. */
+  #begin({ method, url, headers }: HttpRequest): ClientRequest {
+    const { host, pathname, search } = new URL(url);
+    return begin({
+      createConnection: () => this.#socket,
+      method,
+      path: `${pathname}${search}`,
+      headers: { 'user-agent': 'evergrant', ...headers, 'accept-encoding': 'identity', host, connection: 'close' },
+    });
   }
 }
 
-function wireForm(request: HttpRequest): Dispatcher.RequestOptions {
-  const { pathname, search } = new URL(request.url);
-  return {
-    method: request.method,
-    path: `${pathname}${search}`,
-    headers: { 'user-agent': 'evergrant', ...request.headers, 'accept-encoding': 'identity' },
-    body: request.body ?? null,
-  };
+/** Sends, and resolves once status and headers are here. */
+function headOf(sent: ClientRequest, body: string | undefined): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    // What fails after the headers shows in the body.
+    sent.on('error', reject).on('response', resolve).end(body);
+  });
 }
 
-async function readAnswer(response: Dispatcher.ResponseData): Promise<HttpAnswer> {
-  const headers = headersOf(response.headers);
-  const { bytes, complete } = await readBody(response.body);
-  return { kind: 'answer', status: response.statusCode, headers, body: decoded(bytes, headers), complete };
+async function readAnswer(response: IncomingMessage): Promise<HttpAnswer> {
+  const headers = headersOf(response.rawHeaders);
+  const { bytes, complete } = await readBody(response);
+  return { kind: 'answer', status: response.statusCode ?? 0, headers, body: decoded(bytes, headers), complete };
 }
 
-function headersOf(headers: Dispatcher.ResponseData['headers']): Readonly<Record<string, string>> {
-  return Object.fromEntries(
-    Object.entries(headers).flatMap(([name, value]) =>
-      value === undefined ? [] : [[name.toLowerCase(), Array.isArray(value) ? value.join(', ') : value]],
-    ),
-  );
+/** From names and values in turns. */
+function headersOf(raw: readonly string[]): Readonly<Record<string, string>> {
+  const headers: Record<string, string> = {};
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const name = (raw[i] ?? '').toLowerCase();
+    const value = raw[i + 1] ?? '';
+    headers[name] = Object.hasOwn(headers, name) ? `${headers[name]}, ${value}` : value;
+  }
+  return headers;
 }
 
 /** Keeps what came, however it ends: half an answer may hold a whole refresh token. */
-async function readBody(body: AsyncIterable<Uint8Array>): Promise<{ bytes: Uint8Array; complete: boolean }> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  try {
-    for await (const chunk of body) {
+function readBody(response: IncomingMessage): Promise<{ bytes: Uint8Array; complete: boolean }> {
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const end = (): void => resolve({ bytes: join(chunks), complete: response.complete && size <= MAX_BODY_BYTES });
+    response.on('data', (chunk: Buffer) => {
       chunks.push(chunk);
       size += chunk.length;
-      if (size > MAX_BODY_BYTES) return { bytes: join(chunks), complete: false };
-    }
-    return { bytes: join(chunks), complete: true };
-  } catch {
-    return { bytes: join(chunks), complete: false };
-  }
+      if (size > MAX_BODY_BYTES) end();
+    });
+    response.on('end', end).on('error', end).on('close', end);
+  });
 }
 
-function join(chunks: readonly Uint8Array[]): Uint8Array {
+function join(chunks: readonly Buffer[]): Uint8Array {
   return new Uint8Array(Buffer.concat(chunks).subarray(0, MAX_BODY_BYTES));
 }
 
@@ -171,7 +166,7 @@ function notSent(reason: string): NotSent {
   return { kind: 'not_sent', reason };
 }
 
-/** In words, with the system's code. Errors of sockets and undici hold no header and no body. */
+/** In words, with the system's code. Errors of sockets and of `node:http` hold no header and no body. */
 function reasonOf(cause: unknown): string {
   if (!(cause instanceof Error)) return String(cause);
   const code =

@@ -1,13 +1,14 @@
 /** Chains in SQLite: every append is one transaction that folds the event and keeps what follows from it. */
 import type { DatabaseSync } from 'node:sqlite';
-import { type Chain, type ChainEvent, type ChainEventWithoutAnswer, EMPTY_CHAIN, stateOf } from '../../core/chain.ts';
+import { type ChainEvent, type ChainEventWithoutAnswer, EMPTY_CHAIN, stateOf } from '../../core/chain.ts';
 import type { GrantId, LinkId } from '../../core/id.ts';
 import type { Instant } from '../../core/instant.ts';
 import type { Sealed } from '../../core/secret.ts';
 import type { Appended, Chains, Conflict, DueOf, StoredChain } from '../../ports/store.ts';
 import { type Folded, fold, isUnsettled, linkOf, PASSING_KEPT, type Seen } from '../fold.ts';
-import { integer, type Row, Statement, text } from './database.ts';
+import { integer, Statement, text } from './database.ts';
 import type { GroupCommit } from './group-commit.ts';
+import { ParsedChains } from './parsed-chains.ts';
 import type { StateCounts } from './state-counts.ts';
 
 const SQL = {
@@ -38,12 +39,11 @@ const SQL = {
   reschedule: 'UPDATE chains SET due_at = ? WHERE grant_id = ? AND version = ?',
 } as const;
 
-type Statements = Readonly<Record<keyof typeof SQL, Statement>>;
+type Statements = Readonly<Record<keyof typeof SQL, Statement>> & { readonly parsed: ParsedChains };
 
 export function chainsIn(db: DatabaseSync, commits: GroupCommit, counts: StateCounts): Chains {
-  const sql = Object.fromEntries(
-    Object.entries(SQL).map(([name, statement]) => [name, new Statement(db, statement)]),
-  ) as Statements;
+  const statements = Object.entries(SQL).map(([name, statement]) => [name, new Statement(db, statement)]);
+  const sql: Statements = { ...Object.fromEntries(statements), parsed: new ParsedChains() };
   return {
     read: async (grant) => read(sql, grant),
     append: (grant, expected, event, dueOf) => commits.write(() => append(sql, counts, grant, expected, event, dueOf)),
@@ -80,11 +80,7 @@ function read(sql: Statements, grant: GrantId): StoredChain {
 
 function found(sql: Statements, grant: GrantId): StoredChain | null {
   const row = sql.read.first(grant);
-  return row ? storedIn(row) : null;
-}
-
-function storedIn(row: Row): StoredChain {
-  return { version: integer(row, 'version'), chain: JSON.parse(text(row, 'chain')) as Chain };
+  return row ? { version: integer(row, 'version'), chain: sql.parsed.parse(grant, text(row, 'chain')) } : null;
 }
 
 function append(
@@ -127,7 +123,7 @@ function keepChain(
     if (dueOf) sql.setDue.run(dueOf(chain), grant);
     return;
   }
-  const values = [version, stateOf(chain), isUnsettled(chain) ? 1 : 0, JSON.stringify(chain)] as const;
+  const values = [version, stateOf(chain), isUnsettled(chain) ? 1 : 0, sql.parsed.textOf(grant, chain)] as const;
   if (!before) sql.begin.run(grant, ...values, dueOf?.(chain) ?? null);
   else if (dueOf) sql.writeDue.run(...values, dueOf(chain), grant);
   else sql.write.run(...values, grant);

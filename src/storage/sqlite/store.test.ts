@@ -107,6 +107,28 @@ describe('the key check', () => {
   });
 });
 
+describe('a chain that was read before', () => {
+  test('is what its row holds now, also where that was changed behind the store and its version is the same', async () => {
+    const store = openSqliteStore(file);
+    const { version } = await store.chains.append(GRANT, 'any', authorized('a'));
+    const db = new DatabaseSync(file);
+    db.exec(`UPDATE chains SET chain = json_set(chain, '$.generation', 41)`);
+    db.close();
+    expect(await store.chains.read(GRANT)).toMatchObject({ version, chain: { generation: 41 } });
+    expect((await store.chains.append(GRANT, version, authorized('b'))).chain.generation).toBe(42);
+    await store.close();
+  });
+
+  test('is the same however many others were read since', async () => {
+    const store = openSqliteStore(file);
+    const grants = Array.from({ length: 1_000 }, (_, i) => `grt_${i}` as const);
+    await Promise.all(grants.map((grant) => store.chains.append(grant, 'any', authorized('a'))));
+    const { chain } = await store.chains.read('grt_0');
+    expect(chain.links.map((link) => link.status)).toEqual(['received']);
+    await store.close();
+  });
+});
+
 test('starting up finds what is under way by an index, not by reading every chain', () => {
   const db = openDatabase(file);
   const plan = db

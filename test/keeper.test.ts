@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { EvergrantError } from '../src/core/errors.ts';
 import { POLICIES } from '../src/core/policies.fixture.ts';
 import type { RotationPolicy } from '../src/core/rotation-policy.ts';
@@ -70,6 +70,15 @@ describe('an expired access token', () => {
     const answers = await clock.until(Promise.all(callers));
     expect(new Set(answers.map((live) => live.accessToken.reveal()))).toEqual(new Set(['at-1']));
     expect(upstream.presented).toEqual(['rt-0-eol']);
+  });
+
+  test('is opened twice for an exchange, to present the old one and to read the new one back, and not to serve it', async () => {
+    const { keeper, clock, sealer, imported } = await bench();
+    await imported();
+    await clock.advance(600_000);
+    const opened = vi.spyOn(sealer, 'open');
+    expect((await clock.until(keeper.tokens.get('eol', WISH))).accessToken.reveal()).toBe('at-1');
+    expect(opened.mock.calls.filter(([, kind]) => kind === 'answer of a token endpoint')).toHaveLength(2);
   });
 
   test('is exchanged although the caller gave up waiting [S48]', async () => {

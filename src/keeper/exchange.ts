@@ -11,7 +11,7 @@ import { isFatal, type Said } from '../core/diagnosis.ts';
 import type { GrantId, LinkId, NodeId } from '../core/id.ts';
 import { elapsed, type Moment } from '../core/instant.ts';
 import { deferralMs, REQUEST_TIMEOUT_MS, SEND_WITHIN_MS } from '../core/next-step.ts';
-import type { RefreshToken, Sealed } from '../core/secret.ts';
+import type { AccessToken, RefreshToken, Sealed } from '../core/secret.ts';
 import { refreshRequest, refreshUrlOf } from '../oauth/token-request.ts';
 import type { Connection, HttpAnswer } from '../ports/network.ts';
 import { type DueOf, LeaseLost, type StoredChain } from '../ports/store.ts';
@@ -34,6 +34,8 @@ export interface Work {
   readonly dueOf: DueOf;
   /** The intent is stored, and this is the version of the chain with it. */
   readonly onIntended?: (version: number) => void;
+  /** Told of the access token of a new link, once its answer is stored, was read back, and is what was received. */
+  readonly onKept?: (link: LinkId, accessToken: AccessToken) => void;
 }
 
 /** The chain as it stands after the exchange, however that went. Rejects with `LeaseLost` where nothing was begun. */
@@ -181,7 +183,9 @@ export async function recordAnswer(
       const link = receivedLink(parts, sent, receivedAt, upstream, reading);
       const { present: parent, sequence } = sent;
       const event: ChainEvent = { type: 'received', at: receivedAt, link, parent, sequence, answer: sealed };
-      return keep(parts, grant, event, answer, 'any', work.dueOf);
+      const stored = await keep(parts, grant, event, answer, 'any', work.dueOf);
+      if (reading.accessToken) work.onKept?.(link.id, reading.accessToken);
+      return stored;
     }
     case 'refused': {
       const { means, said, retryAfterMs } = reading;

@@ -78,6 +78,8 @@ export class ChainMinder {
   #onChange: (() => void)[] = [];
   #stored: StoredChain | null = null;
   #held: Held | null = null;
+  /** What this run received, stored and read back, until it is published: it need not be opened again. */
+  #kept: { readonly link: LinkId; readonly accessToken: AccessToken } | null = null;
   /** The link whose access token the provider was found to refuse; not served again. */
   #rejected: LinkId | null = null;
   #doubting: Promise<void> | null = null;
@@ -317,6 +319,8 @@ export class ChainMinder {
     } catch (cause) {
       this.#stored = null;
       throw cause;
+    } finally {
+      this.#kept = null;
     }
   }
 
@@ -357,7 +361,10 @@ export class ChainMinder {
     const onIntended = (version: number): void => {
       this.#newestVersion = version;
     };
-    const work = { parts: this.#parts, grant: this.grant, upstream, dueOf, onIntended };
+    const onKept = (link: LinkId, accessToken: AccessToken): void => {
+      this.#kept = { link, accessToken };
+    };
+    const work = { parts: this.#parts, grant: this.grant, upstream, dueOf, onIntended, onKept };
     try {
       this.#note(await exchange(work, stored, present));
       return true;
@@ -389,7 +396,8 @@ export class ChainMinder {
   async #publish(version: number, upstream: Upstream): Promise<boolean> {
     const link = (await this.stored()).chain.links.at(-1);
     if (!link) return false;
-    const held = await this.#open(link);
+    const kept = this.#kept?.link === link.id && !link.damagedAt ? this.#kept : null;
+    const held = kept ? { link, accessToken: kept.accessToken } : await this.#open(link);
     const done = await this.#appendIfUnchanged(version, { type: 'published', link: link.id });
     if (!done) return false;
     this.#held = held;

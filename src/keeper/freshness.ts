@@ -1,5 +1,5 @@
 /** When a grant's access token is exchanged without anybody asking for it, beyond what keeps its chain alive. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { Cron } from 'croner';
 import { dueAt } from '../core/due.ts';
 import { EvergrantError } from '../core/errors.ts';
@@ -50,5 +50,5 @@ function cronOf({ cron, timezone }: Extract<Freshness, { mode: 'before' }>): Cro
 
 /** From 0 to 1, the same for a grant on every node. */
 function spreadOf(grant: GrantId): number {
-  return createHash('sha256').update(grant).digest().readUInt32BE() / 2 ** 32;
+  return hash('sha256', grant, 'buffer').readUInt32BE() / 2 ** 32;
 }

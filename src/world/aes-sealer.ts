@@ -70,16 +70,20 @@ function open(key: KeyObject, keyId: string, sealed: Sealed, place: SealedPlace)
   }
 }
 
+const LENGTH_BYTES = 4;
+
 /** Each part with its length before it, so that no two places give the same bytes. */
 function aad(keyId: string, place: SealedPlace): Buffer {
   const parts = ['evergrant', FORMAT, keyId, place.table, place.row, place.field];
-  return Buffer.concat(parts.flatMap((part) => [lengthOf(part), Buffer.from(part, 'utf8')]));
-}
-
-function lengthOf(part: string): Buffer {
-  const length = Buffer.alloc(4);
-  length.writeUInt32BE(Buffer.byteLength(part, 'utf8'));
-  return length;
+  const size = parts.reduce((sum, part) => sum + LENGTH_BYTES + Buffer.byteLength(part, 'utf8'), 0);
+  const bytes = Buffer.alloc(size);
+  let at = 0;
+  for (const part of parts) {
+    const length = bytes.write(part, at + LENGTH_BYTES, 'utf8');
+    bytes.writeUInt32BE(length, at);
+    at += LENGTH_BYTES + length;
+  }
+  return bytes;
 }
 
 function derive(rootKey: RootKey, purpose: string, bytes: number): Buffer {

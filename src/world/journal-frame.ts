@@ -2,7 +2,7 @@
  * How the journal writes: one line a frame, `j1 <bytes of the JSON> <16 hex of its SHA-256> <JSON>`. A line that was
  * torn or damaged is recognised by length and digest, and reading goes on at the next line.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { ReceivedLink } from '../core/chain-event.ts';
 import type { AppId, GrantId, LinkId } from '../core/id.ts';
 import type { Instant, Moment } from '../core/instant.ts';
@@ -102,7 +102,7 @@ export function decode(line: Buffer): Frame | OldFrame | null {
 }
 
 function digest(json: Uint8Array): string {
-  return createHash('sha256').update(json).digest('hex').slice(0, DIGEST_CHARACTERS);
+  return hash('sha256', json, 'hex').slice(0, DIGEST_CHARACTERS);
 }
 
 /** The digest says that we wrote it; what is checked here is that this version knows it. */

@@ -11,10 +11,11 @@
  * - `unanswered`, for one-time tokens: the provider made an exchange and its answer never reached a living node, or
  *   reached one that died before it could write it down;
  * - `unanswered`, for tokens with a window: besides, every try in the window was struck by a fault, and the keeper was
- *   never idle in it for longer than its table of retries allows while it could have tried;
+ *   never idle in it for longer than its table of retries allows while it could have tried and could know it open;
  * - for tokens that live until their successor is used: never by a lost answer.
  */
-import { classOf, type RotationPolicy } from '../core/rotation-policy.ts';
+import { REQUEST_TIMEOUT_MS } from '../core/next-step.ts';
+import { classOf, type RotationPolicy, rejectsReuse } from '../core/rotation-policy.ts';
 import type { ChainTruth, Span, TokenTruth } from './truth.ts';
 import type { Entry } from './upstream.ts';
 
@@ -128,19 +129,34 @@ function judgeRefusal(evidence: Evidence, newest: TokenTruth, end: Entry | undef
 
 /** A window that opened when the first unanswered exchange was made. */
 function judgeWindow(evidence: Evidence, unheard: readonly TokenTruth[], windowMs: number): Verdict {
-  const { chain, policy } = evidence;
-  const opened = Math.min(...unheard.map((one) => one.issuedAt));
-  const from = opened + policy.pacing.minSpacingMs;
-  const to = opened + windowMs;
+  const { chain, policy, entries } = evidence;
+  const opener = unheard.reduce((first, one) => (one.issuedAt < first.issuedAt ? one : first));
+  const from = opener.issuedAt + policy.pacing.minSpacingMs;
+  const to = Math.min(opener.issuedAt + windowMs, safeUntil(evidence, opener, windowMs));
   const gap = longestIdle(from, to, [...chain.tries, ...evidence.unable]);
   // The retry table: at Exact Online a try every 20 s, elsewhere ten in a window. More than a second for what is under way.
   const step = policy.pacing.minSpacingMs > 0 ? 20_000 : windowMs / 10;
   const allowed = step + 1_500;
   if (evidence.hasForgotten) return unavoidable('destroyed', 'a restored store had forgotten that it was sent');
-  if (gap.ms <= allowed + evidence.takeOverMs) return unavoidable('unanswered', 'every try in the window was struck');
+  if (gap.ms <= allowed + evidence.takeOverMs) {
+    const isLate = entries.some((one) => one.issued === opener.token && one.by === 'duplicate');
+    if (isLate) return unavoidable('doubled', 'a request arrived when nobody could expect it any more');
+    return unavoidable('unanswered', 'every try in the window was struck');
+  }
   return avoidable(
     `its window was open from ${from} to ${to}, and for ${gap.ms} ms from ${gap.from} nothing was tried (${allowed} ms are allowed)`,
   );
+}
+
+/**
+ * Until when a keeper can know that to present the token again falls into the window, wherever within the time-out of the
+ * request it opened; and where a retry after its end revokes everything, wherever after the first one was sent.
+ */
+function safeUntil({ chain, policy }: Evidence, opener: TokenTruth, windowMs: number): number {
+  if (rejectsReuse(policy)) return opener.sentAt + REQUEST_TIMEOUT_MS + windowMs;
+  const sent = chain.presentations.filter((one) => one.token === opener.parent && one.at <= opener.sentAt);
+  const first = sent.reduce((from, { at }) => (at - from >= windowMs ? at : from), sent[0]?.at ?? opener.sentAt);
+  return first + windowMs;
 }
 
 function wasUnable({ unable }: Evidence, from: number, to: number): boolean {

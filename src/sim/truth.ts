@@ -38,6 +38,8 @@ export class ChainTruth {
   readonly tokens: TokenTruth[] = [];
   /** From a try's beginning to its end: connecting, sending, waiting for the answer. */
   readonly tries: Span[] = [];
+  /** When which refresh token was sent. */
+  readonly presentations: { readonly token: string; readonly at: number }[] = [];
   /** What struck this chain alone. */
   readonly injuries: Injury[] = [];
   /** How it was ended from outside, if it was. */
@@ -91,6 +93,11 @@ export class ChainTruth {
     this.tokens.push(made);
     if (this.tokens.length > 2 * KEPT) this.tokens.splice(0, KEPT);
     return made;
+  }
+
+  presented(token: string, at: number): void {
+    this.presentations.push({ token, at });
+    if (this.presentations.length > 4 * KEPT) this.presentations.splice(0, 2 * KEPT);
   }
 
   tried(from: number): Span {

@@ -93,6 +93,7 @@ export class Wire {
     const span = chain.tried(this.#time.now());
     const sentAt = this.#time.now();
     const { life } = node;
+    chain.presented(token, sentAt);
     chain.unansweredSince ??= sentAt;
     chain.onWire.push(life.run);
     if (fault) this.#hooks.struck(fault, chain);

@@ -336,7 +336,25 @@ describe('a store that goes back to an older backup while the nodes run', () => 
     expect(await refusalOf(nodes[0], clock)).toBe('held');
     expect(upstream.presented).toEqual(['rt-0-eol']);
     nodes[2].wake();
+    // What was on its way when a node last noticed that has arrived by now.
+    await clock.advance(70_000);
+    expect(await tokenOf(nodes[0], clock)).toBe('at-2');
+  });
+
+  test('leaves what may be on its way a minute to arrive, also on a node that starts meanwhile', async () => {
+    const { clock, upstream, store, nodes, imported } = await clusterBench(POLICIES.oneTimeRevoking);
+    await imported();
+    store.backup();
+    await clock.advance(600_000);
+    await tokenOf(nodes[0], clock);
+    await clock.advance(600_000);
+    await store.restore();
     await clock.advance(20_000);
+    await nodes[0].restart();
+    await clock.advance(10_000);
+    for (const node of nodes) expect(await refusalOf(node, clock, 1_000)).not.toMatch(/^at-/);
+    expect(upstream.presented).toEqual(['rt-0-eol']);
+    await clock.advance(60_000);
     expect(await tokenOf(nodes[0], clock)).toBe('at-2');
   });
 

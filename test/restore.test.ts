@@ -8,6 +8,8 @@ import type { NumberedRecord } from '../src/ports/journal.ts';
 import { type Restorable, restorable } from './support/restorable.ts';
 import { json } from './support/scripted-upstream.ts';
 
+const WISH = { minTtlMs: 5_000, waitMs: 0 };
+
 const codeOf = (error: unknown): string => (error instanceof EvergrantError ? error.code : String(error));
 
 /** After `before` exchanges a backup is made, and restored four exchanges later; of the journal so many records are left. */
@@ -46,9 +48,29 @@ describe('a database restored from an older backup', () => {
     expect((await run.world.keeper.grants.get('eol')).state).toBe('broken');
   });
 
+  test('leaves a token that may have been presented since alone for a minute, where presenting it twice revokes', async () => {
+    await using run = await restorable(POLICIES.oneTimeRevoking);
+    const { clock, upstream } = run.world;
+    await run.world.imported();
+    const backup = run.backup();
+    await run.use();
+    const ask = () => clock.until(run.world.keeper.tokens.get('eol', WISH).then(() => 'served', codeOf));
+    await clock.advance(700_000);
+    await run.restore(backup);
+    await clock.advance(50_000);
+    expect(await ask()).not.toBe('served');
+    // The next run knows of the restore too.
+    await run.world.restart();
+    await clock.advance(50_000);
+    expect(await ask()).not.toBe('served');
+    expect(upstream.presented).toEqual([]);
+    expect(await run.use()).toBe('at-2');
+  });
+
   test('says what was answered since, and that the store was told of it, and needs no second merge', async () => {
     await using run = await restored(POLICIES.oneTime, 2, 7);
-    const { journal, store } = run.world;
+    const { journal, store, clock } = run.world;
+    await clock.advance(61_000);
     expect((await store.nodes.view()).nodes[0]?.merged).toBe(journal.settledUpTo());
     expect(journal.lastTold).toBe(journal.settledUpTo());
     const { exchanges } = await run.world.keeper.grants.get('eol');

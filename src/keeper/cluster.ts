@@ -12,6 +12,7 @@
 import { createHash } from 'node:crypto';
 import { EvergrantError } from '../core/errors.ts';
 import type { GrantId, NodeId } from '../core/id.ts';
+import { HORIZON_MS } from '../core/next-step.ts';
 import { classOf, type RotationPolicy, rejectsReuse } from '../core/rotation-policy.ts';
 import type { ClusterView, NodeRecord } from '../ports/store.ts';
 import type { KeeperParts } from './parts.ts';
@@ -30,8 +31,8 @@ export interface ClusterHooks {
   readonly merge: (since: number) => Promise<void>;
   /** Whether the store remembers less of this node's journal than it was once told. */
   readonly isStoreOlder: (merged: number) => boolean;
-  /** Tells the store how far the journal is merged by now. */
-  readonly noteMerged: () => Promise<void>;
+  /** Tells the store how far the journal is merged by now, where that is news; `again`: also where it forgot it. */
+  readonly noteMerged: (again?: 'again') => Promise<void>;
   /** The attempts of these nodes cannot go on: their leases are over. */
   readonly takeOver: (gone: ReadonlyMap<NodeId, NodeRecord>) => Promise<void>;
   /** Resolves when nothing that was begun before is under way on this node. */
@@ -58,6 +59,8 @@ export class Cluster {
   /** How far the journals of all nodes were merged, and the restore, as the store said last. */
   #merged: ReadonlyMap<NodeId, number> = new Map();
   #restore: string | null = null;
+  /** Until then a request may be on its way that a restored store knows nothing of. */
+  #settledAtMs = Number.NEGATIVE_INFINITY;
   /** By node and run. */
   readonly #looks = new Map<string, { readonly count: number; readonly againAtMs: number }>();
   #rejoining: Promise<void> | null = null;
@@ -77,12 +80,14 @@ export class Cluster {
 
   /**
    * Whether an exchange under this policy may be started by this node now. `restoring`: not before the other nodes have
-   * merged their journals too, for one of them may hold a newer token, and an older one would revoke it.
+   * merged their journals too, for one of them may hold a newer token, and an older one would revoke it. Where a second
+   * presentation always revokes, those of before a restore are waited for, as far as they may still be on their way.
    */
   mayStart(policy: RotationPolicy): 'yes' | 'apart' | 'restoring' {
     if (!this.#isMerged || this.#nowMs() >= this.#leaseUntilMs) return 'apart';
-    if (!this.#isRestoring || rejectsReuse(policy) || classOf(policy).class === 'durable') return 'yes';
-    return 'restoring';
+    if (rejectsReuse(policy) || classOf(policy).class === 'durable') return 'yes';
+    if (this.#isRestoring) return 'restoring';
+    return this.#nowMs() < this.#settledAtMs && classOf(policy).class === 'one-time-revoking' ? 'apart' : 'yes';
   }
 
   /** While it lasts, no chain is given up: another node's journal may hold what is missing. */
@@ -127,7 +132,8 @@ export class Cluster {
     this.stop();
     this.#leaseUntilMs = Number.NEGATIVE_INFINITY;
     await this.#rejoining;
-    await this.#hooks.noteMerged();
+    // A store that is older than its journal tells the next run of the restore too.
+    if (this.#nowMs() >= this.#settledAtMs) await this.#hooks.noteMerged();
     await this.#parts.store.nodes.leave(this.#me());
   }
 
@@ -209,6 +215,7 @@ export class Cluster {
   async #mergeOnce(found: ClusterView): Promise<void> {
     const { store, log, node } = this.#parts;
     const isOlder = store.isShared && this.#isOlder(found);
+    if (!store.isShared && this.#isOlder(found)) this.#settleAlone();
     if (isOlder) {
       this.#isRestoring = true;
       // Each node that notices says so, once: what the store says of an earlier restore tells nothing of this one.
@@ -227,6 +234,18 @@ export class Cluster {
     await this.#takeOver(view);
   }
 
+  /** A node alone has its journal to tell it of a restore: the store hears of the merge only once all has settled. */
+  #settleAlone(): void {
+    const { log, node } = this.#parts;
+    log.warn('The store is older than what is remembered of it: it was restored from a backup.', { node });
+    this.#settledAtMs = this.#nowMs() + HORIZON_MS;
+    const { signal } = this.#beating;
+    const settled = this.#clock.sleep(HORIZON_MS, signal).then(async () => {
+      if (!signal.aborted) await this.#hooks.noteMerged('again');
+    });
+    this.#inBackground(settled);
+  }
+
   /** Whether the store remembers less of any node's journal than it once did. */
   #isOlder(view: ClusterView): boolean {
     const now = new Map(view.nodes.map(({ id, merged }) => [id, merged]));
@@ -234,8 +253,9 @@ export class Cluster {
     return this.#isSuspected || isForgotten || this.#hooks.isStoreOlder(this.#ownOf(view)?.merged ?? 0);
   }
 
-  async #see({ nodes, restore }: ClusterView): Promise<void> {
+  async #see({ now, nodes, restore, restoredAt }: ClusterView): Promise<void> {
     const { isShared } = this.#parts.store;
+    if (restoredAt !== null) this.#settledAtMs = this.#nowMs() + restoredAt + HORIZON_MS - now;
     const here = nodes.filter(({ leaseLeftMs }) => leaseLeftMs > 0);
     this.#here = here.map(({ id }) => id);
     for (const { id, run } of here) this.#looks.delete(`${id} ${run}`);

@@ -23,6 +23,8 @@ import { ChainMinder } from './minder.ts';
 import { Minders } from './minders.ts';
 import { type KeeperParts, reach } from './parts.ts';
 import { resume } from './resume.ts';
+import { HeaderCredentials } from './schemes/header.ts';
+import { inScheme } from './schemes/scheme.ts';
 import { seldom } from './seldom.ts';
 import { storeClock } from './store-clock.ts';
 import { takeOver } from './take-over.ts';
@@ -45,7 +47,7 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper & { reado
   const { upstreams } = apps;
   const minders: Minders = new Minders(async (idOrAlias) => {
     const { value } = await grants.record(idOrAlias);
-    const upstream = () => upstreams.of(value.app);
+    const upstream = async () => inScheme(await upstreams.of(value.app), value.scheme);
     const due = async (freshness: Freshness) => dueOf(clock, value.id, (await upstream()).provider.policy, freshness);
     const minder = new ChainMinder(parts, value, upstream, { onPublished, onDue }, cluster, due, stop.signal);
     return { minder, names: value.alias === null ? [value.id] : [value.id, value.alias] };
@@ -166,7 +168,7 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper & { reado
 
   async function workOf(grant: GrantId): Promise<Work> {
     const { value } = await grants.record(grant);
-    const upstream = await upstreams.of(value.app);
+    const upstream = inScheme(await upstreams.of(value.app), value.scheme);
     return {
       parts,
       grant,
@@ -181,7 +183,7 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper & { reado
   const cluster = new Cluster(parts, clock, {
     merge,
     isStoreOlder: (merged) => isStoreOlder(parts.journal, merged),
-    noteMerged: () => noteMerged(parts),
+    noteMerged: (again) => noteMerged(parts, again),
     takeOver: (gone) => takeOver(parts, gone, wake),
     consulted: async (node) => {
       // An exchange that goes on ends as an event of its chain, which settles its attempt by itself.
@@ -193,6 +195,7 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper & { reado
     },
     whole: release,
   });
+  const headers = new HeaderCredentials(parts);
   const watch = new Watch({ parts, minders, turnOf: (grant) => cluster.turnOf(grant), stop: stop.signal });
   const onDue = (at: Instant) => watch.expect(at);
   const unwatch = parts.store.watch(onChange);
@@ -205,9 +208,9 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper & { reado
   return {
     apps,
     grants,
-    tokens: tokens(parts, minders, upstreams, stop.signal),
+    tokens: tokens(parts, minders, upstreams, headers, stop.signal),
     authorizations,
-    apis: apis(minders, upstreams),
+    apis: apis(minders, headers),
     exports: grantExports(parts, grants, apps, minders, upstreams),
     journals: journals(parts, grants, workOf, wake, (grant) => minders.known(grant)?.changed()),
     async isReady() {

@@ -37,7 +37,8 @@ export async function mergeJournal(
     const outcome = await bringOne(parts, registry, workOf, numbered, mayWait);
     counts[outcome]++;
   }
-  await tell(parts, journal.settledUpTo());
+  // A node alone keeps its store telling of the restore for a while; see `Cluster`.
+  if (parts.store.isShared || !isStoreOlder(journal, since)) await tell(parts, journal.settledUpTo());
   await tellRestored(parts, restore, counts.waiting > 0);
   if (counts.waiting > 0)
     log.warn('Records of the journal wait for those of other nodes.', { records: counts.waiting });
@@ -67,10 +68,10 @@ async function bringOne(
   }
 }
 
-/** Tells the store how far the journal is merged by now, where that is further than it was told. */
-export async function noteMerged(parts: KeeperParts): Promise<void> {
+/** Tells the store how far the journal is merged by now, where that is further than it was told, or it forgot it. */
+export async function noteMerged(parts: KeeperParts, again?: 'again'): Promise<void> {
   const upTo = parts.journal.settledUpTo();
-  if (upTo > parts.journal.lastTold) await tell(parts, upTo);
+  if (again || upTo > parts.journal.lastTold) await tell(parts, upTo);
 }
 
 async function tell({ store, journal, node }: KeeperParts, upTo: number): Promise<void> {

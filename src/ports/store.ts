@@ -148,6 +148,8 @@ export interface ClusterView {
   readonly nodes: readonly NodeRecord[];
   /** Names the last restore of the store from an older backup that a node has noticed; null: none was. */
   readonly restore: string | null;
+  /** When that was, by the store's clock; null where it is not known. */
+  readonly restoredAt: Instant | null;
 }
 
 export interface NodeRun {

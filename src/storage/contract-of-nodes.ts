@@ -31,7 +31,7 @@ async function nodeIn(store: Store, id: NodeId): Promise<NodeRecord | undefined>
 export function nodeRules(store: () => Store): void {
   test('a node that joins is here, and nothing of its journal is merged yet', async () => {
     const joined = await store().nodes.join(FIRST, 'folder', LEASE_MS);
-    expect(joined).toMatchObject({ outcome: 'joined', view: { restore: null } });
+    expect(joined).toMatchObject({ outcome: 'joined', view: { restore: null, restoredAt: null } });
     const node = await nodeIn(store(), FIRST.id);
     expect(node).toMatchObject({ ...FIRST, merged: 0, mergedFor: null, isGivenUp: false });
     expect(node?.leaseLeftMs).toBeGreaterThan(0);
@@ -94,7 +94,10 @@ export function nodeRules(store: () => Store): void {
     await store().nodes.join(FIRST, 'folder', LEASE_MS);
     await store().nodes.join(OTHER_NODE, 'folder of b', LEASE_MS);
     const first = await store().nodes.declareRestore();
-    expect((await store().nodes.view()).restore).toBe(first);
+    const view = await store().nodes.view();
+    expect(view.restore).toBe(first);
+    expect(view.restoredAt).toBeLessThanOrEqual(view.now);
+    expect(view.restoredAt).toBeGreaterThan(view.now - 60_000);
     await store().nodes.mergedFor(FIRST.id, first);
     await store().nodes.join(SECOND, 'folder', LEASE_MS);
     expect(await nodeIn(store(), FIRST.id)).toMatchObject({ mergedFor: first });

@@ -6,6 +6,7 @@
 import type { NodeId } from '../../core/id.ts';
 import { after, type Instant } from '../../core/instant.ts';
 import type { ClusterView, NodeRun, Nodes } from '../../ports/store.ts';
+import { restoredAt, restoreName } from '../restore-name.ts';
 
 interface Row {
   readonly run: string;
@@ -19,6 +20,7 @@ interface Row {
 export interface NodeTable {
   readonly rows: Map<NodeId, Row>;
   restores: number;
+  restore: string | null;
 }
 
 export function holdsLease(table: NodeTable, { id, run }: NodeRun, now: Instant): boolean {
@@ -33,7 +35,8 @@ export function nodesIn(table: NodeTable, now: () => Instant): Nodes {
     nodes: [...rows].map(([id, { run, until, merged, mergedFor, isGivenUp }]) => {
       return { id, run, leaseLeftMs: Math.max(0, until - now()), merged, mergedFor, isGivenUp };
     }),
-    restore: table.restores === 0 ? null : `restore-${table.restores}`,
+    restore: table.restore,
+    restoredAt: restoredAt(table.restore),
   });
   const change = (id: NodeId, how: (row: Row) => Row): boolean => {
     const row = rows.get(id);
@@ -58,7 +61,8 @@ export function nodesIn(table: NodeTable, now: () => Instant): Nodes {
     },
     async declareRestore() {
       table.restores += 1;
-      return `restore-${table.restores}`;
+      table.restore = restoreName(now(), String(table.restores));
+      return table.restore;
     },
     async mergedFor(node, restore) {
       change(node, (row) => ({ ...row, mergedFor: restore }));

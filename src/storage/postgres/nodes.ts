@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Instant } from '../../core/instant.ts';
 import type { ClusterView, NodeRecord, Nodes } from '../../ports/store.ts';
+import { restoredAt } from '../restore-name.ts';
 import { type Database, integer, type Row, text } from './database.ts';
 
 const VIEW = `SELECT c.now_ms, (SELECT value FROM evergrant_meta WHERE name = 'restore') AS restore,
@@ -27,8 +28,8 @@ const SQL = {
       WHERE n.lease_until <= clock_timestamp() OR n.folder = excluded.folder OR n.run = excluded.run
     RETURNING id`,
   merged: 'UPDATE evergrant_nodes SET merged = greatest(merged, $2) WHERE id = $1',
-  declare: `INSERT INTO evergrant_meta (name, value) VALUES ('restore', $1)
-    ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
+  declare: `WITH ${CLOCK} INSERT INTO evergrant_meta (name, value) SELECT 'restore', now_ms || '.' || $1::text FROM clock
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value RETURNING value`,
   mergedFor: 'UPDATE evergrant_nodes SET merged_for = $2 WHERE id = $1',
   giveUp: 'UPDATE evergrant_nodes SET given_up = true WHERE id = $1 RETURNING id',
   leave: 'UPDATE evergrant_nodes SET lease_until = clock_timestamp() WHERE id = $1 AND run = $2',
@@ -50,9 +51,8 @@ export function nodesIn(db: Database): Nodes {
       await db.transaction((query) => query(SQL.merged, [node, upTo]));
     },
     async declareRestore() {
-      const restore = randomUUID();
-      await db.transaction((query) => query(SQL.declare, [restore]));
-      return restore;
+      const [declared] = await db.transaction((query) => query(SQL.declare, [randomUUID()]));
+      return text(declared ?? {}, 'value');
     },
     async mergedFor(node, restore) {
       await db.transaction((query) => query(SQL.mergedFor, [node, restore]));
@@ -68,10 +68,12 @@ export function nodesIn(db: Database): Nodes {
 /** Without any node there is one row, for the clock. */
 function viewOf(rows: readonly Row[]): ClusterView {
   const [first] = rows;
+  const restore = textOrNull(first, 'restore');
   return {
     now: integer(first, 'now_ms') as Instant,
     nodes: rows.filter((row) => row.id !== null).map(nodeOf),
-    restore: textOrNull(first, 'restore'),
+    restore,
+    restoredAt: restoredAt(restore),
   };
 }
 

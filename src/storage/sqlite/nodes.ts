@@ -4,6 +4,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import type { Instant } from '../../core/instant.ts';
 import type { ClusterView, Nodes } from '../../ports/store.ts';
 import { integer, type Row, Statement, text } from './database.ts';
+import { restoredAt, restoreName } from '../restore-name.ts';
 import type { GroupCommit } from './group-commit.ts';
 
 const NOW = `CAST(unixepoch('subsec') * 1000 AS INTEGER)`;
@@ -30,13 +31,12 @@ export function nodesIn(db: DatabaseSync, commits: GroupCommit): Nodes {
     Object.entries(SQL).map(([name, statement]) => [name, new Statement(db, statement)]),
   ) as Readonly<Record<keyof typeof SQL, Statement>>;
 
+  const now = (): Instant => integer(sql.now.first() ?? {}, 'now') as Instant;
+
   function view(): ClusterView {
-    const restore = sql.restore.first();
-    return {
-      now: integer(sql.now.first() ?? {}, 'now') as Instant,
-      nodes: sql.all.all().map(nodeOf),
-      restore: restore ? text(restore, 'value') : null,
-    };
+    const row = sql.restore.first();
+    const restore = row ? text(row, 'value') : null;
+    return { now: now(), nodes: sql.all.all().map(nodeOf), restore, restoredAt: restoredAt(restore) };
   }
 
   return {
@@ -56,7 +56,7 @@ export function nodesIn(db: DatabaseSync, commits: GroupCommit): Nodes {
     merged: (node, upTo) => commits.write(() => void sql.merged.run(upTo, node)),
     declareRestore: () =>
       commits.write(() => {
-        const restore = randomUUID();
+        const restore = restoreName(now(), randomUUID());
         sql.declare.run(restore);
         return restore;
       }),

@@ -166,7 +166,9 @@ function quietTime(scene: Scene, step: Step, oldMs: number): void {
     pass(scene, step.waitMs, 'wait', `${step.waitMs / 1_000} s pass`, isDelayed ? scene.fault : {});
   }
   const { chain } = scene.ground.store.get(scene.world.stored);
-  const isAtRest = !isUndecided(chain) && step.step === 'exchange' && step.because === 'next';
+  // A node that stands still with something unsent makes no long rest: that would be a long stop.
+  const isOpen = chain.attempts.length > 0 || isUndecided(chain);
+  const isAtRest = !isOpen && step.step === 'exchange' && step.because === 'next';
   if (isAtRest && !isAnythingOnItsWay(scene)) pass(scene, oldMs, 'wait', 'nobody asks for long', {});
 }
 

@@ -17,8 +17,10 @@ const DAY_MS = 86_400_000;
 async function happen(it: Joined, what: What): Promise<void> {
   const { control } = it.provider;
   switch (what) {
-    case 'left alone for 40 days':
-      return it.clock.advance(40 * DAY_MS);
+    case 'stopped for 40 days':
+      it.world.keeper.stop();
+      await it.clock.advance(40 * DAY_MS);
+      return it.world.restart();
     case 'authorized elsewhere':
       return it.authorizeElsewhere();
     case 'exchanged elsewhere':

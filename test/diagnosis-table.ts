@@ -25,7 +25,7 @@ export type Profile = keyof typeof PROFILES;
 
 /** Things that happen without a fault of a request. */
 export const HAPPENINGS = {
-  'left alone for 40 days': 'nobody uses the grant for 40 days',
+  'stopped for 40 days': 'the keeper does not run for 40 days; while it runs, it exchanges idle chains in time',
   'authorized elsewhere': 'the same app and account are authorized by another system',
   'exchanged elsewhere': 'another program presents the newest refresh token',
 } as const;
@@ -154,7 +154,7 @@ export const EXPECTED: Readonly<Record<What, Readonly<Record<Profile, Outcome>>>
   }),
   'secret-rotated': row('client_rejected'),
   'clock-skew': row(UNHARMED),
-  'left alone for 40 days': row(UNHARMED, {
+  'stopped for 40 days': row(UNHARMED, {
     'exact-online': 'expired_idle',
     auth0: 'expired_absolute',
     truelayer: 'expired_idle',
@@ -202,7 +202,7 @@ export const CAUSES: Readonly<Record<What, readonly string[]>> = {
   'consent-revoked': ['revoked'],
   'secret-rotated': ['client_rejected'],
   'clock-skew': [],
-  'left alone for 40 days': ['expired_idle', 'expired_absolute'],
+  'stopped for 40 days': ['expired_idle', 'expired_absolute'],
   'authorized elsewhere': ['reauthorized_elsewhere'],
   'exchanged elsewhere': ['used_elsewhere'],
 };

@@ -74,7 +74,7 @@ describe.concurrent('evergrant doctor', () => {
     await using api = await fakeApi({ 'GET /readyz': notReady, 'GET /v1/grants': { status: 401, json: {} } });
     const { exit, out } = await evergrant(['doctor'], { env: env(api.origin) });
     expect(exit).toBe(1);
-    expect(out).toMatch(/✗ clock: (3599|3600|3601) s behind this machine/);
+    expect(out).toMatch(/✗ clock: 3[56]\d\d s behind this machine/);
     expect(out).toContain('✗ ready: not ready (HTTP 503)');
     expect(out).toContain('✗ key: refused (HTTP 401)');
   });

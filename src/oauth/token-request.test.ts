@@ -78,7 +78,7 @@ describe('a client', () => {
 
   test('that could only sign is told what to do', () => {
     expect(() => withMethods('private_key_jwt')).toThrow(
-      'The provider takes only private_key_jwt, which is not supported.',
+      'The provider takes only private_key_jwt, and this app has no private key.',
     );
   });
 

@@ -15,7 +15,7 @@ export const first = {
       state     TEXT    NOT NULL,
       -- 1: something was under way, a start must take it up
       unsettled INTEGER NOT NULL CHECK (unsettled IN (0, 1)),
-      chain     TEXT    NOT NULL CHECK (json_valid(chain))
+      chain     TEXT    NOT NULL
     ) STRICT;
     CREATE INDEX chains_unsettled ON chains (grant_id) WHERE unsettled = 1;
 

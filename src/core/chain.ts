@@ -66,6 +66,8 @@ export interface Link {
   readonly firstUsedAt: Moment | null;
   /** Set once the provider said that its refresh token is dead. */
   readonly refusal: Refusal | null;
+  /** What lay between it and the links before it was forgotten by a restored store: any of them may be its parent. */
+  readonly isAfterGap?: true;
   /** Set once its answer could not be opened any more: what was kept of it is lost here, whatever it is worth elsewhere. */
   readonly damagedAt?: Moment;
 }
@@ -371,9 +373,11 @@ function forgetAttempt(chain: Chain, id: LinkId): Chain {
 
 function receive(chain: Chain, event: Omit<ChainEvent & { type: 'received' }, 'answer'>): Chain {
   const { link: received, parent: parentId, sequence } = event;
-  const parent = chain.links.find((link) => link.id === parentId) ?? forgottenParent(chain, event);
+  const known = chain.links.find((link) => link.id === parentId);
+  const parent = known ?? forgottenParent(chain, event);
   if (!parent || chain.end?.kind === 'revoked' || chain.links.some((link) => link.id === received.id)) return chain;
   const isSameToken = received.fingerprint === null || received.fingerprint === parent.fingerprint;
+  const isBeforeGap = chain.links.some((link) => link.isAfterGap && link.sequence > sequence);
   const link: Link = {
     ...received,
     generation: parent.generation,
@@ -383,11 +387,13 @@ function receive(chain: Chain, event: Omit<ChainEvent & { type: 'received' }, 'a
     tokenOf: isSameToken ? parent.tokenOf : received.id,
     fingerprint: received.fingerprint ?? parent.fingerprint,
     status: 'received',
-    uses: 0,
-    firstUsedAt: null,
+    uses: isBeforeGap ? 1 : 0,
+    firstUsedAt: isBeforeGap ? received.receivedAt : null,
     refusal: null,
+    ...(known ? {} : { isAfterGap: true }),
   };
-  const before = withLink(chain, parent.id, (one) => accepted(one, received.requestedAt));
+  const all = known ? chain : { ...chain, links: chain.links.map(perhapsUsed) };
+  const before = withLink(all, parent.id, (one) => accepted(one, received.requestedAt));
   // A token that goes on is as good as new (RFC 6749 section 6).
   const renewed = isSameToken ? withLink(before, parent.tokenOf, (one) => ({ ...one, uses: 0 })) : before;
   const links = [...renewed.links, link];
@@ -408,6 +414,11 @@ function receive(chain: Chain, event: Omit<ChainEvent & { type: 'received' }, 'a
  */
 function forgottenParent(chain: Chain, { link, sequence }: Omit<ChainEvent & { type: 'received' }, 'answer'>) {
   return link.fingerprint !== null && sequence >= chain.nextSequence ? newestLink(chain) : null;
+}
+
+/** In a time that the store has forgotten, its refresh token may have been presented: it is no unused one any more. */
+function perhapsUsed(link: Link): Link {
+  return link.uses > 0 ? link : { ...link, uses: 1, firstUsedAt: link.receivedAt };
 }
 
 /** Its refresh token was presented and accepted. A refusal before that was wrong. */

@@ -5,6 +5,7 @@ import type { Instant, Moment } from './instant.ts';
 import { deferralMs, nextStep } from './next-step.ts';
 import { POLICIES } from './policies.fixture.ts';
 import { classOf, UNKNOWN_POLICY } from './rotation-policy.ts';
+import type { Fingerprint } from './secret.ts';
 import { moment, Story, said } from './story.fixture.ts';
 
 /** A chain that was authorized at 0 s and published. */
@@ -147,6 +148,22 @@ describe('a chain in doubt presents the same refresh token again', () => {
     const forked = held().started('B', 'A', 600).lost('B', 601).started('C', 'A', 610).received('C', 'A', 611);
     const stillOpen = forked.published('C', 611).received('B', 'A', 612).started('D', 'C', 700).lost('D', 820);
     expect(stillOpen.next(window60s, 900)).toMatchObject({ present: 'B', because: 'fallback' });
+  });
+
+  test('and none that a restored store does not know to have been presented, where that would revoke', () => {
+    const story = held();
+    const brought = (id: string, parent: string, sequence: number) => {
+      const fingerprint = `fp-${id}` as Fingerprint;
+      const at = moment(sequence * 600);
+      const link = { id: id as LinkId, fingerprint, node: 'n', requestedAt: at, receivedAt: at, scope: null };
+      const life = { ...link, accessTokenLifeMs: 600_000 };
+      story.chain = apply(story.chain, { type: 'received', at, link: life, parent: parent as LinkId, sequence });
+    };
+    // The journal of one node has A → B and D → E; what another one had from C to D is not here yet.
+    brought('E', 'D', 5);
+    brought('B', 'A', 2);
+    story.published('E', 3_100).started('F', 'E', 3_600).lost('F', 3_720);
+    expect(story.next(oneTimeRevoking, 3_720)).toMatchObject({ present: 'E', because: 'in_doubt', waitMs: 60_000 });
   });
 
   test('not while another answer may lie unread, where presenting it again would revoke that one too', () => {

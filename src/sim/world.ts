@@ -96,6 +96,7 @@ export class World {
   async run(): Promise<Judges> {
     const { time, options } = this;
     for (const node of this.nodes) void node.start();
+    await time.until(Promise.all(this.nodes.map((node) => node.ready())));
     this.#backUpSometimes();
     const end = time.now() + options.mostMs;
     this.clients.begin(options.grants);
@@ -172,12 +173,11 @@ export class World {
     }
   }
 
+  /** From when every node has joined: a store that never heard of a node cannot say that it is missing. */
   #backUpSometimes(): void {
-    this.time.after(BACKUP_EVERY_MS, () => {
-      this.store.backUp();
-      this.upstream.backUp();
-      this.#backUpSometimes();
-    });
+    this.store.backUp();
+    this.upstream.backUp();
+    this.time.after(BACKUP_EVERY_MS, () => this.#backUpSometimes());
   }
 
   #newNodes(): readonly SimNode[] {
@@ -264,6 +264,8 @@ export class World {
       if (losesJournals) node.disk.lose();
     }
     for (const chain of this.chains.values()) {
+      // What is published begins again with what the store and the first journal have.
+      chain.lastPublished = 0;
       const newest = chain.tokens.findLast((one) => one.wasKept);
       const isSafe = newest?.link != null && this.nodes.some((node) => node.disk.holds(newest.link as LinkId));
       if (newest && !isSafe) chain.destroyedAt = this.time.now();

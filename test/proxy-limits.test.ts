@@ -213,6 +213,41 @@ describe('an answer that the provider allows to be kept', () => {
     expect(world.seen).toHaveLength(2);
   });
 
+  test('is not shown to a caller who asks about a newer one, in the name of the newer one', async () => {
+    await open(kept);
+    let current = '1';
+    world.answering = ({ headers }, answer) => {
+      const isSame = headers['if-none-match']?.includes(`"${current}"`) ?? false;
+      answer.writeHead(isSame ? 304 : 200, { etag: `"${current}"`, 'cache-control': 'max-age=60' });
+      answer.end(isSame ? '' : `answer ${current}`);
+    };
+    await ask('/proxy/eol/v1/x');
+    clock.advance(61_000);
+    current = '2';
+    const { status, text } = await ask('/proxy/eol/v1/x', { headers: { 'if-none-match': '"2"' } });
+    expect([status, text]).toEqual([304, '']);
+    expect((await ask('/proxy/eol/v1/x')).text).toBe('answer 2');
+  });
+
+  test('that a newer one replaced meanwhile is not taken for the newer one', async () => {
+    await open(kept);
+    const seen: (() => void)[] = [];
+    world.answering = (_, answer) => answer.writeHead(200, { etag: '"1"', 'cache-control': 'max-age=60' }).end('old');
+    await ask('/proxy/eol/v1/x');
+    clock.advance(61_000);
+    world.answering = (_, answer) => {
+      seen.push(() => answer.writeHead(304, { etag: '"1"', 'cache-control': 'max-age=60' }).end());
+    };
+    const slow = ask('/proxy/eol/v1/x');
+    while (seen.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    world.answering = (_, answer) => answer.writeHead(200, { etag: '"2"', 'cache-control': 'max-age=60' }).end('new');
+    expect((await ask('/proxy/eol/v1/x')).text).toBe('new');
+    seen[0]?.();
+    expect((await slow).text).toBe('old');
+    const after = await ask('/proxy/eol/v1/x');
+    expect([after.text, after.headers.get('etag')]).toEqual(['new', '"2"']);
+  });
+
   test('differs by the headers that it names (Vary), and a change forgets it', async () => {
     await open(kept);
     giving({ 'cache-control': 'max-age=60', vary: 'accept' });

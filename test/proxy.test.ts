@@ -47,6 +47,8 @@ describe('a request', () => {
       'x-forwarded-host': 'evil.example',
       'x-real-ip': '10.0.0.1',
       'x-original-url': '/admin',
+      x_forwarded_for: '10.0.0.1',
+      x_http_method_override: 'DELETE',
       'x-http-method-override': 'DELETE',
       'proxy-authorization': 'Basic eDp5',
       te: 'trailers',
@@ -110,6 +112,23 @@ describe('a request', () => {
     await open();
     await world.raw('/proxy/eol/@evil.example/v1');
     expect(world.seen[0]?.url).toBe('/api/@evil.example/v1');
+  });
+
+  test('that would be answered with what was sent, the token among it, is refused', async () => {
+    await open();
+    expect((await world.raw('/proxy/eol/v1/x', {}, 'TRACE')).status).toBe(405);
+    expect(world.seen).toEqual([]);
+  });
+
+  test('with a body in any other coding than chunks is refused', async () => {
+    await open();
+    const headers = { 'transfer-encoding': 'gzip, chunked', connection: 'close' };
+    expect([(await world.raw('/proxy/eol/v1/x', headers)).status, world.seen]).toEqual([400, []]);
+  });
+
+  test('whose method wants a body of a named kind, and that has none, is the mistake of the caller', async () => {
+    await open();
+    expect((await world.raw('/proxy/eol/v1/x', {}, 'QUERY')).status).toBe(400);
   });
 
   test('to upgrade the connection is refused', async () => {

@@ -133,8 +133,16 @@ function ofFramework(thrown: unknown): EvergrantError | null {
     case 'ECONNRESET':
       return invalidRequest('The connection ended before the whole body had come.');
     default:
-      return null;
+      return isCallersMistake(thrown)
+        ? invalidRequest('The request is not one of HTTP as it is understood here.')
+        : null;
   }
+}
+
+/** Of the framework's own errors, those that it would answer with 4xx. */
+function isCallersMistake(thrown: unknown): boolean {
+  const { code, statusCode } = thrown as Partial<FastifyError>;
+  return code?.startsWith('FST_ERR_') === true && statusCode !== undefined && statusCode >= 400 && statusCode < 500;
 }
 
 function internal(parts: HttpParts, request: FastifyRequest, thrown: unknown): EvergrantError {

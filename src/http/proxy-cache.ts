@@ -13,6 +13,7 @@ import { type AnswerHeaders, answerHeaders } from './proxy-headers.ts';
 import type { Target } from './proxy-target.ts';
 
 export interface Cached {
+  readonly entry: Entry;
   readonly isFresh: boolean;
   readonly status: number;
   readonly headers: OutgoingHttpHeaders;
@@ -39,6 +40,8 @@ const LARGEST_SHARE = 1 / 8;
 const ENTRY_BYTES = 2_048;
 const KEPT_STATUSES = new Set([200, 203, 404, 410]);
 const CONDITIONS = ['if-none-match', 'if-modified-since'];
+/** Of parts, or of a state that only the provider knows. */
+const NOT_OUR_BUSINESS = ['range', 'if-range', 'if-match', 'if-unmodified-since'];
 
 export class ProxyCache {
   readonly #mostBytes: number;
@@ -56,19 +59,21 @@ export class ProxyCache {
   find(api: GrantApi, target: Target, request: FastifyRequest): Cached | null {
     const key = keyOf(api, target);
     const entry = request.method === 'GET' ? this.#entries.get(key) : undefined;
-    if (!entry || request.headers.range !== undefined) return null;
+    if (!entry || hasOne(request, NOT_OUR_BUSINESS)) return null;
     this.#entries.delete(key);
     this.#entries.set(key, entry);
     const asked = policyRequest(target, request);
-    const isFresh = entry.policy.satisfiesWithoutRevalidation(asked);
-    const revalidation = isFresh ? {} : entry.policy.revalidationHeaders(asked);
+    if (entry.policy.satisfiesWithoutRevalidation(asked))
+      return { entry, isFresh: true, ...shown(entry), conditions: {} };
+    // A caller who asks about what it keeps itself would get our answer to its question, or its answer to ours.
+    if (hasOne(request, CONDITIONS)) return null;
+    const revalidation = entry.policy.revalidationHeaders(asked);
     const conditions = CONDITIONS.flatMap((name) => {
       const value = revalidation[name];
-      // Those of the caller concern what the caller keeps.
-      return typeof value !== 'string' || value === request.headers[name] ? [] : [[name, value] as const];
+      return typeof value === 'string' ? [[name, value] as const] : [];
     });
-    if (!isFresh && conditions.length === 0) return null;
-    return { isFresh, ...shown(entry), conditions: Object.fromEntries(conditions) };
+    if (conditions.length === 0) return null;
+    return { entry, isFresh: false, ...shown(entry), conditions: Object.fromEntries(conditions) };
   }
 
   /** Keeps an answer that is about to be read, if it may be kept; what was changed is forgotten. */
@@ -85,16 +90,20 @@ export class ProxyCache {
     collect(answer, this.#mostBytes * LARGEST_SHARE, (body) => this.#put(key, { policy, status: answer.status, body }));
   }
 
-  /** The provider says that what is kept is still right (304). */
-  renew({ api, target, request }: Asked, said: AnswerHeaders): Cached | null {
-    const key = keyOf(api, target);
-    const entry = this.#entries.get(key);
-    if (!entry) return null;
+  /** The provider says that what was found is still right (304). */
+  renew(
+    { api, target, request }: Asked,
+    { entry }: Cached,
+    said: AnswerHeaders,
+  ): Pick<Cached, 'status' | 'headers' | 'body'> {
     const asked = policyRequest(target, request);
-    const { policy } = entry.policy.revalidatedPolicy(asked, { status: 304, headers: said });
+    const { policy, matches } = entry.policy.revalidatedPolicy(asked, { status: 304, headers: said });
+    if (!matches) return shown(entry);
     const renewed = { ...entry, policy };
-    this.#put(key, renewed);
-    return { isFresh: true, ...shown(renewed), conditions: {} };
+    const key = keyOf(api, target);
+    // Another request may have put a newer one in its place.
+    if (this.#entries.get(key) === entry) this.#put(key, renewed);
+    return shown(renewed);
   }
 
   #policy(asked: CachePolicy.Request, status: number, headers: AnswerHeaders): CachePolicy {
@@ -127,6 +136,10 @@ export class ProxyCache {
 
 function keyOf({ grant }: GrantApi, { origin, path }: Target): string {
   return `${grant} ${origin}${path}`;
+}
+
+function hasOne({ headers }: FastifyRequest, names: readonly string[]): boolean {
+  return names.some((name) => headers[name] !== undefined);
 }
 
 function sizeOf({ body }: Entry): number {

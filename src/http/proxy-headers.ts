@@ -61,8 +61,10 @@ export function requestHeaders(sent: IncomingHttpHeaders, token: string): Record
   const headers: Record<string, string> = {};
   for (const name in sent) {
     const value = sent[name];
-    if (typeof value !== 'string' || NOT_SENT.has(name) || named?.has(name)) continue;
-    if (NOT_SENT_PREFIXES.some((prefix) => name.startsWith(prefix))) continue;
+    // Many programs read `_` as `-`.
+    const read = name.replaceAll('_', '-');
+    if (typeof value !== 'string' || NOT_SENT.has(read) || named?.has(name)) continue;
+    if (NOT_SENT_PREFIXES.some((prefix) => read.startsWith(prefix))) continue;
     headers[name] = value;
   }
   headers.authorization = `Bearer ${token}`;

@@ -102,7 +102,7 @@ class Proxying {
   async #prepare(request: FastifyRequest, caller: RelayCaller): Promise<Exchange> {
     const { raw, headers } = request;
     refuseCrossSite(headers, this.#ownOrigin);
-    if (headers.upgrade !== undefined) throw invalidRequest('The proxy upgrades no connection.');
+    assertPlain(request);
     const address = readAddress(raw.url ?? '');
     const api = await apiFor(this.#parts, headers, address.grant);
     const target = targetOf(api, address, textOf(headers['evergrant-base-url']));
@@ -115,7 +115,7 @@ class Proxying {
       const other = await this.#afterRefusal(exchange, token, answer);
       if (other) answer = await this.#send(exchange, other, cached);
     }
-    const renewed = answer.status === 304 && cached ? this.#cache?.renew(exchange, answer.headers) : null;
+    const renewed = answer.status === 304 && cached ? this.#cache?.renew(exchange, cached, answer.headers) : null;
     if (renewed) {
       answer.body.discard();
       write(reply, renewed.status, renewed.headers).end(renewed.body);
@@ -204,6 +204,24 @@ function headersFor({ api, address, target }: Exchange, { headers: said }: Relay
   const location = textOf(said.location);
   if (location !== undefined) headers.location = locationFor(location, api, address, target);
   return headers;
+}
+
+/** A request that is one request, to be answered with what the API says and not with what it was sent. */
+function assertPlain({ method, headers }: FastifyRequest): void {
+  if (headers.upgrade !== undefined) throw invalidRequest('The proxy upgrades no connection.');
+  if (method === 'TRACE') {
+    throw new EvergrantError(
+      'method_not_allowed',
+      'TRACE is answered with the request itself, and so with its token.',
+      {
+        remedy: 'Use another method.',
+      },
+    );
+  }
+  const coding = headers['transfer-encoding'];
+  if (coding !== undefined && coding.toLowerCase() !== 'chunked') {
+    throw invalidRequest('Of transfer codings, the proxy takes chunked alone.');
+  }
 }
 
 /** Null: there is none. Bytes: it is short enough to be sent twice. */

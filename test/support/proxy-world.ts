@@ -39,7 +39,7 @@ export interface ProxyWorld extends AsyncDisposable {
   /** Through the proxy, as the admin. */
   get(path: string, init?: RequestInit): Promise<Response>;
   /** With a path that no URL parser has touched. */
-  raw(path: string, headers?: Record<string, string>): Promise<{ status: number; body: string }>;
+  raw(path: string, headers?: Record<string, string>, method?: string): Promise<{ status: number; body: string }>;
 }
 
 export async function proxyWorld(
@@ -137,11 +137,11 @@ export async function proxyWorld(
       if (!headers.has('authorization')) headers.set('authorization', `Bearer ${key}`);
       return fetch(`${app.proxyOrigin ?? origin}${path}`, { redirect: 'manual', ...init, headers });
     },
-    raw: (path, headers = {}) =>
+    raw: (path, headers = {}, method = 'GET') =>
       new Promise((resolve, reject) => {
         const { hostname, port } = new URL(app.proxyOrigin ?? origin);
         const all = { authorization: `Bearer ${key}`, ...headers };
-        rawRequest({ hostname, port, path, headers: all, agent: false }, (answer) => {
+        rawRequest({ hostname, port, method, path, headers: all, agent: false }, (answer) => {
           buffer(answer).then((body) => resolve({ status: answer.statusCode ?? 0, body: body.toString() }), reject);
         })
           .on('error', reject)

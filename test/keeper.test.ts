@@ -485,7 +485,7 @@ describe('a provider that fails for a day', () => {
     expect(upstream.presented.length).toBeLessThanOrEqual(210);
     expect((await store.chains.read(id)).chain.attempts.length).toBeLessThanOrEqual(128);
     upstream.script.length = 0;
-    await clock.advance(432_000);
+    await clock.advance(600_000);
     expect((await clock.until(keeper.tokens.get('eol', WISH))).accessToken.reveal()).toBe('at-1');
   });
 });

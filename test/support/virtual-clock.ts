@@ -73,7 +73,7 @@ export class VirtualClock implements Clock {
 
 /** Whatever is due without time passing: promises, and callbacks of the event loop. */
 async function settled(): Promise<void> {
-  for (let i = 0; i < 20; i++) {
+  for (let i = 0; i < 4; i++) {
     await new Promise((done) => {
       setImmediate(done);
     });

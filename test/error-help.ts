@@ -12,6 +12,10 @@ export const ERROR_HELP: Readonly<Record<string, { readonly meaning: string; rea
     meaning: 'The life that was asked for is longer than the whole life of an access token of this provider.',
     remedy: 'Ask for less: the `expires_in` of a fresh token is the most there is.',
   },
+  no_access_token: {
+    meaning: 'The grant holds an API key or a password. Whoever sent that as an access token would be refused.',
+    remedy: 'Call the provider through the proxy, `/proxy/{grant}/…`: it sends what the provider wants.',
+  },
   unknown_provider: {
     meaning: 'No file of the catalogue, built in or added, has this id.',
     remedy: 'See `evergrant providers list`; add an own file with `--providers`.',

@@ -32,6 +32,9 @@ export function addressFaults(file: ProviderFile, reach: Reach): readonly Fault[
 /** Where no one can authorize, there is no page for it either. */
 function endpointFaults(file: ProviderFile): readonly Fault[] {
   const hasCodes = file.grant_types_supported?.includes('authorization_code') ?? true;
+  const { api_key: key, basic } = file.credentials ?? {};
+  const hasTokens = Boolean(file.token_endpoint ?? file.authorization_endpoint);
+  if ((key ?? basic) && !hasTokens && !file.grant_types_supported) return [];
   if (file.issuer || (file.token_endpoint && (file.authorization_endpoint || !hasCodes))) return [];
   return [{ at: '', reason: 'names neither an issuer nor both authorization_endpoint and token_endpoint' }];
 }
@@ -42,6 +45,9 @@ function parametersOf(file: ProviderFile): readonly (readonly [at: string, value
     '/authorization_parameters': file.authorization_parameters,
     '/token_request/parameters': file.token_request?.parameters,
     '/token_request/refresh_parameters': file.token_request?.refresh_parameters,
+    '/credentials/client_credentials/parameters': file.credentials?.client_credentials?.parameters,
+    '/credentials/jwt_bearer/parameters': file.credentials?.jwt_bearer?.parameters,
+    '/credentials/password/parameters': file.credentials?.password?.parameters,
   };
   return Object.entries(groups).flatMap(([at, parameters]) =>
     Object.entries(parameters ?? {}).map(([name, value]) => [`${at}/${name}`, value] as const),

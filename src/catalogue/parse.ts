@@ -7,7 +7,7 @@ import { type RotationPolicy, UNKNOWN_POLICY } from '../core/rotation-policy.ts'
 import type { Reach } from '../ports/network.ts';
 import { addressFaults } from './addresses.ts';
 import { policyFaults } from './possible.ts';
-import type { ApiLimits, Provider } from './provider.ts';
+import type { ApiLimits, Provider, ProviderCredentials } from './provider.ts';
 import { type ProviderFile, providerFile } from './schema.ts';
 import { type Fault, faultsOf, wrongFile } from './wrong-file.ts';
 
@@ -64,7 +64,8 @@ function toProvider(file: ProviderFile, reach: Reach): Provider {
     apiLimits: apiLimitsOf(file),
     tokenEndpointAuthMethods: file.token_endpoint_auth_methods ?? [],
     codeChallengeMethods: file.code_challenge_methods ?? [],
-    grantTypes: file.grant_types_supported ?? ['authorization_code', 'refresh_token'],
+    grantTypes: grantTypesOf(file),
+    credentials: credentialsOf(file),
     clientIdParameter: file.client_id_parameter ?? 'client_id',
     authorizationResponseIss: file.authorization_response_iss_parameter_supported ?? false,
     authorizationParameters: file.authorization_parameters ?? {},
@@ -80,6 +81,32 @@ function toProvider(file: ProviderFile, reach: Reach): Provider {
     })),
     notes: file.notes ?? [],
     facts: file.facts ?? [],
+  };
+}
+
+/** Without a token endpoint there are none. */
+function grantTypesOf(file: ProviderFile): NonNullable<Provider['grantTypes']> {
+  const hasTokens = Boolean(file.token_endpoint ?? file.issuer);
+  return file.grant_types_supported ?? (hasTokens ? ['authorization_code', 'refresh_token'] : []);
+}
+
+function credentialsOf({ credentials = {} }: ProviderFile): ProviderCredentials {
+  const { client_credentials, jwt_bearer, password, api_key, basic } = credentials;
+  const request = (
+    said?: { readonly parameters?: Record<string, string> | undefined },
+    audience: string | null = null,
+  ) => said && { parameters: said.parameters ?? {}, audience };
+  const requests = {
+    client_credentials: request(client_credentials),
+    jwt_bearer: request(jwt_bearer, jwt_bearer?.audience),
+    password: request(password),
+  };
+  return {
+    requests: Object.fromEntries(Object.entries(requests).filter(([, one]) => one)),
+    headers: {
+      ...(api_key ? { api_key: { header: api_key.header.toLowerCase(), prefix: api_key.prefix ?? '' } } : {}),
+      ...(basic ? { basic: { header: 'authorization', prefix: 'Basic ' } } : {}),
+    },
   };
 }
 

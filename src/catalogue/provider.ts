@@ -13,6 +13,29 @@ export type GrantType = 'authorization_code' | 'refresh_token' | 'client_credent
 
 export type ClientAuthentication = 'client_secret_post' | 'client_secret_basic' | 'private_key_jwt' | 'none';
 
+/** How a grant comes by access tokens without a refresh token (RFC 6749 sections 4.4 and 4.3, RFC 7523 section 2.1). */
+export type TokenScheme = 'client_credentials' | 'jwt_bearer' | 'password';
+/** What an API takes as it is, without any token endpoint. */
+export type HeaderScheme = 'api_key' | 'basic';
+export type Scheme = TokenScheme | HeaderScheme;
+
+/** What else a provider takes besides refresh tokens; a scheme that is not there is not described. */
+export interface ProviderCredentials {
+  readonly requests: Readonly<
+    Partial<
+      Record<
+        TokenScheme,
+        {
+          readonly parameters: Readonly<Record<string, string>>;
+          /** `aud` of the assertion of `jwt_bearer`; null: the token endpoint. */
+          readonly audience: string | null;
+        }
+      >
+    >
+  >;
+  readonly headers: Readonly<Partial<Record<HeaderScheme, { readonly header: string; readonly prefix: string }>>>;
+}
+
 export interface Provider {
   readonly id: string;
   readonly name: string;
@@ -37,6 +60,8 @@ export interface Provider {
   readonly codeChallengeMethods: readonly 'S256'[];
   /** Without `refresh_token`: its access tokens do not expire. Without `authorization_code`: nobody can authorize. */
   readonly grantTypes?: readonly GrantType[];
+  /** Left out where the file says nothing of it. */
+  readonly credentials?: ProviderCredentials;
   /** How requests call the client id, where not `client_id`. */
   readonly clientIdParameter?: string;
   /** Whether the callback carries `iss` (RFC 9207). */

@@ -1,7 +1,7 @@
 /** A provider becomes concrete for one app: its variables filled in, and what it leaves to discovery added. */
 import { EvergrantError } from '../core/errors.ts';
 import { problemOfUrl } from './addresses.ts';
-import type { ClientAuthentication, Provider, ProviderVariable } from './provider.ts';
+import type { ClientAuthentication, Provider, ProviderCredentials, ProviderVariable } from './provider.ts';
 import { fill } from './templates.ts';
 
 /** RFC 1123 section 2.1: letters, digits, hyphens inside, at most 63. */
@@ -50,8 +50,21 @@ export function resolve(provider: Provider, variables: Readonly<Record<string, s
       parameters: filledAll(provider.tokenRequest.parameters),
       refreshParameters: filledAll(provider.tokenRequest.refreshParameters),
     },
+    ...(provider.credentials ? { credentials: credentialsWith(provider.credentials, filledAll, filled) } : {}),
     identity: provider.identity && { ...provider.identity, endpoint: fill(provider.identity.endpoint, values) },
   };
+}
+
+function credentialsWith(
+  { requests, headers }: ProviderCredentials,
+  filledAll: (parameters: Readonly<Record<string, string>>) => Readonly<Record<string, string>>,
+  filled: (text: string | null) => string | null,
+): ProviderCredentials {
+  const resolved = Object.entries(requests).map(([scheme, { parameters, audience }]) => [
+    scheme,
+    { parameters: filledAll(parameters), audience: filled(audience) },
+  ]);
+  return { requests: Object.fromEntries(resolved) as ProviderCredentials['requests'], headers };
 }
 
 function chosenValue(provider: Provider, name: string, variable: ProviderVariable, given: string | undefined): string {

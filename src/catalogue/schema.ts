@@ -129,6 +129,33 @@ export const providerFile = z
       .min(1)
       .optional()
       .describe('left out: authorization_code and refresh_token'),
+    credentials: z
+      .strictObject({
+        client_credentials: z.strictObject({ parameters: parameters.optional() }).optional(),
+        jwt_bearer: z
+          .strictObject({
+            audience: z.string().min(1).optional().describe('aud of the assertion; left out: the token endpoint'),
+            parameters: parameters.optional(),
+          })
+          .optional(),
+        password: z
+          .strictObject({ parameters: parameters.optional() })
+          .optional()
+          .describe('only where nothing else is offered: RFC 9700 forbids it'),
+        api_key: z
+          .strictObject({
+            header: z.string().regex(/^[A-Za-z][A-Za-z0-9-]*$/, 'must be the name of a header'),
+            prefix: z
+              .string()
+              .regex(/^[\x20-\x7e]*$/)
+              .optional()
+              .describe('what stands before the key, such as "Bearer "'),
+          })
+          .optional(),
+        basic: z.strictObject({}).optional().describe('HTTP Basic with a user name and password (RFC 7617)'),
+      })
+      .optional()
+      .describe('what it takes without refresh tokens; parameters are sent with each token request'),
     client_id_parameter: z.string().min(1).optional().describe('where it is not called client_id'),
     authorization_response_iss_parameter_supported: z.boolean().optional(),
     authorization_parameters: parameters.optional(),

@@ -10,6 +10,7 @@ export const ERRORS = {
   invalid_request: { status: 400, exit: 2, title: 'The request is not valid' },
   unknown_field: { status: 400, exit: 2, title: 'The request has a field that is not known' },
   min_ttl_impossible: { status: 400, exit: 2, title: 'No token of this provider lives that long' },
+  no_access_token: { status: 400, exit: 2, title: 'This grant has no access token' },
   unknown_provider: { status: 400, exit: 2, title: 'There is no such provider' },
   unauthorized: { status: 401, exit: 1, title: 'An API key is needed' },
   forbidden: { status: 403, exit: 1, title: 'This API key may not do that' },

@@ -12,6 +12,8 @@ export type SecretKind =
   | 'authorization code'
   | 'code verifier'
   | 'api key'
+  | 'password'
+  | 'credential'
   | 'id token'
   | 'family key'
   | 'answer of a token endpoint';

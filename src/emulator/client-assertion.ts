@@ -12,7 +12,7 @@ import {
 } from 'node:crypto';
 import type { Instant } from '../core/instant.ts';
 import { parseObject } from '../oauth/json.ts';
-import type { TokenRefusal } from './form.ts';
+import type { AssertionRefusal } from './form.ts';
 
 export const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 
@@ -46,8 +46,14 @@ export class ClientKeys {
   /** What is wrong with an assertion; null when it is good, and from then on it is used. */
   refusalOf(
     text: string,
-    expected: { readonly clientId: string; readonly audiences: readonly string[]; readonly now: Instant },
-  ): TokenRefusal | null {
+    expected: {
+      readonly clientId: string;
+      readonly audiences: readonly string[];
+      readonly now: Instant;
+      /** Of an assertion that is a grant: it may be about somebody else. */
+      readonly anySubject?: boolean;
+    },
+  ): AssertionRefusal | null {
     const parts = /^([\w-]+)\.([\w-]+)\.([\w-]+)$/.exec(text);
     const [, head = '', content = '', signature = ''] = parts ?? [];
     const header = decoded(head);
@@ -55,7 +61,8 @@ export class ClientKeys {
     if (!header || !claims) return 'assertion-malformed';
     if (!this.#isSigned(header, `${head}.${content}`, signature)) return 'assertion-signature-wrong';
     const { iss, sub, aud, exp, nbf, jti } = claims;
-    if (iss !== expected.clientId || sub !== expected.clientId) return 'assertion-of-another-client';
+    const isOwn = sub === expected.clientId || (expected.anySubject === true && typeof sub === 'string');
+    if (iss !== expected.clientId || !isOwn) return 'assertion-of-another-client';
     const audiences: readonly unknown[] = Array.isArray(aud) ? aud : [aud];
     if (!audiences.some((one) => expected.audiences.includes(String(one)))) return 'assertion-audience-wrong';
     if (typeof exp !== 'number' || typeof jti !== 'string' || jti === '') return 'assertion-malformed';

@@ -26,7 +26,7 @@ export function authenticate(context: Context, parsed: TokenRequest): Authentica
 }
 
 /** The token endpoint, as RFC 7523 has it, or the issuer. */
-function audiencesOf({ paths, openId }: Form, origin: string): readonly string[] {
+export function audiencesOf({ paths, openId }: Form, origin: string): readonly string[] {
   const places = [paths.token, paths.refresh, paths.device, ...(openId ? [openId.issuerPath] : [])];
   return [origin, ...places.flatMap((place) => (place === null ? [] : [`${origin}${place}`]))];
 }

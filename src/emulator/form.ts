@@ -2,6 +2,7 @@
  * A form is what makes an emulator one provider's: its policy, the look of its tokens, and how it words each decision.
  * Everything else (pages, families, faults, control, ledger) is common to all forms.
  */
+import type { TokenScheme } from '../catalogue/provider.ts';
 import type { RefusalReason } from '../core/family.ts';
 import type { Instant } from '../core/instant.ts';
 import type { RotationPolicy } from '../core/rotation-policy.ts';
@@ -28,6 +29,9 @@ export type TokenRefusal =
   | 'redirect-uri-mismatch'
   | 'verifier-mismatch'
   | 'token-of-another-client'
+  | 'client-is-public'
+  | 'password-wrong'
+  | GrantAssertionRefusal
   | AssertionRefusal
   | DeviceRefusal
   | 'too-many-errors';
@@ -41,6 +45,9 @@ export type AssertionRefusal = `assertion-${
   | 'audience-wrong'
   | 'expired'
   | 'replayed'}`;
+
+/** What is wrong with an assertion that is a grant (RFC 7523 section 2.1): `invalid_grant`, all of them. */
+export type GrantAssertionRefusal = `grant-${AssertionRefusal}` | 'grant-subject-unknown';
 
 /** Answers to a device that asks whether it may go on (RFC 8628 section 3.5). */
 export type DeviceRefusal = `device-${'pending' | 'too-fast' | 'denied' | 'expired' | 'unknown'}`;
@@ -138,6 +145,8 @@ export interface Form {
   readonly responseTypes: readonly ('code' | 'token')[];
   /** Whether clients without a secret are let in. */
   readonly hasPublicClients: boolean;
+  /** Which grants without an authorization it takes; left out: none. */
+  readonly directGrants?: readonly TokenScheme[];
   readonly openId: OpenId | null;
   readonly scope: { readonly separator: string; readonly byDefault: readonly string[] };
   /** What revoking a refresh token (RFC 7009) ends. */

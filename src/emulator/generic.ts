@@ -3,7 +3,7 @@
  * and its table of errors the wording of its refusals; where the file is silent, RFC 6749 has it.
  */
 import { parseProvider } from '../catalogue/parse.ts';
-import type { Provider } from '../catalogue/provider.ts';
+import type { Provider, TokenScheme } from '../catalogue/provider.ts';
 import type { ProviderFile } from '../catalogue/schema.ts';
 import type { Meaning } from '../core/diagnosis.ts';
 import { toRfc3339 } from '../core/instant.ts';
@@ -33,6 +33,7 @@ export function genericForm(name: string, file: Document): Form {
     bodies: provider.tokenRequest.format === 'json' ? ['json', 'form'] : ['form'],
     responseTypes: ['code'],
     hasPublicClients: provider.tokenEndpointAuthMethods.includes('none'),
+    directGrants: directGrantsOf(provider),
     openId,
     scope: { separator: provider.scope.separator, byDefault: provider.scope.default },
     revocationKills: killsOf(document),
@@ -75,6 +76,11 @@ function concrete(file: Document): Document {
   });
   const filled = values.reduce((text, [name, value]) => text.replaceAll(`{${name}}`, value), JSON.stringify(file));
   return { ...(JSON.parse(filled) as Document), variables: {} };
+}
+
+function directGrantsOf({ credentials, grantTypes }: Provider): readonly TokenScheme[] {
+  const described = Object.keys(credentials?.requests ?? {}) as TokenScheme[];
+  return grantTypes?.includes('client_credentials') ? [...described, 'client_credentials'] : described;
 }
 
 /** Where there is no exchange, there is nothing to exchange. */

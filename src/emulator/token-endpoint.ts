@@ -5,6 +5,7 @@ import type { App } from './accounts.ts';
 import { authenticate } from './client-authentication.ts';
 import { type Context, tell } from './context.ts';
 import { redeemDevice } from './device.ts';
+import { directGrantOf, directly } from './direct-grants.ts';
 import { type FaultSpec, isAnswerLost, spoil, strikesBefore } from './faults.ts';
 import type { TokenRefusal } from './form.ts';
 import type { ChainPlace } from './happening.ts';
@@ -198,19 +199,34 @@ function refusal(
   const { form, switches } = context.upstream;
   const onTheWire = DEVICE_ERRORS[reason];
   if (onTheWire) return json(400, { error: onTheWire });
-  const told = reason.startsWith('assertion-') ? 'client-secret-wrong' : reason;
+  const told = onTheWireAs(reason);
   return form.refusal(told, { now: context.now(), endedAt, basic: parsed?.basic ?? false }, switches);
+}
+
+/** What is told apart within, and is one on the wire. */
+function onTheWireAs(reason: TokenRefusal): TokenRefusal {
+  if (reason.startsWith('assertion-')) return 'client-secret-wrong';
+  if (reason === 'password-wrong' || reason.startsWith('grant-')) return 'code-unknown';
+  return reason === 'client-is-public' ? 'unsupported-grant-type' : reason;
 }
 
 function decide(context: Context, parsed: TokenRequest | null): Outcome | 'the app itself' {
   if (!parsed) return refused('malformed');
   const { form } = context.upstream;
+  const direct = directGrantOf(parsed);
+  if (direct === 'jwt_bearer' && isUnproved(parsed)) return directly(context, parsed, direct, null);
   const who = authenticate(context, parsed);
   if (!who.app) return refused(who.reason);
   const { app, isPublic } = who;
   if (parsed.fields.get('grant_type') === 'client_credentials' && form.own && !isPublic) return 'the app itself';
+  if (direct) return directly(context, parsed, direct, who);
   const owner = parsed.presented ? context.upstream.ownerOf(parsed.presented) : null;
   return owner ? withinLimits(context, parsed, app, owner.user) : grant(context, parsed, app, 0);
+}
+
+/** An assertion that is a grant needs no other proof of who asks (RFC 7523 section 3.1). */
+function isUnproved({ clientId, clientSecret, assertion }: TokenRequest): boolean {
+  return clientId === null && clientSecret === null && assertion === null;
 }
 
 const MANAGER_LIFE_S = 86_400;

@@ -22,6 +22,7 @@ import type {
   LiveAccessToken,
   NewApp,
   NewGrant,
+  NewGrantWithCredentials,
   TokenWish,
 } from '../keeper/keeper.ts';
 import type { Log, LogFields } from '../ports/log.ts';
@@ -58,6 +59,7 @@ export function fakeGrant(alias: string, change: Partial<Grant> = {}): Grant {
     alias,
     app: newId('app', NOW, new Uint8Array(16)),
     provider: 'exact-online',
+    scheme: null,
     owner: null,
     labels: {},
     freshness: { mode: 'on_demand' },
@@ -155,6 +157,10 @@ export function fakeKeeper(): FakeKeeper {
         const scope = { requested: grant.scope ?? [], granted: null, missing: [] };
         return add(fakeGrant(alias, { owner, labels, scope, id: newId('grt', NOW, chance(grants.size)) }));
       },
+      async createWithCredentials(grant: NewGrantWithCredentials) {
+        note('grants.createWithCredentials', grant);
+        return add(fakeGrant(grant.alias, { scheme: grant.scheme, state: 'active' }));
+      },
       async import(grant: ImportedGrant) {
         note('grants.import', grant);
         return add(fakeGrant(grant.alias, { state: 'active', generation: 1 }));
@@ -250,6 +256,7 @@ export function fakeKeeper(): FakeKeeper {
         reach: 'public',
         registration: 'one',
         limits: null,
+        credential: null,
       }),
     },
 

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { DIAGNOSES, type Diagnosis, type DiagnosisCode } from '../core/diagnosis.ts';
 import { type Instant, toRfc3339 } from '../core/instant.ts';
 import type { Grant } from '../keeper/keeper.ts';
-import { FreshnessJson, GRANT_STATES, named, Time } from './schemas.ts';
+import { FreshnessJson, GRANT_STATES, named, SCHEMES, Time } from './schemas.ts';
 
 const Said = named(
   'Said',
@@ -29,6 +29,7 @@ export const GrantJson = named(
     id: z.string(),
     alias: z.string(),
     provider: z.string(),
+    scheme: z.enum(['refresh_token', ...SCHEMES]).describe('How it gets access tokens, or does without.'),
     app: z.string(),
     owner: z.string().nullable(),
     labels: z.record(z.string(), z.string()),
@@ -73,6 +74,7 @@ export function grantJson(grant: Grant, clients: readonly string[] = []): z.infe
     id: grant.id,
     alias: grant.alias,
     provider: grant.provider,
+    scheme: grant.scheme ?? 'refresh_token',
     app: grant.app,
     owner: grant.owner,
     labels: { ...grant.labels },

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { type Instant, toRfc3339 } from '../core/instant.ts';
 import { Secret } from '../core/secret.ts';
 import type { Grant, ImportedGrant, NewGrant } from '../keeper/keeper.ts';
+import type { Credentials } from '../keeper/schemes/credential.ts';
 import { GrantJson, grantJson, PendingGrantJson } from './grant-json.ts';
 import type { HttpParts, Routes } from './parts.ts';
 import { invalidRequest } from './problem.ts';
@@ -19,6 +20,7 @@ import {
   printable,
   problems,
   ReturnUrl,
+  SCHEMES,
   Scope,
   Time,
   text,
@@ -27,6 +29,16 @@ import {
 const LONGEST_TOKEN = 16_384;
 /** Ten years: no access token lives longer. */
 const MOST_EXPIRES_IN = 315_360_000;
+
+const CredentialsBody = named(
+  'Credentials',
+  z.strictObject({
+    username: text(255).optional(),
+    password: printable(LONGEST_TOKEN).optional(),
+    api_key: printable(LONGEST_TOKEN).optional(),
+    subject: text(255).optional().describe('Of jwt_bearer: for whom the app acts; left out: for itself.'),
+  }),
+);
 
 const NewGrantBody = named(
   'NewGrant',
@@ -38,6 +50,8 @@ const NewGrantBody = named(
     scope: Scope.optional(),
     freshness: FreshnessJson.optional(),
     return_url: ReturnUrl.optional(),
+    scheme: z.enum(SCHEMES).optional().describe('Makes this a grant that needs no person and has no refresh token.'),
+    credentials: CredentialsBody.optional().describe('What the scheme needs.'),
     refresh_token: printable(LONGEST_TOKEN).optional().describe('Makes this an import.'),
     access_token: printable(LONGEST_TOKEN).optional(),
     expires_in: z.number().min(0).max(MOST_EXPIRES_IN).optional(),
@@ -58,6 +72,7 @@ const GrantChange = named(
     owner: text(255).nullable().optional(),
     labels: Labels.optional(),
     freshness: FreshnessJson.optional(),
+    credentials: CredentialsBody.optional().describe('Other ones, for a grant with a scheme.'),
   }),
 );
 
@@ -119,11 +134,36 @@ function createGrant(routes: Routes, parts: HttpParts): void {
     '/v1/grants',
     { schema: { summary, body: NewGrantBody, response: { 201: PendingGrantJson, ...problems } } },
     async ({ body }, reply) => {
-      const json =
-        body.refresh_token === undefined ? await pendingGrant(parts, body) : await importedGrant(parts, body);
+      const json = await made(parts, body);
       return reply.code(201).header('location', `/v1/grants/${json.id}`).send(json);
     },
   );
+}
+
+function made(parts: HttpParts, body: NewGrantBody): Promise<z.infer<typeof PendingGrantJson>> {
+  if (body.scheme !== undefined) return grantWithCredentials(parts, body, body.scheme);
+  if (body.credentials !== undefined) throw invalidRequest('credentials: are only possible together with scheme.');
+  return body.refresh_token === undefined ? pendingGrant(parts, body) : importedGrant(parts, body);
+}
+
+async function grantWithCredentials(
+  { keeper }: HttpParts,
+  body: NewGrantBody,
+  scheme: (typeof SCHEMES)[number],
+): Promise<z.infer<typeof PendingGrantJson>> {
+  const stray = (['refresh_token', 'return_url', ...IMPORT_FIELDS] as const).find((field) => body[field] !== undefined);
+  if (stray) throw invalidRequest(`${stray}: is not possible together with scheme.`);
+  const credentials = credentialsOf(body.credentials ?? {});
+  return grantJson(await keeper.grants.createWithCredentials({ ...newGrant(body), scheme, credentials }));
+}
+
+function credentialsOf({ username, password, api_key, subject }: z.infer<typeof CredentialsBody>): Credentials {
+  return present({
+    username,
+    subject,
+    password: password === undefined ? undefined : new Secret('password', password),
+    apiKey: api_key === undefined ? undefined : new Secret('api key', api_key),
+  });
 }
 
 async function pendingGrant(parts: HttpParts, body: NewGrantBody): Promise<z.infer<typeof PendingGrantJson>> {
@@ -187,7 +227,11 @@ function oneGrant(routes: Routes, parts: HttpParts): void {
         response: { 200: GrantJson, ...problems },
       },
     },
-    async ({ params, body }) => shown(parts, await keeper.grants.update(params.grant, present(body))),
+    async ({ params, body }) => {
+      const { credentials: given, ...rest } = body;
+      const credentials = given && credentialsOf(given);
+      return shown(parts, await keeper.grants.update(params.grant, present({ ...rest, credentials })));
+    },
   );
 
   routes.delete(

@@ -55,8 +55,11 @@ const NOT_SENT: ReadonlySet<string> = new Set([
 
 const NOT_SENT_PREFIXES = ['x-forwarded-', 'sec-', 'access-control-request-', 'proxy-'];
 
-/** `token` is the provider's access token. */
-export function requestHeaders(sent: IncomingHttpHeaders, token: string): Record<string, string> {
+/** `proof` is what the provider wants, and where. */
+export function requestHeaders(
+  sent: IncomingHttpHeaders,
+  proof: { readonly header: string; readonly value: string },
+): Record<string, string> {
   const named = namedByConnection(sent.connection);
   const headers: Record<string, string> = {};
   for (const name in sent) {
@@ -67,7 +70,7 @@ export function requestHeaders(sent: IncomingHttpHeaders, token: string): Record
     if (NOT_SENT_PREFIXES.some((prefix) => read.startsWith(prefix))) continue;
     headers[name] = value;
   }
-  headers.authorization = `Bearer ${token}`;
+  headers[proof.header] = proof.value;
   return headers;
 }
 

@@ -93,7 +93,7 @@ class Proxying {
   async #answer(request: FastifyRequest, reply: FastifyReply, caller: RelayCaller): Promise<void> {
     const exchange = await this.#prepare(request, caller);
     // First, so that nothing kept is given away for a grant that has ended.
-    const token = await this.#token(exchange.name);
+    const token = exchange.api.credential ? null : await this.#token(exchange.name);
     const cached = this.#cache?.find(exchange.api, exchange.target, request) ?? null;
     if (cached?.isFresh) write(reply, cached.status, cached.headers).end(cached.body);
     else await this.#relay(exchange, token, reply, cached);
@@ -109,9 +109,14 @@ class Proxying {
     return { request, name: address.grant, address, api, target, body: await bodyOf(request), caller };
   }
 
-  async #relay(exchange: Exchange, token: AccessToken, reply: FastifyReply, cached: Cached | null): Promise<void> {
+  async #relay(
+    exchange: Exchange,
+    token: AccessToken | null,
+    reply: FastifyReply,
+    cached: Cached | null,
+  ): Promise<void> {
     let answer = await this.#send(exchange, token, cached);
-    if (answer.status === 401) {
+    if (answer.status === 401 && token) {
       const other = await this.#afterRefusal(exchange, token, answer);
       if (other) answer = await this.#send(exchange, other, cached);
     }
@@ -147,9 +152,9 @@ class Proxying {
     }
   }
 
-  async #send(exchange: Exchange, token: AccessToken, cached: Cached | null): Promise<RelayAnswer> {
+  async #send(exchange: Exchange, token: AccessToken | null, cached: Cached | null): Promise<RelayAnswer> {
     const { request, api, target, body, caller } = exchange;
-    const headers = requestHeaders(request.headers, token.reveal());
+    const headers = requestHeaders(request.headers, proofOf(api, token));
     if (cached) Object.assign(headers, cached.conditions);
     if (body !== null && request.headers['content-length'] !== undefined) {
       headers['content-length'] = request.headers['content-length'];
@@ -180,6 +185,12 @@ class Proxying {
       retryAfterMs,
     });
   }
+}
+
+/** The access token as RFC 6750 has it, or what stands in its place. */
+function proofOf({ credential }: GrantApi, token: AccessToken | null): { header: string; value: string } {
+  if (credential) return { header: credential.header, value: credential.value.reveal() };
+  return { header: 'authorization', value: `Bearer ${token?.reveal() ?? ''}` };
 }
 
 const LATER_MS = 5_000;

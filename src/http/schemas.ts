@@ -2,6 +2,7 @@
  * The shapes that several endpoints share, parsed at the door. Messages say what is expected and never quote what came.
  */
 import { z } from 'zod';
+import type { Scheme } from '../catalogue/provider.ts';
 import type { ChainState } from '../core/chain.ts';
 import { ALIAS } from '../core/id.ts';
 
@@ -21,6 +22,15 @@ export const GRANT_STATES = [
   'broken',
   'revoked',
 ] as const satisfies readonly ChainState[];
+
+/** How a grant gets access tokens without a refresh token, or does without them. */
+export const SCHEMES = [
+  'client_credentials',
+  'jwt_bearer',
+  'password',
+  'api_key',
+  'basic',
+] as const satisfies readonly Scheme[];
 
 /** RFC 3339 in UTC, in answers. */
 export const Time = z.string().meta({ format: 'date-time' });

@@ -40,6 +40,11 @@ function asOAuthError(error: EvergrantError): OAuthError {
         ...(renewUrl === undefined ? {} : { uri: renewUrl }),
         cause: error,
       });
+    case 'no_access_token':
+      return new OAuthError('invalid_target', {
+        description: 'This grant has no access token: use the proxy.',
+        cause: error,
+      });
     case 'grant_revoked':
     case 'not_found':
       return new OAuthError('invalid_grant', { cause: error });

@@ -14,6 +14,7 @@ import type { ChainMinder } from './minder.ts';
 import type { Minders } from './minders.ts';
 import type { KeeperParts } from './parts.ts';
 import { probeAccount } from './identity.ts';
+import type { HeaderCredentials } from './schemes/header.ts';
 import type { Upstreams } from './upstream.ts';
 
 const MOST_WAIT_MS = 120_000;
@@ -24,12 +25,20 @@ const MOST_ROUNDS = 50;
 const OTHERS_PAUSE_MS = 1_000;
 
 /** `stop`: aborted when the server is about to end; nobody is made to wait for a time to come then. */
-export function tokens(parts: KeeperParts, minders: Minders, upstreams: Upstreams, stop: AbortSignal): Tokens {
+export function tokens(
+  parts: KeeperParts,
+  minders: Minders,
+  upstreams: Upstreams,
+  headers: HeaderCredentials,
+  stop: AbortSignal,
+): Tokens {
   return {
     peek: (name, minTtlMs) => minders.known(name)?.peek(minTtlMs) ?? null,
 
     async get(name, wish) {
       const minder = await minders.of(name);
+      const lasting = await headers.asToken(minder);
+      if (lasting) return lasting;
       await minder.load();
       if (wish.rejected !== undefined) return afterRejection(parts, upstreams, minder, wish, wish.rejected, stop);
       return (await held(upstreams, minder, wish)) ?? fresh(parts, upstreams, minder, wish, stop);
@@ -37,6 +46,8 @@ export function tokens(parts: KeeperParts, minders: Minders, upstreams: Upstream
 
     async refresh(name) {
       const minder = await minders.of(name);
+      const lasting = await headers.asToken(minder);
+      if (lasting) return lasting;
       await minder.load();
       const before = await minder.published();
       await advanceWithin(parts, minder, MOST_WAIT_MS, before);
@@ -167,17 +178,12 @@ async function afterRejection(
   stop: AbortSignal,
 ): Promise<LiveAccessToken> {
   const live = minder.live(0);
-  if (live && digest(live) === rejected) await minder.doubt(() => judge(parts, upstreams, minder, live));
+  if (live && digest(live) === rejected) await minder.doubt(() => judge(parts, minder, live));
   return (await held(upstreams, minder, wish)) ?? fresh(parts, upstreams, minder, wish, stop);
 }
 
-async function judge(
-  parts: KeeperParts,
-  upstreams: Upstreams,
-  minder: ChainMinder,
-  live: LiveAccessToken,
-): Promise<void> {
-  const upstream = await upstreams.of(minder.app);
+async function judge(parts: KeeperParts, minder: ChainMinder, live: LiveAccessToken): Promise<void> {
+  const upstream = await minder.upstream();
   if (!upstream.provider.identity) return minder.exchangeOnceFor(live.accessToken);
   const probe = await probeAccount(parts, upstream, live.accessToken);
   if (probe.kind === 'rejected') minder.reject(live.accessToken);
@@ -193,7 +199,10 @@ async function refusal(parts: KeeperParts, minder: ChainMinder): Promise<Evergra
   const { chain } = await parts.store.chains.read(minder.grant);
   const waitMs = waitOf(await minder.step());
   const code = refusalCode(chain);
-  const diagnosis = chain.end?.kind === 'broken' ? chain.end.diagnosis : explainDeferral(chain, await minder.policy());
+  const diagnosis =
+    chain.end?.kind === 'broken'
+      ? chain.end.diagnosis
+      : explainDeferral(chain, (await minder.upstream()).provider.policy);
   const texts = TEXTS[code];
   return new EvergrantError(code, texts.detail, {
     remedy: diagnosis ? DIAGNOSES[diagnosis.code].remedy : texts.remedy,

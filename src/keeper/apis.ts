@@ -1,15 +1,16 @@
 /** The API behind each grant: where its access tokens may be sent, and what is known of the limits there. */
 import type { Apis } from './keeper.ts';
 import type { Minders } from './minders.ts';
-import type { Upstreams } from './upstream.ts';
+import type { HeaderCredentials } from './schemes/header.ts';
 
-export function apis(minders: Minders, upstreams: Upstreams): Apis {
+export function apis(minders: Minders, headers: HeaderCredentials): Apis {
   return {
     async of(idOrAlias) {
-      const { grant, app } = await minders.of(idOrAlias);
-      const { provider, registration } = await upstreams.of(app);
+      const minder = await minders.of(idOrAlias);
+      const { provider, registration } = await minder.upstream();
       const { name: providerName, apiBaseUrls: baseUrls, reach, apiLimits: limits = null } = provider;
-      return { grant, providerName, baseUrls, reach, registration, limits };
+      const credential = await headers.of(minder);
+      return { grant: minder.grant, providerName, baseUrls, reach, registration, limits, credential };
     },
   };
 }

@@ -3,7 +3,7 @@
  * not name are discovered when the app is first used, and again after a restart; what was discovered is remembered, so
  * that an issuer that does not answer keeps nobody from a token that lives, nor the keeper from starting.
  */
-import { givesRefreshTokens } from '../catalogue/in-words.ts';
+import { canBeAuthorized, givesRefreshTokens } from '../catalogue/in-words.ts';
 import { resolve, withMetadata } from '../catalogue/resolve.ts';
 import type { Provider, ResolvedProvider } from '../catalogue/provider.ts';
 import { EvergrantError } from '../core/errors.ts';
@@ -82,7 +82,9 @@ export function appRegistry(parts: KeeperParts, onChanged: (app: AppId) => Promi
       // Finds out now whether variables and issuer are right, rather than at the first authorization.
       const provider = providerOf(parts, draft);
       const { said } = await discovered(parts, provider, null);
-      const wished = wish.clientId === undefined ? await registered(parts, draft, provider, said) : draft;
+      const hasNoClients = provider.tokenEndpoint === null && provider.issuer === null;
+      const wished =
+        wish.clientId === undefined && !hasNoClients ? await registered(parts, draft, provider, said) : draft;
       upstreamOf(parts, wished, provider, said);
       const record: AppRecord = said ? { ...wished, metadata: said } : wished;
       await records.insert('app', record.id, JSON.stringify(record), appTerms(record));
@@ -130,7 +132,7 @@ export function appRegistry(parts: KeeperParts, onChanged: (app: AppId) => Promi
 function newRecord(parts: KeeperParts, wish: NewApp): AppRecord {
   const provider = parts.catalogue.get(wish.provider);
   if (!provider) throw unknownProvider(parts, wish.provider);
-  if (!givesRefreshTokens(provider)) throw nothingToKeep(provider);
+  if (!givesRefreshTokens(provider) && !takesOther(provider)) throw nothingToKeep(provider);
   const id = freshId(parts, 'app');
   return {
     id,
@@ -142,6 +144,12 @@ function newRecord(parts: KeeperParts, wish: NewApp): AppRecord {
     variables: wish.variables ?? {},
     createdAt: parts.clock.now(),
   };
+}
+
+/** Whether it is told how else grants come by access tokens, or do without. */
+function takesOther({ credentials, grantTypes }: Provider): boolean {
+  if (grantTypes?.includes('client_credentials')) return true;
+  return Object.keys({ ...credentials?.requests, ...credentials?.headers }).length > 0;
 }
 
 async function withIssuer(parts: KeeperParts, wish: NewApp): Promise<NewApp> {
@@ -195,6 +203,7 @@ function upstreamOf(parts: KeeperParts, record: AppRecord, provider: Provider, m
     signingKey: record.privateKey
       ? signingKeyOf(parts.sealer.open(record.privateKey, 'private key', { ...place, field: 'private_key' }))
       : null,
+    scheme: null,
     redirectUri: `${parts.publicUrl}/callback`,
     registration: JSON.stringify([provider.id, variables, record.clientId]),
   };
@@ -204,6 +213,10 @@ function completed(provider: Provider, metadata: Metadata | null): ResolvedProvi
   const complete = metadata ? withMetadata(provider, metadata) : provider;
   const { authorizationEndpoint, tokenEndpoint } = complete;
   if (authorizationEndpoint && tokenEndpoint) return { ...complete, authorizationEndpoint, tokenEndpoint };
+  // Without a person there is no page: then nobody is ever sent to one.
+  if (!canBeAuthorized(complete)) {
+    return { ...complete, authorizationEndpoint: '', tokenEndpoint: tokenEndpoint ?? '' };
+  }
   throw new EvergrantError(
     'invalid_request',
     `${provider.name} names no authorization endpoint or no token endpoint.`,

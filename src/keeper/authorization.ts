@@ -9,6 +9,7 @@
  * browser that opened the link and for no other, so nobody can slip their authorization into somebody else's grant.
  */
 import { EvergrantError } from '../core/errors.ts';
+import type { GrantId } from '../core/id.ts';
 import { after } from '../core/instant.ts';
 import { authorizationUrl } from '../oauth/authorization-request.ts';
 import { createVerifier, challengeOf } from '../oauth/pkce.ts';
@@ -53,6 +54,7 @@ export function authorizationFlow(
       const { value: grant } = await registry.record(idOrAlias);
       const { chain } = await parts.store.chains.read(grant.id);
       if (chain.end?.kind === 'revoked') throw grantEnded();
+      if (grant.scheme) throw needsNobody(grant.id, grant.scheme);
       const ticket = freshText(parts);
       const record: AuthorizationRecord = {
         id: freshId(parts, 'aut'),
@@ -240,6 +242,13 @@ function linkExpired(): EvergrantError {
 function anotherBrowser(): EvergrantError {
   return new EvergrantError('another_browser', 'The authorization was begun in another browser.', {
     remedy: 'Open the authorization link in this browser, or finish where it was begun.',
+  });
+}
+
+function needsNobody(grant: GrantId, scheme: string): EvergrantError {
+  return new EvergrantError('invalid_request', `This grant has ${scheme}; no person can renew it.`, {
+    remedy: `Give it other credentials: PATCH /v1/grants/${grant} with credentials, or the app another secret.`,
+    grant,
   });
 }
 

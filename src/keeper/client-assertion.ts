@@ -25,13 +25,18 @@ export interface SigningKey {
 export function clientAssertion(parts: KeeperParts, upstream: Upstream): Secret<'client assertion'> | null {
   const { signingKey, clientId, provider } = upstream;
   if (!signingKey) return null;
-  const { alg, kid } = signingKey;
+  return signedJwt(parts, signingKey, { iss: clientId, sub: clientId, aud: provider.tokenEndpoint });
+}
+
+/** For one request: it ends soon, and is not like any other. */
+export function signedJwt(parts: KeeperParts, key: SigningKey, said: object): Secret<'client assertion'> {
+  const { alg, kid } = key;
   const iat = Math.floor(parts.clock.now() / 1000);
   const jti = Buffer.from(parts.random.bytes(JTI_BYTES)).toString('base64url');
-  const claims = { iss: clientId, sub: clientId, aud: provider.tokenEndpoint, jti, iat, exp: iat + GOOD_FOR_S };
+  const claims = { ...said, jti, iat, exp: iat + GOOD_FOR_S };
   const header = { alg, typ: 'JWT', ...(kid === null ? {} : { kid }) };
   const signed = `${encode(header)}.${encode(claims)}`;
-  return new Secret('client assertion', `${signed}.${signatureOf(signed, signingKey)}`);
+  return new Secret('client assertion', `${signed}.${signatureOf(signed, key)}`);
 }
 
 /** Throws `invalid_request` where the text is no private key that providers take. */
@@ -52,6 +57,11 @@ function parsed(text: PrivateKey): { readonly key: KeyObject; readonly kid: stri
   try {
     if (!text.reveal().trimStart().startsWith('{')) return { key: createPrivateKey(text.reveal()), kid: null };
     const jwk = JSON.parse(text.reveal()) as Record<string, unknown>;
+    // As Google gives it to a service account: PEM within JSON.
+    if (typeof jwk.private_key === 'string') {
+      const { private_key: pem, private_key_id: id } = jwk;
+      return { key: createPrivateKey(pem), kid: typeof id === 'string' ? id : null };
+    }
     return { key: createPrivateKey({ key: jwk, format: 'jwk' }), kid: typeof jwk.kid === 'string' ? jwk.kid : null };
   } catch {
     throw notAKey();
@@ -61,7 +71,8 @@ function parsed(text: PrivateKey): { readonly key: KeyObject; readonly kid: stri
 /** What could not be read is not repeated: it may be a key all the same. */
 function notAKey(): EvergrantError {
   return new EvergrantError('invalid_request', 'private_key: is no private key for RS256, ES256 or EdDSA.', {
-    remedy: 'Give an RSA, P-256 or Ed25519 key, without a passphrase: PKCS #8 in PEM, or a JSON Web Key.',
+    remedy:
+      'Give an RSA, P-256 or Ed25519 key, without a passphrase: PKCS #8 in PEM, a JSON Web Key, or the JSON file of a Google service account.',
   });
 }
 

@@ -12,15 +12,16 @@ import type { GrantId, LinkId, NodeId } from '../core/id.ts';
 import { elapsed, type Moment } from '../core/instant.ts';
 import { deferralMs, REQUEST_TIMEOUT_MS, SEND_WITHIN_MS } from '../core/next-step.ts';
 import type { AccessToken, RefreshToken, Sealed } from '../core/secret.ts';
-import { refreshRequest, refreshUrlOf } from '../oauth/token-request.ts';
+import { refreshUrlOf } from '../oauth/token-request.ts';
 import type { Connection, HttpAnswer } from '../ports/network.ts';
 import { type DueOf, LeaseLost, type StoredChain } from '../ports/store.ts';
 import { type KeptAnswer, keepable, openAnswer, sameAnswer, sealAnswer } from './answers.ts';
-import { clientAssertion } from './client-assertion.ts';
 import { heldAnswer } from './held-answers.ts';
 import { freshId, type KeeperParts, reach } from './parts.ts';
 import { readAnswer, tokensOf } from './reading.ts';
 import { persistently } from './persistently.ts';
+import { secretsIn } from './schemes/credential.ts';
+import { nextRequest } from './schemes/token-request.ts';
 import type { Upstream } from './upstream.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -62,8 +63,7 @@ async function exchangeOver(
   const token = await refreshTokenOf(parts, grant, present, upstream);
   if (!token) return parts.store.chains.read(grant);
   // Before the intent: where it cannot be made, nothing is in doubt.
-  const client = { ...upstream, clientAssertion: clientAssertion(parts, upstream) };
-  const request = refreshRequest(upstream.provider, client, token);
+  const request = nextRequest(parts, upstream, token);
   const intended = await intend(work, stored, present);
   if (intended === 'conflict') return parts.store.chains.read(grant);
   if (intended === 'unconfirmed') return defer(work, stored, 'storage_fault', null, null);
@@ -176,7 +176,8 @@ export async function recordAnswer(
 ): Promise<StoredChain> {
   const { parts, grant, upstream } = work;
   const presented = token ?? (await refreshTokenOf(parts, grant, sent.present, upstream).catch(() => null));
-  const secrets = [presented, upstream.clientSecret].filter((secret) => secret !== null);
+  const within = presented && upstream.scheme ? secretsIn(presented) : [];
+  const secrets = [presented, upstream.clientSecret, ...within].filter((secret) => secret !== null);
   const reading = readAnswer(answer, upstream.provider, receivedAt.at, secrets);
   switch (reading.kind) {
     case 'tokens': {
@@ -249,7 +250,8 @@ function receivedLink(
 ): ReceivedLink {
   return {
     id: sent.id,
-    fingerprint: tokens.refreshToken ? parts.sealer.fingerprint(tokens.refreshToken) : null,
+    // What lasts is the credential: a refresh token that comes beside it, as with some passwords, is not used.
+    fingerprint: tokens.refreshToken && !upstream.scheme ? parts.sealer.fingerprint(tokens.refreshToken) : null,
     node: sent.node,
     requestedAt: sent.requestedAt,
     receivedAt,

@@ -53,6 +53,7 @@ export function grantExports(
   return {
     async read(idOrAlias) {
       const { value: record } = await registry.record(idOrAlias);
+      if (record.scheme) throw hasNoToken(record.id, record.scheme);
       const { chain, version } = await parts.store.chains.read(record.id);
       const newest = newestLink(chain);
       if (chain.end || chain.attempts.length > 0 || !newest) throw notPossible(record.id, stateOf(chain));
@@ -100,6 +101,17 @@ export function grantExports(
       return true;
     },
   };
+}
+
+function hasNoToken(grant: GrantId, scheme: string): EvergrantError {
+  return new EvergrantError(
+    'in_use',
+    `Grant ${grant} is one of ${scheme}: it has no chain that could be handed over.`,
+    {
+      remedy: 'Make it anew elsewhere with the same credentials; two may use them at once.',
+      grant,
+    },
+  );
 }
 
 function notPossible(grant: GrantId, state: string): EvergrantError {

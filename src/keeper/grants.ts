@@ -1,4 +1,5 @@
 /** Grants as people and programs see them: made, found, listed, changed, ended. Their chains are minded elsewhere. */
+import type { Scheme } from '../catalogue/provider.ts';
 import { type ChainEvent, publishedLink, stateOf } from '../core/chain.ts';
 import { EvergrantError } from '../core/errors.ts';
 import { explainDeferral } from '../core/explain.ts';
@@ -15,6 +16,8 @@ import { type GrantRecord, grantTerms, parseRecord, type Versioned } from './rec
 import type { Upstreams } from './upstream.ts';
 import { checkFreshness, ON_DEMAND } from './freshness.ts';
 import { importChain } from './import.ts';
+import { changeCredentials, createWithCredentials } from './schemes/create.ts';
+import { inScheme } from './schemes/scheme.ts';
 
 export interface GrantRegistry extends Grants {
   /** The record behind a name; rejects with `not_found`. */
@@ -33,8 +36,13 @@ export function grantRegistry(parts: KeeperParts, minders: Minders, upstreams: U
 
   const registry: GrantRegistry = {
     async create(wish) {
-      const record = await insert(parts, registry, await newRecord(parts, upstreams, wish));
-      return registry.view(record);
+      const record = await newRecord(parts, upstreams, wish);
+      await assertAuthorizable(upstreams, record);
+      return registry.view(await insert(parts, registry, record));
+    },
+
+    async createWithCredentials(wish) {
+      return registry.view(await createWithCredentials(parts, registry, minders, upstreams, wish));
     },
 
     async import(wish) {
@@ -60,6 +68,9 @@ export function grantRegistry(parts: KeeperParts, minders: Minders, upstreams: U
         ...(wish.freshness === undefined ? {} : { freshness: checkFreshness(wish.freshness) }),
       }));
       if (wish.freshness !== undefined) await keepFresh(parts, minders, record);
+      if (wish.credentials !== undefined) {
+        await changeCredentials(parts, minders, upstreams, record, wish.credentials);
+      }
       return registry.view(record);
     },
 
@@ -135,13 +146,19 @@ async function keepFresh(parts: KeeperParts, minders: Minders, { id, freshness }
 const FRESHEN_AGAIN_MS = 30_000;
 
 /** A record for a wish, checked. */
-export async function newRecord(parts: KeeperParts, upstreams: Upstreams, wish: NewGrant): Promise<GrantRecord> {
+export async function newRecord(
+  parts: KeeperParts,
+  upstreams: Upstreams,
+  wish: NewGrant,
+  scheme?: Scheme,
+): Promise<GrantRecord> {
   const alias = checkedAlias(wish.alias);
   if (!isId('app', wish.app)) throw noSuchApp();
   const { provider, app } = await upstreams.of(wish.app);
   const { default: usual, forRefreshToken } = provider.scope;
-  const wished = wish.scope ?? usual;
-  const scope = forRefreshToken && !wished.includes(forRefreshToken) ? [...wished, forRefreshToken] : wished;
+  // What the provider file has is for authorizations.
+  const wished = wish.scope ?? (scheme ? [] : usual);
+  const scope = !scheme && forRefreshToken && !wished.includes(forRefreshToken) ? [...wished, forRefreshToken] : wished;
   return {
     id: freshId(parts, 'grt'),
     app,
@@ -153,6 +170,7 @@ export async function newRecord(parts: KeeperParts, upstreams: Upstreams, wish: 
     scope,
     account: null,
     accountKey: null,
+    ...(scheme === undefined ? {} : { scheme }),
     createdAt: parts.clock.now(),
   };
 }
@@ -187,6 +205,15 @@ export function checkedAlias(alias: string): string {
   throw new EvergrantError('invalid_request', 'The alias has a form that is not allowed.', {
     remedy:
       'Use 1 to 63 lower-case letters, digits, dots, hyphens or underscores, a letter or digit first, not "grt_…".',
+  });
+}
+
+/** Some providers have no page on which a person could allow anything. */
+async function assertAuthorizable(upstreams: Upstreams, { app }: GrantRecord): Promise<void> {
+  const { name, authorizationEndpoint } = (await upstreams.of(app)).provider;
+  if (authorizationEndpoint !== '') return;
+  throw new EvergrantError('invalid_request', `${name} has no page on which a person could allow access.`, {
+    remedy: 'Say how the grant gets its tokens: scheme, and credentials where it needs some.',
   });
 }
 
@@ -240,9 +267,9 @@ function matches(record: GrantRecord, q: string | undefined): boolean {
 }
 
 /** The rules of a grant's provider; of one whose file is not here any more nothing is known, and the grant is still shown. */
-async function policyOf(upstreams: Upstreams, { app }: GrantRecord): Promise<RotationPolicy> {
+async function policyOf(upstreams: Upstreams, { app, scheme }: GrantRecord): Promise<RotationPolicy> {
   try {
-    return (await upstreams.of(app)).provider.policy;
+    return inScheme(await upstreams.of(app), scheme).provider.policy;
   } catch (cause) {
     if (cause instanceof EvergrantError) return UNKNOWN_POLICY;
     throw cause;
@@ -260,6 +287,7 @@ function viewOf(parts: KeeperParts, record: GrantRecord, stored: StoredChain, po
     alias: record.alias ?? record.id,
     app: record.app,
     provider: record.provider,
+    scheme: record.scheme ?? null,
     owner: record.owner,
     labels: record.labels,
     account: record.account,

@@ -85,11 +85,15 @@ function held(grant: GrantId, isCurrent: boolean): EvergrantError {
       });
 }
 
-async function keepImported(
+/** What an import brings of a chain. */
+type ImportedTokens = Pick<ImportedGrant, 'refreshToken' | 'accessToken' | 'expiresInMs' | 'obtainedAt'>;
+
+/** The first link of a chain, or of its next generation, from what was brought. */
+export async function keepImported(
   parts: KeeperParts,
   record: GrantRecord,
   upstream: Upstream,
-  wish: ImportedGrant,
+  wish: ImportedTokens,
   id: LinkId,
   before: StoredChain,
 ): Promise<StoredChain> {
@@ -126,7 +130,7 @@ const SPACING_MARGIN_MS = 10_000;
  * When the tokens were obtained. Where the importer does not say: as the rest of the access token's life tells, else
  * long enough ago for an exchange, which a provider with a spacing may answer with "too early" without harm.
  */
-function obtained(parts: KeeperParts, upstream: Upstream, wish: ImportedGrant): Moment {
+function obtained(parts: KeeperParts, upstream: Upstream, wish: ImportedTokens): Moment {
   const now = parts.clock.now();
   const { life, pacing } = upstream.provider.policy;
   if (wish.obtainedAt !== undefined) return byWallOnly(Math.min(now, wish.obtainedAt));
@@ -135,7 +139,7 @@ function obtained(parts: KeeperParts, upstream: Upstream, wish: ImportedGrant): 
   return byWallOnly(now - spentMs);
 }
 
-function importedLifeMs(upstream: Upstream, wish: ImportedGrant): number | null {
+function importedLifeMs(upstream: Upstream, wish: ImportedTokens): number | null {
   if (!wish.accessToken || wish.expiresInMs === undefined) return null;
   const { accessTokenMs } = upstream.provider.policy.life;
   // With an instant, the life counts from it; without, what is left counts from now, and `obtained` lies before.

@@ -2,7 +2,7 @@
  * What the keeper offers to those around it (HTTP, command line, issuer). Implementations lie beside this file.
  * Everything rejects with `EvergrantError` and nothing else, unless a programmer slipped.
  */
-import type { ApiLimits } from '../catalogue/provider.ts';
+import type { ApiLimits, Scheme } from '../catalogue/provider.ts';
 import type { ChainState, RecordedEvent } from '../core/chain.ts';
 import type { Diagnosis } from '../core/diagnosis.ts';
 import type { Forecast } from '../core/forecast.ts';
@@ -11,6 +11,7 @@ import type { Instant } from '../core/instant.ts';
 import type { AccessToken, ClientSecret, PrivateKey, RefreshToken, Secret } from '../core/secret.ts';
 import type { Figures } from './figures.ts';
 import type { Freshness } from './freshness.ts';
+import type { Credentials } from './schemes/credential.ts';
 import type { Reach } from '../ports/network.ts';
 import type { JournalFigures, JournalRecord } from '../ports/journal.ts';
 import type { Page } from '../ports/store.ts';
@@ -84,6 +85,8 @@ export interface Grant {
   readonly alias: string;
   readonly app: AppId;
   readonly provider: string;
+  /** How it gets access tokens without a refresh token; null: by its chain of refresh tokens. */
+  readonly scheme: Scheme | null;
   readonly owner: string | null;
   readonly labels: Readonly<Record<string, string>>;
   readonly account: Account | null;
@@ -116,6 +119,12 @@ export interface NewGrant {
   readonly freshness?: Freshness;
 }
 
+/** A grant that no person authorizes, and that has no refresh token. */
+export interface NewGrantWithCredentials extends NewGrant {
+  readonly scheme: Scheme;
+  readonly credentials: Credentials;
+}
+
 export interface ImportedGrant extends NewGrant {
   readonly refreshToken: RefreshToken;
   readonly accessToken?: AccessToken;
@@ -128,6 +137,8 @@ export interface ImportedGrant extends NewGrant {
 export interface Grants {
   /** A pending grant; `authorizations.begin` gives the link for a person. */
   create(grant: NewGrant): Promise<Grant>;
+  /** A grant that needs no person. Its first token is asked for at once, so that its state tells whether that works. */
+  createWithCredentials(grant: NewGrantWithCredentials): Promise<Grant>;
   /** A grant from a refresh token that was obtained elsewhere. Compared with every token ever held first. */
   import(grant: ImportedGrant): Promise<Grant>;
   /** By id or alias. */
@@ -140,6 +151,8 @@ export interface Grants {
       readonly owner?: string | null;
       readonly labels?: Readonly<Record<string, string>>;
       readonly freshness?: Freshness;
+      /** Of a grant that has some: new ones. */
+      readonly credentials?: Credentials;
     },
   ): Promise<Grant>;
   /** Ends it here: no token any more, state `revoked`. */
@@ -201,6 +214,14 @@ export interface GrantApi {
   /** The same for grants whose apps are one registration at the provider. */
   readonly registration: string;
   readonly limits: ApiLimits | null;
+  /** What requests carry in the place of an access token; null: they carry one. */
+  readonly credential: HeaderCredential | null;
+}
+
+export interface HeaderCredential {
+  /** In lower case. */
+  readonly header: string;
+  readonly value: Secret<'credential'>;
 }
 
 export interface Apis {

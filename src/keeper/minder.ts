@@ -20,6 +20,7 @@ import type { LiveAccessToken } from './keeper.ts';
 import { type KeeperParts, reach } from './parts.ts';
 import { tokensOf } from './reading.ts';
 import type { GrantRecord } from './records.ts';
+import { isHeaderScheme } from './schemes/scheme.ts';
 import type { Upstream } from './upstream.ts';
 import { type Freshness, ON_DEMAND } from './freshness.ts';
 
@@ -171,14 +172,14 @@ export class ChainMinder {
     while (this.#working) await this.#working.catch(() => undefined);
   }
 
-  async policy(): Promise<RotationPolicy> {
-    return (await this.#upstream()).provider.policy;
+  upstream(): Promise<Upstream> {
+    return this.#upstream();
   }
 
   /** What the chain would do now. */
   async step(): Promise<Step> {
     const { chain } = await this.stored();
-    const policy = await this.policy();
+    const { policy } = (await this.#upstream()).provider;
     const step = nextStep(chain, policy, this.#parts.clock.moment());
     if (step.step !== 'exchange' || this.#gate.mayStart(policy) !== 'apart') return step;
     return { ...step, waitMs: Math.max(step.waitMs, APART_PAUSE_MS) };
@@ -344,6 +345,7 @@ export class ChainMinder {
           if (await this.#publish(version, upstream)) return;
           break;
         case 'exchange': {
+          if (isHeaderScheme(upstream.scheme)) return;
           const isServed = step.because === 'next' && publishedSequence(chain) > seen;
           if (step.waitMs > 0 || isServed || this.#stop.aborted) return;
           const may = this.#gate.mayStart(upstream.provider.policy);

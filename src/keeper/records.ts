@@ -4,6 +4,7 @@ import type { Instant, Moment } from '../core/instant.ts';
 import type { Sealed } from '../core/secret.ts';
 import type { Metadata } from '../oauth/metadata.ts';
 import type { StoredRecord, Term } from '../ports/store.ts';
+import type { Scheme } from '../catalogue/provider.ts';
 import type { Freshness } from './freshness.ts';
 import type { Account } from './keeper.ts';
 
@@ -33,6 +34,8 @@ export interface GrantRecord {
   readonly account: Account | null;
   /** Identifies app registration and account together: at most one grant may hold it. */
   readonly accountKey: string | null;
+  /** Not there: it has refresh tokens. */
+  readonly scheme?: Scheme;
   /** Not there: only when asked for. */
   readonly freshness?: Freshness;
   readonly createdAt: Instant;

@@ -1,6 +1,6 @@
 /**
- * Requests to a token endpoint: a code for tokens (RFC 6749 section 4.1.3), and a refresh token for new ones
- * (section 6). Pure: the request is a value that someone else sends, once.
+ * Requests to a token endpoint: a code for tokens (RFC 6749 section 4.1.3), a refresh token for new ones (section 6),
+ * and other grants. Pure: the request is a value that someone else sends, once.
  */
 import { EvergrantError } from '../core/errors.ts';
 import type { ClientSecret, RefreshToken, Secret } from '../core/secret.ts';
@@ -80,6 +80,18 @@ export function refreshRequest(
   });
 }
 
+/**
+ * A token by a grant that is no authorization of a person: client credentials, a password, an assertion (RFC 6749
+ * sections 4.4 and 4.3, RFC 7521 section 4.1). `client` is null where the grant itself says who asks.
+ */
+export function credentialsRequest(
+  endpoint: TokenEndpoint,
+  client: ClientCredentials | null,
+  parameters: Readonly<Record<string, string>>,
+): TokenRequest {
+  return tokenRequest(endpoint, client, endpoint.tokenEndpoint, parameters);
+}
+
 /** Where refresh requests go: the address to open a connection to before one is sent. */
 export function refreshUrlOf(endpoint: TokenEndpoint): string {
   return endpoint.refreshEndpoint ?? endpoint.tokenEndpoint;
@@ -87,11 +99,11 @@ export function refreshUrlOf(endpoint: TokenEndpoint): string {
 
 function tokenRequest(
   endpoint: TokenEndpoint,
-  client: ClientCredentials,
+  client: ClientCredentials | null,
   url: string,
   parameters: Readonly<Record<string, string>>,
 ): TokenRequest {
-  const authentication = authenticate(endpoint, client);
+  const authentication = client ? authenticate(endpoint, client) : { parameters: {}, headers: {} };
   const all = { ...parameters, ...authentication.parameters };
   const isJson = endpoint.tokenRequest.format === 'json';
   return {

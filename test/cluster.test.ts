@@ -358,6 +358,25 @@ describe('a store that goes back to an older backup while the nodes run', () => 
     expect(await tokenOf(nodes[0], clock)).toBe('at-2');
   });
 
+  test('while none of them runs, is noticed before the first presents what only another one knows of', async () => {
+    const { clock, upstream, store, nodes, imported } = await clusterBench(POLICIES.oneTimeRevoking);
+    await imported();
+    store.backup();
+    await clock.advance(600_000);
+    expect(await tokenOf(nodes[0], clock)).toBe('at-1');
+    await clock.advance(600_000);
+    for (const node of nodes) node.die();
+    await store.restore();
+    await clock.advance(20_000);
+    await nodes[1].restart();
+    expect(await refusalOf(nodes[1], clock, 30_000)).not.toMatch(/^at-/);
+    await nodes[0].restart();
+    await nodes[2].restart();
+    await clock.advance(80_000);
+    expect(await tokenOf(nodes[1], clock)).toBe('at-2');
+    expect(upstream.presented).toEqual(['rt-0-eol', 'rt-1']);
+  });
+
   test('waits for an answer that is under way, which the store has forgotten', async () => {
     const { clock, upstream, store, nodes, imported } = await clusterBench(POLICIES.oneTimeRevoking);
     await imported();

@@ -74,6 +74,8 @@ export class Cluster {
   /** Joins, merges the journal, and goes on beating. Nothing was presented before it resolves. */
   async start(): Promise<void> {
     const view = await this.#join();
+    // When all were down, a restore may be known to another node alone: there is time for it to say so.
+    if (this.#isFirst(view)) this.#settledAtMs = this.#nowMs() + HORIZON_MS;
     if (this.#parts.store.isShared) this.#inBackground(this.#beat());
     await this.#merge(view);
   }
@@ -234,6 +236,11 @@ export class Cluster {
     await this.#takeOver(view);
   }
 
+  #isFirst({ nodes }: ClusterView): boolean {
+    const others = nodes.filter((one) => one.id !== this.#parts.node && !one.isGivenUp);
+    return this.#parts.store.isShared && others.length > 0 && others.every((one) => one.leaseLeftMs === 0);
+  }
+
   /** A node alone has its journal to tell it of a restore: the store hears of the merge only once all has settled. */
   #settleAlone(): void {
     const { log, node } = this.#parts;
@@ -255,7 +262,9 @@ export class Cluster {
 
   async #see({ now, nodes, restore, restoredAt }: ClusterView): Promise<void> {
     const { isShared } = this.#parts.store;
-    if (restoredAt !== null) this.#settledAtMs = this.#nowMs() + restoredAt + HORIZON_MS - now;
+    if (restoredAt !== null) {
+      this.#settledAtMs = Math.max(this.#settledAtMs, this.#nowMs() + restoredAt + HORIZON_MS - now);
+    }
     const here = nodes.filter(({ leaseLeftMs }) => leaseLeftMs > 0);
     this.#here = here.map(({ id }) => id);
     for (const { id, run } of here) this.#looks.delete(`${id} ${run}`);

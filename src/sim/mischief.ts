@@ -56,6 +56,11 @@ export class Mischief {
     return draw < 0.95 ? chance.between(10 * SECOND_MS, 3 * MINUTE_MS) : chance.between(3 * MINUTE_MS, 60 * MINUTE_MS);
   }
 
+  /** How much later than the first another node is started. */
+  apartMs(): number {
+    return this.#means.chance.between(0, 40 * SECOND_MS);
+  }
+
   /** An exchange begins on this node. True: the node dies at this step. */
   atStep(node: SimNode, step: ExchangeStep, chain: ChainTruth): boolean {
     if (step === 'connected') this.#draw(node, chain);

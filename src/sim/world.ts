@@ -259,8 +259,10 @@ export class World {
   }
 
   #restoreStore(losesJournals: boolean): void {
+    const downMs = this.mischief.downMs();
     for (const node of this.nodes) {
-      node.crash(this.mischief.downMs());
+      // Whoever restores a database starts all nodes again, within a minute.
+      node.crash(downMs + this.mischief.apartMs());
       if (losesJournals) node.disk.lose();
     }
     for (const chain of this.chains.values()) {

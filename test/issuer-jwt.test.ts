@@ -2,7 +2,7 @@ import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { describe, expect, test } from 'vitest';
 import type { TrustedIssuer } from '../src/issuer/client.ts';
 import type { Network } from '../src/ports/network.ts';
-import { issuerBench, refused } from './support/issuer-bench.ts';
+import { issuerBench, issuerOn, refused } from './support/issuer-bench.ts';
 import { json } from './support/scripted-upstream.ts';
 
 const PUBLIC_URL = 'http://127.0.0.1:8787';
@@ -53,6 +53,26 @@ describe('private_key_jwt', () => {
     expect(await ask(assertion)).toMatchObject({ access_token: 'at-0-eol' });
     expect(await refused(ask(assertion))).toEqual(INVALID_CLIENT);
     expect(await ask(await key.sign(now(), claims()))).toMatchObject({ access_token: 'at-0-eol' });
+  });
+
+  test('takes an assertion once on all nodes and across restarts, and forgets it when nobody takes it any more', async () => {
+    const { bench, ask, key, claims, now } = await keyed();
+    const assertion = await key.sign(now(), claims());
+    const other = issuerOn(bench.world);
+    const fields = { grant_type: 'client_credentials', client_assertion_type: BEARER, client_assertion: assertion };
+    const both = await Promise.allSettled([ask(assertion), other.token(fields)]);
+    expect(both.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    bench.crash();
+    expect(await refused(ask(assertion))).toEqual(INVALID_CLIENT);
+    const kept = async () => {
+      const { items } = await bench.world.store.records.list('client-assertion', { limit: 10, after: null });
+      return items.length;
+    };
+    expect(await kept()).toBe(1);
+    await bench.world.clock.advance(91_000);
+    await ask(await key.sign(now(), claims()));
+    await bench.world.clock.advance(1);
+    expect(await kept()).toBe(1);
   });
 
   test.each([

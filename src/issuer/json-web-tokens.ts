@@ -8,6 +8,7 @@ import type { Instant } from '../core/instant.ts';
 import { OAuthError } from '../oauth/oauth-error.ts';
 import type { Client, Jwks, TrustedIssuer } from './client.ts';
 import type { IssuerParts } from './parts.ts';
+import { UsedAssertions } from './used-assertions.ts';
 
 /** Signatures only, by a key pair: with a shared key whoever checks could also sign. */
 export const ALGORITHMS = [
@@ -26,7 +27,6 @@ export const ALGORITHMS = [
 const CLOCK_TOLERANCE_S = 30;
 /** An assertion that lives longer would have to be remembered for as long. */
 const LONGEST_ASSERTION_S = 600;
-const MOST_REMEMBERED = 100_000;
 const KEYS_KEPT_MS = 300_000;
 const ASK_AGAIN_MS = 30_000;
 const TIMEOUT_MS = 5_000;
@@ -40,11 +40,11 @@ interface Keys {
 export class JsonWebTokens {
   readonly #parts: IssuerParts;
   readonly #published = new Map<string, Keys>();
-  /** Assertions that were used, with their end: each works once. */
-  readonly #used = new Map<string, number>();
+  readonly #used: UsedAssertions;
 
   constructor(parts: IssuerParts) {
     this.#parts = parts;
+    this.#used = new UsedAssertions(parts);
   }
 
   /** Whether this assertion proves that it comes from this client. */
@@ -74,19 +74,7 @@ export class JsonWebTokens {
     const { payload } = await verify(assertion, asKeys(jwks), clock.now(), wanted);
     if (payload?.jti === undefined || payload.exp === undefined) return false;
     if (payload.exp - clock.now() / 1000 > LONGEST_ASSERTION_S + CLOCK_TOLERANCE_S) return false;
-    return this.#useOnce(`${client.id} ${payload.jti}`, payload.exp);
-  }
-
-  #useOnce(name: string, endsAtS: number): boolean {
-    const nowS = this.#parts.clock.now() / 1000 - CLOCK_TOLERANCE_S;
-    if (this.#used.has(name)) return false;
-    // The oldest go first; they are over, or more came in ten minutes than anybody sends.
-    for (const [old, endS] of this.#used) {
-      if (endS > nowS && this.#used.size < MOST_REMEMBERED) break;
-      this.#used.delete(old);
-    }
-    this.#used.set(name, endsAtS);
-    return true;
+    return this.#used.use(client.id, payload.jti, (payload.exp + CLOCK_TOLERANCE_S) * 1000);
   }
 
   async #verified(token: string, trusted: TrustedIssuer): Promise<JWTPayload | null> {

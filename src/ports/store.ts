@@ -79,7 +79,8 @@ export type RecordKind =
   | 'client'
   | 'client-token'
   | 'client-request'
-  | 'client-events';
+  | 'client-events'
+  | 'client-assertion';
 
 /** A name by which a record is found. `unique`: at most one record of the kind may have it. */
 export interface Term {

@@ -271,6 +271,46 @@ describe('a device', () => {
   });
 });
 
+describe('requests in masses', () => {
+  const push = ({ bench, asking, client }: Awaited<ReturnType<typeof consumer>>) =>
+    bench.issuer.push({ authorization: undefined, parameters: parameters({ ...asking, ...client.credentials }) });
+  const stored = async ({ bench }: Awaited<ReturnType<typeof consumer>>) =>
+    bench.asked.filter((one) => one === 'insert client-request').length -
+    bench.asked.filter((one) => one === 'remove client-request').length;
+
+  test('of one client are refused beyond some number, and those of others are not', async () => {
+    const world = await consumer();
+    for (let i = 0; i < 1_000; i++) await push(world);
+    expect(await refused(push(world))).toMatchObject({ error: 'temporarily_unavailable', status: 503 });
+    const device = { authorization: undefined, parameters: parameters(world.client.credentials) };
+    expect(await refused(world.bench.issuer.beginDevice(device))).toMatchObject({ error: 'temporarily_unavailable' });
+    const client = await world.bench.client({ grants: [], apps: [world.bench.world.app.id], redirectUris: [CALLBACK] });
+    const asking = { ...world.asking, client_id: client.id };
+    expect(await push({ ...world, client, asking })).toMatchObject({ expiresInS: 90 });
+    await world.bench.world.clock.leap(600_000);
+    expect(await push(world)).toMatchObject({ expiresInS: 90 });
+  });
+
+  test('leave nothing behind once they are over', async () => {
+    const world = await consumer();
+    for (let i = 0; i < 900; i++) await push(world);
+    await world.bench.world.clock.leap(4_000_000);
+    await push(world);
+    await world.bench.world.clock.advance(15_000);
+    expect(await stored(world)).toBe(1);
+  });
+
+  test('of one client that begin authorizations keep no other client from beginning one', async () => {
+    const world = await consumer();
+    const { authorize, asking, bench } = world;
+    for (let i = 0; i < 1_000; i++) await authorize.open(parameters(asking));
+    expect(await refused(authorize.open(parameters(asking)))).toMatchObject({ error: 'temporarily_unavailable' });
+    const other = await bench.client({ grants: [], apps: [bench.world.app.id], redirectUris: [CALLBACK] });
+    const opened = await authorize.open(parameters({ ...asking, client_id: other.id }));
+    expect(opened.location).toContain('http');
+  });
+});
+
 test('grants that nobody authorized in the end are taken away again', async () => {
   const { bench, authorize, asking, client, codeFor, redeem } = await consumer();
   for (let i = 0; i < 5; i++) await authorize.open(parameters(asking));

@@ -1,5 +1,6 @@
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { describe, expect, test } from 'vitest';
+import { POLICIES } from '../src/core/policies.fixture.ts';
 import type { TrustedIssuer } from '../src/issuer/client.ts';
 import type { Network } from '../src/ports/network.ts';
 import { issuerBench, issuerOn, refused } from './support/issuer-bench.ts';
@@ -12,6 +13,15 @@ const BEARER = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
 const JWT = 'urn:ietf:params:oauth:token-type:jwt';
 const REFRESH_TOKEN = 'urn:ietf:params:oauth:token-type:refresh_token';
+const DAY_MS = 86_400_000;
+/** A provider whose consent has no end, and that sets no pace. */
+const WITHOUT_END = {
+  policy: {
+    ...POLICIES.exact,
+    life: { ...POLICIES.exact.life, idleMs: Number.POSITIVE_INFINITY },
+    pacing: { minSpacingMs: 0, perDay: Number.POSITIVE_INFINITY },
+  },
+};
 const INVALID_CLIENT = { error: 'invalid_client', status: 401 };
 
 async function signer(kid: string) {
@@ -180,6 +190,27 @@ describe('token exchange', () => {
     expect(await refresh()).toMatchObject(answer);
     const other = await bench.client();
     expect(await refused(ask(other.refreshToken))).toEqual({ error: 'invalid_grant', status: 400 });
+  });
+
+  test('is a use of the refresh token, which lives on by it', async () => {
+    const bench = await connected(WITHOUT_END);
+    const { refreshToken, credentials, refresh } = await bench.client();
+    for (let i = 0; i < 3; i++) {
+      await bench.world.clock.leap(20 * DAY_MS);
+      const asked = { grant_type: EXCHANGE, subject_token: refreshToken, subject_token_type: REFRESH_TOKEN };
+      await bench.token({ ...asked, ...credentials });
+    }
+    expect(await refresh()).toMatchObject({ refresh_token: refreshToken });
+  });
+
+  test('gives a public client nothing for its refresh token, which would then be used without rotating', async () => {
+    const bench = await connected();
+    const { refreshToken, credentials } = await bench.client({ type: 'public' });
+    const asked = { grant_type: EXCHANGE, subject_token: refreshToken, subject_token_type: REFRESH_TOKEN };
+    expect(await refused(bench.token({ ...asked, ...credentials }))).toEqual({
+      error: 'unauthorized_client',
+      status: 400,
+    });
   });
 
   test('gives an agent the token of the user that a trusted issuer names, and of nobody else', async () => {

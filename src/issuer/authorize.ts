@@ -5,7 +5,7 @@
  * Also for a grant that is there already the person goes to the provider and signs in: a client that connects its user
  * must not get somebody else's account because that somebody was here before.
  */
-import type { GrantId } from '../core/id.ts';
+import type { ClientId, GrantId } from '../core/id.ts';
 import { after, type Instant } from '../core/instant.ts';
 import type { AuthorizationOutcome, Grant } from '../keeper/keeper.ts';
 import type { Parameters } from '../oauth/form.ts';
@@ -66,9 +66,12 @@ const PUSHED_LIFE_MS = 90_000;
 const DEVICE_LIFE_MS = 600_000;
 /** A code is exchanged by a program at once. */
 const CODE_LIFE_MS = 60_000;
-/** Authorizations under way, beyond which no new one is begun: each makes a grant that waits. */
+/** Authorizations of one client under way, beyond which no new one is begun: each makes a grant that waits. */
 const MOST_UNDER_WAY = 1_000;
 const UNDER_WAY_MS = 1_800_000;
+/** Requests of one client in ten minutes, pushed or for devices: each is a record, and a public client proves nothing. */
+const MOST_ASKED = 1_000;
+const ASKED_MS = 600_000;
 /** Wrong user codes in a minute, from anybody: nobody finds one by trying. */
 const MOST_WRONG_CODES = 30;
 const MINUTE_MS = 60_000;
@@ -82,7 +85,8 @@ export function authorize(
 ): Authorize {
   const { keeper, clock, publicUrl } = parts;
   const returnBase = `${publicUrl}/oauth/return/`;
-  const begun = new Recent(clock, UNDER_WAY_MS);
+  const begun = new RecentOfEach(clock, UNDER_WAY_MS, MOST_UNDER_WAY);
+  const askedLately = new RecentOfEach(clock, ASKED_MS, MOST_ASKED);
   const wrongCodes = new Recent(clock, MINUTE_MS);
 
   async function clientNamed(parameters: Parameters): Promise<Client> {
@@ -142,12 +146,9 @@ export function authorize(
   }
 
   /** The grant to be authorized; a new one waits for it from here on. */
-  async function grantFor({ target, scope, owner }: Asked): Promise<GrantId> {
+  async function grantFor({ client, target, scope, owner }: Asked): Promise<GrantId> {
     if (target.kind === 'grant') return target.grant;
-    if (begun.count >= MOST_UNDER_WAY) {
-      throw new OAuthError('temporarily_unavailable', { retryAfterMs: MINUTE_MS });
-    }
-    begun.note();
+    begun.note(client);
     const { provider } = await keeper.apps.get(target.app);
     const alias = `${provider.slice(0, 48)}-${freshId(parts, 'req').slice(-8)}`;
     const more = { ...(owner === null ? {} : { owner }), ...(scope.length === 0 ? {} : { scope }) };
@@ -193,6 +194,7 @@ export function authorize(
         parameters,
         client.type === 'confidential',
       ).catch(told);
+      askedLately.note(client.id);
       const expiresAt = after(clock.now(), PUSHED_LIFE_MS);
       const { id } = await requests.insert({ status: 'pushed', asked: wish, expiresAt });
       return { requestUri: REQUEST_URI + id, expiresInS: PUSHED_LIFE_MS / 1000 };
@@ -206,6 +208,7 @@ export function authorize(
         parameters,
         client.type === 'confidential',
       );
+      askedLately.note(client.id);
       const [deviceCode, userCode] = [freshText(parts), newUserCode(parts.random)];
       const hashes = { secretHash: digestOf(deviceCode), userCodeHash: digestOf(plainUserCode(userCode)) };
       const expiresAt: Instant = after(clock.now(), DEVICE_LIFE_MS);
@@ -255,7 +258,34 @@ function told(cause: unknown): never {
   throw invalidRequest(searchParams.get('error_description') ?? 'The request is not valid.');
 }
 
-/** Counts what happened lately. */
+/** Counts for each client what happened lately, and refuses what is too much. */
+class RecentOfEach {
+  readonly #clock: IssuerParts['clock'];
+  readonly #forMs: number;
+  readonly #most: number;
+  readonly #clients = new Map<ClientId, Recent>();
+
+  constructor(clock: IssuerParts['clock'], forMs: number, most: number) {
+    this.#clock = clock;
+    this.#forMs = forMs;
+    this.#most = most;
+  }
+
+  note(client: ClientId): void {
+    const recent = this.#clients.get(client) ?? new Recent(this.#clock, this.#forMs);
+    if (recent.count >= this.#most) throw new OAuthError('temporarily_unavailable', { retryAfterMs: MINUTE_MS });
+    recent.note();
+    // The one that asked last stands last.
+    this.#clients.delete(client);
+    this.#clients.set(client, recent);
+    for (const [oldest, { count }] of this.#clients) {
+      if (count > 0) break;
+      this.#clients.delete(oldest);
+    }
+  }
+}
+
+/** Counts what happened lately, whatever the clock on the wall does. */
 class Recent {
   readonly #clock: IssuerParts['clock'];
   readonly #forMs: number;
@@ -267,11 +297,11 @@ class Recent {
   }
 
   note(): void {
-    this.#times.push(this.#clock.now());
+    this.#times.push(this.#clock.moment().uptimeMs);
   }
 
   get count(): number {
-    const from = this.#clock.now() - this.#forMs;
+    const from = this.#clock.moment().uptimeMs - this.#forMs;
     this.#times = this.#times.filter((time) => time > from);
     return this.#times.length;
   }

@@ -44,7 +44,7 @@ export function createIssuer(parts: IssuerParts): Issuer {
   // What was checked before counts no more.
   const forget = () => heard.all();
   const tokens = new ClientTokens(parts, events, { onUse: note, onEnd: forget });
-  const requests = new Requests(parts);
+  const requests = new Requests(parts, note);
   const webTokens = new JsonWebTokens(parts);
   const clients = clientRegistry(parts, tokens, events, forget);
 

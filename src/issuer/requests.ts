@@ -60,9 +60,12 @@ const SWEPT_AT_ONCE = 200;
 
 export class Requests {
   readonly #parts: IssuerParts;
+  readonly #onInsert: () => void;
 
-  constructor(parts: IssuerParts) {
+  /** `onInsert`: there is something that will have to be swept. */
+  constructor(parts: IssuerParts, onInsert: () => void) {
     this.#parts = parts;
+    this.#onInsert = onInsert;
   }
 
   async insert(wish: Pick<ClientRequest, 'status' | 'asked' | 'expiresAt'> & Partial<ClientRequest>) {
@@ -72,6 +75,7 @@ export class Requests {
     const written = await records.insert('client-request', request.id, JSON.stringify(request), termsOf(request));
     if (written.outcome !== 'written')
       throw new Error('two requests have the same code: the source of chance is broken');
+    this.#onInsert();
     return request;
   }
 
@@ -103,12 +107,18 @@ export class Requests {
   /** Removes what is long over, and the grants that were begun for it and that nobody authorized. */
   async sweep(): Promise<void> {
     const { records, clock } = this.#parts;
-    const { items } = await records.list('client-request', { limit: SWEPT_AT_ONCE, after: null });
-    for (const item of items) {
-      const { request } = read(item) ?? {};
-      if (!request || clock.now() <= after(request.expiresAt, KEPT_MS)) continue;
-      await this.#discardGrant(request);
-      await records.remove('client-request', request.id);
+    // The oldest come first: after some of which none is over, the rest are younger.
+    for (let isSome = true, from: string | null = null; isSome; ) {
+      const page = await records.list('client-request', { limit: SWEPT_AT_ONCE, after: from });
+      const over = page.items
+        .flatMap((item) => read(item)?.request ?? [])
+        .filter(({ expiresAt }) => clock.now() > after(expiresAt, KEPT_MS));
+      for (const request of over) {
+        await this.#discardGrant(request);
+        await records.remove('client-request', request.id);
+      }
+      from = page.next;
+      isSome = over.length > 0 && from !== null;
     }
   }
 

@@ -74,6 +74,16 @@ test('an unknown key of the settings file is refused, with the one that was prob
   expect((await complaint({ config }, {})).message).toContain('Did you mean listen?');
 });
 
+test('whoever looks for workers is told what to do instead', async () => {
+  const config = file('evergrant.yaml', 'workers: 4\n');
+  for (const error of [await complaint({}, { EVERGRANT_WORKERS: '4' }), await complaint({ config }, {})]) {
+    expect(error).toMatchObject({
+      exitCode: 78,
+      details: { remedy: expect.stringContaining('docs/operating/cluster.md') },
+    });
+  }
+});
+
 test('variables that Kubernetes makes for a service called evergrant are no settings', async () => {
   const links = { EVERGRANT_PORT: 'tcp://10.0.0.1:80', EVERGRANT_SERVICE_HOST: '10.0.0.1', EVERGRANT_PORT_80_TCP: 'x' };
   await expect(readConfiguration({}, links)).resolves.toBeDefined();

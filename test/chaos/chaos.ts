@@ -3,11 +3,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Director, type Figures } from './director.ts';
-import { smallDisk } from './disk.ts';
+import { alone, together } from './ground.ts';
 import type { PolicyName } from './policies.ts';
 import { World } from './world.ts';
 
 export interface ChaosOptions {
+  readonly store: 'sqlite' | 'postgres';
   readonly kills: number;
   readonly seed: string;
   readonly policies: readonly PolicyName[];
@@ -57,29 +58,24 @@ function sizesOf(kills: number): readonly number[] {
 }
 
 async function oneWorld(options: ChaosOptions, cache: string): Promise<ChaosReport> {
-  const { kills, seed, policies, tell } = options;
-  const disk = smallDisk();
-  const place = { seed, policies, grants: GRANTS, nodes: 1, database: null, dataFolder: disk?.path ?? null };
+  const { store, kills, seed, policies, tell } = options;
+  await using ground = await (store === 'sqlite' ? alone() : together(seed));
+  const world = await World.create({ seed, policies, grants: GRANTS, hasClients: true, ...ground.place }, cache);
   const replay = replayOf(options);
   try {
-    const world = await World.create(place, cache);
-    try {
-      const director = new Director(world, seed, { disk, tell: (line) => tell(`[${seed}] ${line}`) });
-      while (director.figures.kills < kills) await director.round();
-      const wrongs = (await director.finish()).map((wrong) => `${wrong} (${replay})`);
-      const calls = world.clients.reduce((sum, client) => sum + client.calls, 0);
-      return { ...director.figures, exchanges: director.exchanges(), calls, wrongs };
-    } finally {
-      await world.close();
-    }
+    const director = new Director(world, seed, { ...ground, tell: (line) => tell(`[${seed}] ${line}`) });
+    while (director.figures.kills < kills) await director.round();
+    const wrongs = (await director.finish()).map((wrong) => `${wrong} (${replay})`);
+    const calls = world.clients.reduce((sum, client) => sum + client.calls, 0);
+    return { ...director.figures, exchanges: director.exchanges(), calls, wrongs };
   } finally {
-    disk?.close();
+    await world.close();
   }
 }
 
-function replayOf({ kills, seed, policies }: ChaosOptions): string {
+function replayOf({ store, kills, seed, policies }: ChaosOptions): string {
   const only = policies.length === 1 ? ` --policy ${policies[0]}` : '';
-  return `npm run chaos -- --kills ${kills} --seed ${seed}${only}`;
+  return `npm run chaos -- --store ${store} --kills ${kills} --seed ${seed}${only}`;
 }
 
 function noFigures(): Figures {

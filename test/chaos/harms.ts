@@ -6,6 +6,9 @@ import type { Chance } from '../../src/sim/chance.ts';
 import type { RealNode } from './real-node.ts';
 import type { World } from './world.ts';
 
+/** Everybody has been answered for so long: the step is not reached any more. */
+const IDLE_MS = 500;
+
 /** How long the process stays away, in seconds. */
 type Down = { readonly downS: number };
 
@@ -37,12 +40,30 @@ export type DatabaseHarm =
 
 export type AnyHarm = Harm | DatabaseHarm;
 
-export function drawHarm(chance: Chance, world: { readonly rings: number; readonly hasDisk: boolean }): Harm {
-  const downS = chance.occurs(0.6) ? 0 : chance.occurs(0.6) ? chance.between(5, 50) : chance.between(100, 900);
+/** What the world is made of, as far as it can be harmed. */
+export interface Target {
+  readonly rings: number;
+  readonly hasDisk: boolean;
+  readonly hasCluster: boolean;
+}
+
+/** On a cluster time passes really while a process is away, for the others take over by real time. */
+function drawDownS(chance: Chance, { hasCluster }: Target): number {
+  if (hasCluster) return chance.occurs(0.15) ? TAKEN_OVER_S : 0;
+  if (chance.occurs(0.6)) return 0;
+  return chance.occurs(0.6) ? chance.between(5, 50) : chance.between(100, 900);
+}
+
+/** A lease of ten seconds, and a look at the others every two and a half. */
+const TAKEN_OVER_S = 14;
+
+export function drawHarm(chance: Chance, target: Target): AnyHarm {
+  if (target.hasCluster && chance.occurs(0.2)) return drawDatabaseHarm(chance);
+  const downS = drawDownS(chance, target);
   const afterMs = chance.between(0, 400);
   const drawn = chance.share();
   if (drawn < 0.5) {
-    const nth = chance.between(1, Math.max(1, Math.floor(world.rings / 2)));
+    const nth = chance.between(1, Math.max(1, Math.floor(target.rings / (target.hasCluster ? 6 : 2))));
     return { kind: 'killed at a step', step: chance.pick(EXCHANGE_STEPS), nth, downS };
   }
   if (drawn < 0.68) return { kind: 'killed at random', afterMs, downS };
@@ -50,26 +71,48 @@ export function drawHarm(chance: Chance, world: { readonly rings: number; readon
     const commit = chance.occurs(0.5) ? 'before' : 'after';
     return { kind: 'killed with exchanges in flight', commit, many: chance.between(1, 3), downS };
   }
-  if (drawn < 0.9) return { kind: 'frozen', afterMs, forS: chance.between(12, 200) };
-  if (drawn < 0.95 || !world.hasDisk) return { kind: 'told to stop', afterMs };
+  if (drawn < 0.9) return { kind: 'frozen', afterMs, forS: target.hasCluster ? TAKEN_OVER_S : chance.between(12, 200) };
+  if (drawn < 0.95 || !target.hasDisk) return { kind: 'told to stop', afterMs };
   return { kind: 'disk full', isKilled: chance.occurs(0.5) };
 }
 
-/** Faults of the provider, on a few accounts. */
+function drawDatabaseHarm(chance: Chance): DatabaseHarm {
+  const afterMs = chance.between(0, 400);
+  switch (chance.between(0, 4)) {
+    case 0:
+      return {
+        kind: 'database restarted',
+        how: chance.pick(['fast', 'immediate']),
+        awayMs: chance.between(0, 6_000),
+        afterMs,
+      };
+    case 1:
+      return { kind: 'database frozen', forMs: chance.between(1_000, 14_000), afterMs };
+    case 2:
+      return { kind: 'acknowledgements lost', count: chance.between(1, 6) };
+    case 3:
+      return { kind: 'connections broken', afterMs };
+    default:
+      return { kind: 'a node cut off', forMs: chance.between(1_000, TAKEN_OVER_S * 1000), afterMs };
+  }
+}
+
+/** Faults of the provider, on a few accounts; slow ones answer after `slowMs`. */
 export function drawFaults(
   chance: Chance,
   world: World,
+  slowMs: number,
 ): readonly { readonly ring: number; readonly fault: FaultSpec }[] {
   if (chance.occurs(0.5)) return [];
   return Array.from({ length: chance.between(1, 3) }, () => {
     const ring = chance.between(0, world.rings.length - 1);
     const user = world.rings[ring]?.user ?? '';
     const times = chance.between(1, 2);
-    return { ring, fault: { ...drawFault(chance), times, match: { endpoint: 'token', user } } };
+    return { ring, fault: { ...drawFault(chance, slowMs), times, match: { endpoint: 'token', user } } };
   });
 }
 
-function drawFault(chance: Chance): FaultSpec {
+function drawFault(chance: Chance, slowMs: number): FaultSpec {
   const drawn = chance.between(0, 8);
   switch (drawn) {
     case 0:
@@ -89,7 +132,7 @@ function drawFault(chance: Chance): FaultSpec {
     case 7:
       return { fault: 'slow-drip', ms: 5 };
     default:
-      return { fault: 'delay', ms: 60_000 };
+      return { fault: 'delay', ms: slowMs };
   }
 }
 
@@ -100,17 +143,15 @@ export async function kill(world: World, node: RealNode): Promise<void> {
   world.began(node, from);
 }
 
-export async function away(world: World, node: RealNode, downS: number): Promise<void> {
-  if (downS > 0) await world.jump(downS * 1000);
-  await world.start(node);
-}
-
 /** Resolves when the node has ended itself; false where it did not within this time. */
 export async function endsItself(world: World, node: RealNode, withinMs: number): Promise<boolean> {
   const over = new AbortController();
   const gone = node.ended().then(() => true);
   const late = sleep(withinMs, false, { signal: over.signal }).catch(() => false);
-  const ended = await Promise.race([gone, late]);
+  const idle = Promise.all(world.clients.map((client) => client.next()))
+    .then(() => sleep(IDLE_MS))
+    .then(() => false);
+  const ended = await Promise.race([gone, late, idle]);
   over.abort();
   if (ended) world.began(node);
   return ended;

@@ -94,7 +94,10 @@ function wrongTokens(world: World, account: Account, client: Client | undefined)
       const apartMs = node === one.node ? 0 : HEARD_WITHIN_MS;
       return n > issue.n && answeredMs + apartMs < one.askedMs;
     });
-    if (isOlder) wrongs.push(`${ring.alias}: the token of entry ${issue.n} was served at ${when}, after a newer one`);
+    // Who heard nothing from the others for a while serves what lives.
+    const heardNothing = world.nodes.length > 1 && world.wasAway(one.node, one.askedMs - HEARD_WITHIN_MS, one.askedMs);
+    if (isOlder && !heardNothing)
+      wrongs.push(`${ring.alias}: the token of entry ${issue.n} was served at ${when}, after a newer one`);
     const last = newest.at(-1);
     if (last?.n !== issue.n || last.node !== one.node)
       newest.push({ n: issue.n, answeredMs: one.answeredMs, node: one.node });

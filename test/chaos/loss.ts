@@ -30,6 +30,8 @@ const ANSWER_LOST = new Set([
 const WRITTEN_WITHIN_MS = 5_000;
 /** At Exact Online a try every 20 s; elsewhere ten in a window. */
 const SPACED_STEP_MS = 20_000;
+/** On a cluster: until a node is missed, and its exchange is taken over. */
+const TAKE_OVER_MS = 15_000;
 /** What a step takes on a busy machine, and how coarse the director's clock jumps. */
 const SLACK_MS = 5_000;
 
@@ -51,6 +53,15 @@ export function judgeLoss(world: World, account: Account, diagnosis: string): Lo
   const careless = unheard.find((one) => !isExcused(world, one));
   if (careless)
     return avoidable(`the answer to entry ${careless.entry.n} reached a process that lived on, and was not kept`);
+  const written = world.writtenDown(ring);
+  const forgotten = unheard.find(({ at, entry }, i) => {
+    // What was written down then may say nothing.
+    if (entry.fault !== null && ANSWER_LOST.has(entry.fault)) return false;
+    const until = unheard[i + 1]?.at ?? Number.POSITIVE_INFINITY;
+    return written.some((when) => when >= at && when < until && world.time.realMs(at, when) < WRITTEN_WITHIN_MS);
+  });
+  if (forgotten)
+    return avoidable(`the answer to entry ${forgotten.entry.n} was written down, and is not there any more`);
   if (diagnosis !== 'successor_lost') return avoidable(`the diagnosis is ${diagnosis}, and an answer was lost`);
   const rule = classOf(ring.provider.policy);
   switch (rule.class) {
@@ -77,7 +88,9 @@ export function judgeLoss(world: World, account: Account, diagnosis: string): Lo
     const tried = tries.map(({ at }) => ({ from: at, to: at }));
     const gap = longestGap(from, to, [...tried, ...world.nobodyThere()]);
     const why = `the answer was lost ${how(lost)}; the window was open for ${(to - from) / 1000} s`;
-    if (gap <= stepMs + SLACK_MS) return unavoidable(`${why}, and nobody could act in it, or each try was lost too`);
+    const takeOverMs = world.nodes.length > 1 ? TAKE_OVER_MS : 0;
+    if (gap <= stepMs + takeOverMs + SLACK_MS)
+      return unavoidable(`${why}, and nobody could act in it, or each try was lost too`);
     return avoidable(`${why}, and for ${Math.round(gap / 1000)} s of it nothing was tried`);
   }
 }

@@ -2,6 +2,7 @@
  * A server in a process of its own, as `real-node.ts` starts it: it loads everything, and then waits for the word to
  * start. At a step of an exchange that it was told of, it kills itself (SIGKILL, no goodbye).
  */
+import { appendFileSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
 import { type RunningApp, type Settings, startApp } from '../../src/app.ts';
 import type { Instant } from '../../src/core/instant.ts';
@@ -17,7 +18,14 @@ export interface Machine {
 }
 
 export type Order =
-  | { readonly kind: 'start'; readonly settings: Settings; readonly offsetMs: number; readonly machine: Machine }
+  | {
+      readonly kind: 'start';
+      readonly settings: Settings;
+      readonly offsetMs: number;
+      readonly machine: Machine;
+      /** A file that is told each answer that was written down, as a grant and a time. */
+      readonly marks: string;
+    }
   | { readonly kind: 'advance'; readonly ms: number }
   /** When a step is reached for the n-th time from now on. */
   | { readonly kind: 'die'; readonly at: string; readonly nth: number };
@@ -31,7 +39,10 @@ export type Report =
 let time: ShiftedClock | null = null;
 let death: { readonly at: string; left: number } | null = null;
 
-function onStep(step: string): void {
+let marks = '';
+
+function onStep(step: string, grant: string): void {
+  if (step === 'journaled') appendFileSync(marks, `${grant} ${time?.now()}\n`);
   if (death?.at !== step || --death.left > 0) return;
   process.kill(process.pid, 'SIGKILL');
   // The signal may take a moment to arrive; nothing may happen in it.
@@ -49,8 +60,10 @@ function clockOf(shifted: ShiftedClock, { skewMs, boot }: Machine): Clock {
   };
 }
 
-async function start({ settings, offsetMs, machine }: Extract<Order, { kind: 'start' }>): Promise<RunningApp> {
-  time = new ShiftedClock(offsetMs);
+async function start(order: Extract<Order, { kind: 'start' }>): Promise<RunningApp> {
+  const { settings, machine } = order;
+  time = new ShiftedClock(order.offsetMs);
+  marks = order.marks;
   const app = await startApp(settings, 'all', { onStep, clock: clockOf(time, machine) });
   process.on('SIGTERM', () => {
     void app.close().then(() => process.exit(0));

@@ -6,8 +6,7 @@
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import type { Settings } from '../../src/app.ts';
-import type { Machine, Order, Report } from './node-process.ts';
+import type { Order, Report } from './node-process.ts';
 
 const CHILD = new URL('./node-process.ts', import.meta.url);
 
@@ -46,10 +45,10 @@ export class RealNode {
     this.#spare ??= this.#load();
   }
 
-  async start(settings: Settings, offsetMs: number, machine: Machine): Promise<void> {
+  async start(order: Omit<Extract<Order, { kind: 'start' }>, 'kind'>): Promise<void> {
     const child = this.#spare ?? this.#load();
     this.#spare = null;
-    const report = await this.#ask(child, { kind: 'start', settings, offsetMs, machine }, ['started', 'failed']);
+    const report = await this.#ask(child, { kind: 'start', ...order }, ['started', 'failed']);
     if (report?.kind !== 'started') throw new Error(`${this.name} did not start: ${this.#why(report)}\n${this.output}`);
     this.origin = report.origin;
     this.run++;

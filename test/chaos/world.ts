@@ -2,7 +2,7 @@
  * A world of real processes: emulated providers on sockets, servers on one database, and on each provider a few grants
  * whose clients never stop asking. Time passes for all alike: really, and by jumps.
  */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Settings } from '../../src/app.ts';
@@ -21,6 +21,7 @@ const ADMIN_KEY = 'an admin key of a world that is harmed';
 /** One grant, with its account at the provider. */
 export interface Ring {
   readonly alias: string;
+  readonly id: string;
   readonly provider: Provider;
   readonly user: string;
 }
@@ -31,6 +32,8 @@ export interface WorldOptions {
   /** Grants on each provider. */
   readonly grants: number;
   readonly nodes: number;
+  /** Whether somebody asks for tokens all the time. */
+  readonly hasClients: boolean;
   /** Null: SQLite. By the number of a node. */
   readonly database: ((node: number) => string) | null;
   /** Makes the database's clock jump too. */
@@ -55,9 +58,17 @@ export class World {
   /** What must not be, in sentences. */
   readonly wrongs: string[] = [];
   /** When each node could do nothing: down or frozen. */
-  readonly away: { readonly node: RealNode; readonly from: number; to: number; toMs: number }[] = [];
+  readonly away: {
+    readonly node: RealNode;
+    readonly from: number;
+    readonly fromMs: number;
+    to: number;
+    toMs: number;
+  }[] = [];
   readonly #options: WorldOptions;
   readonly #clock: ShiftedClock;
+  /** When the disk was full. */
+  readonly full: { readonly from: number; to: number }[] = [];
   #isOver = false;
 
   private constructor(options: WorldOptions, cache: string) {
@@ -80,7 +91,7 @@ export class World {
   }
 
   async #begin(): Promise<void> {
-    const { seed, policies, grants } = this.#options;
+    const { seed, policies, grants, hasClients } = this.#options;
     mkdirSync(join(this.folder, 'data'), { recursive: true });
     for (const name of policies) {
       this.providers.push(await startProvider(name, { folder: this.folder, seed, clock: this.#clock }));
@@ -94,7 +105,7 @@ export class World {
       });
       for (let i = 1; i <= grants; i++) await this.#connect(provider, app.id, `${provider.name}-${i}`);
     }
-    for (const ring of this.rings) this.clients.push(new Client(this, ring));
+    if (hasClients) this.clients.push(...this.rings.map((ring) => new Client(this, ring)));
   }
 
   get isOver(): boolean {
@@ -114,7 +125,12 @@ export class World {
     const number = this.nodes.indexOf(node);
     const began = performance.now();
     const machine = this.#options.machine?.(number) ?? THIS_MACHINE;
-    await node.start(this.#settings(node, number), this.time.offsetMs, machine);
+    await node.start({
+      settings: this.#settings(node, number),
+      offsetMs: this.time.offsetMs,
+      machine,
+      marks: this.#marks,
+    });
     // Jumps while it started passed it by.
     this.ended(node);
     node.prepare();
@@ -124,7 +140,8 @@ export class World {
 
   /** The node can do nothing from now on, until `ended`. */
   began(node: RealNode, from = this.time.nowMs): void {
-    this.away.push({ node, from, to: Number.POSITIVE_INFINITY, toMs: Number.POSITIVE_INFINITY });
+    const fromMs = performance.now();
+    this.away.push({ node, from, fromMs, to: Number.POSITIVE_INFINITY, toMs: Number.POSITIVE_INFINITY });
   }
 
   ended(node: RealNode): void {
@@ -136,9 +153,9 @@ export class World {
     }
   }
 
-  /** Whether it could do nothing for some time since then, by this process's own clock. */
-  wasAway(node: RealNode, sinceMs: number): boolean {
-    return this.away.some((one) => one.node === node && one.toMs >= sinceMs);
+  /** Whether it could do nothing for some time between the two, by this process's own clock. */
+  wasAway(node: RealNode, sinceMs: number, untilMs = performance.now()): boolean {
+    return this.away.some((one) => one.node === node && one.toMs >= sinceMs && one.fromMs <= untilMs);
   }
 
   /** Times at which no node could do anything. */
@@ -161,6 +178,21 @@ export class World {
     for (const client of this.clients) client.wake();
   }
 
+  get #marks(): string {
+    return join(this.folder, 'marks');
+  }
+
+  /** When answers of this grant were written down, by the word of the process that did it. */
+  writtenDown({ id }: Ring): readonly number[] {
+    if (!existsSync(this.#marks)) return [];
+    const times = readFileSync(this.#marks, 'utf8')
+      .split('\n')
+      .filter((line) => line.startsWith(`${id} `))
+      .map((line) => Number(line.slice(id.length)));
+    // A full disk takes nothing, and what it said about that is not known here.
+    return times.filter((at) => !this.full.some(({ from, to }) => at >= from && at <= to));
+  }
+
   /** A new authorization by the same person, as after a loss. */
   async renew(ring: Ring): Promise<void> {
     const { authorization_url: url } = await this.#must('POST', `/v1/grants/${ring.alias}/renew`, {});
@@ -180,8 +212,8 @@ export class World {
   async #connect(provider: Provider, app: string, alias: string): Promise<void> {
     const user = `${alias}@example.com`;
     provider.emulator.control.addUser({ username: user });
-    const ring = { alias, provider, user };
-    const { authorization_url: url } = await this.#must('POST', '/v1/grants', { app, alias });
+    const { id, authorization_url: url } = await this.#must('POST', '/v1/grants', { app, alias });
+    const ring = { alias, id, provider, user };
     await this.#authorize(ring, url);
     this.rings.push(ring);
   }
@@ -208,6 +240,7 @@ export class World {
       databaseUrl: this.#options.database?.(number) ?? null,
       rootKey: ROOT_KEY,
       adminKey: ADMIN_KEY,
+      nodeId: node.name,
       providersFolder: join(this.folder, 'providers'),
       log: 'debug',
     });

@@ -10,7 +10,13 @@ test('60 kills of a server on SQLite lose no chain that could have been kept, hi
   timeout: TIMEOUT_MS,
 }, async () => {
   const lines: string[] = [];
-  const report = await chaos({ kills: 60, seed: '2026', policies: POLICY_NAMES, tell: (line) => lines.push(line) });
+  const report = await chaos({
+    store: 'sqlite',
+    kills: 60,
+    seed: '2026',
+    policies: POLICY_NAMES,
+    tell: (line) => lines.push(line),
+  });
   console.log(summary(report));
   expect(report.wrongs, lines.join('\n')).toEqual([]);
   expect(report.kills).toBe(60);

@@ -58,15 +58,20 @@ export class VirtualClock implements Clock {
     await this.advance(0);
   }
 
-  /** Lets time pass until the promise is settled. */
-  async until<T>(promise: Promise<T>, mostMs = 3_600_000, stepMs = 100): Promise<T> {
+  /** Lets time pass, from one sleeper to the next, until the promise is settled or nothing is left to wait for. */
+  async until<T>(promise: Promise<T>, mostMs = 3_600_000): Promise<T> {
     let isSettled = false;
     const watched = promise.finally(() => {
       isSettled = true;
     });
     watched.catch(() => undefined);
     await settled();
-    for (let passed = 0; !isSettled && passed < mostMs; passed += stepMs) await this.advance(stepMs);
+    const end = this.#nowMs + mostMs;
+    while (!isSettled) {
+      const next = Math.min(...this.#sleepers.map((one) => one.at));
+      if (next > end) break;
+      await this.advance(Math.max(0, next - this.#nowMs));
+    }
     return watched;
   }
 }

@@ -1,5 +1,6 @@
 /** Leaving and arriving: the real commands on data folders of their own, with no server. */
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { evergrant, scratch, serving } from '../../test/support/fake-api.ts';
@@ -83,6 +84,17 @@ describe('evergrant export', () => {
     await arrive('a', LINE);
     const ran = await run(['export', 'out', '--i-understand', '--data', 'a'], { EVERGRANT_EXPORT_PASSPHRASE: 'short' });
     expect([ran.exit, existsSync(join(folder.path, 'out'))]).toEqual([2, false]);
+  });
+
+  test.skipIf(process.platform === 'win32')('onto a disk that is full leaves no file that holds a part', () => {
+    const sealing =
+      "import { writeSealed } from './src/cli/sealed-file.ts'; writeSealed(process.argv[1], 'x'.repeat(100_000));";
+    const path = join(folder.path, 'out');
+    // A limit on the size of files ends a write in its middle, as a full disk does.
+    const command = 'trap "" XFSZ; ulimit -f 64; exec "$0" --input-type=module -e "$1" "$2"';
+    const ran = spawnSync('bash', ['-c', command, process.execPath, sealing, path], { encoding: 'utf8' });
+    expect([ran.status, ran.stderr]).toEqual([1, expect.stringMatching(/EFBIG|ENOSPC/)]);
+    expect(readdirSync(folder.path).filter((name) => name.startsWith('out'))).toEqual([]);
   });
 
   test('while a server runs on the folder is refused', async () => {

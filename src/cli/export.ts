@@ -1,12 +1,12 @@
 /** `evergrant export`: grants for another owner, in a file sealed with a passphrase. They end here. */
-import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { Exported } from '../app.ts';
 import { apiCommand, collect } from './options.ts';
 import { clean, print, printJson, say } from './output.ts';
 import { describe, problemOf, usageError } from './problem.ts';
 import { passphrase } from './prompt.ts';
-import { sealText } from './sealed-file.ts';
+import { sealText, writeSealed } from './sealed-file.ts';
 import { readConfiguration } from './settings.ts';
 
 interface ExportOptions {
@@ -64,18 +64,9 @@ function movedOn(): Error {
   return usageError('It was exchanged while it was exported, so it stays here.', 'Export it again.');
 }
 
-/** Durable before anything ends: written beside, synced, then put in its place. */
+/** Durable before anything ends. */
 function write(file: string, grants: readonly Exported[], secret: string): void {
-  const beside = `${file}.new`;
-  rmSync(beside, { force: true });
-  const handle = openSync(beside, 'wx', 0o600);
-  try {
-    writeSync(handle, sealText(grants.map((one) => `${one.line()}\n`).join(''), secret));
-    fsyncSync(handle);
-  } finally {
-    closeSync(handle);
-  }
-  renameSync(beside, file);
+  writeSealed(file, sealText(grants.map((one) => `${one.line()}\n`).join(''), secret));
 }
 
 function report(

@@ -3,6 +3,8 @@
  * is authenticated with it. The rest is base64.
  */
 import { createCipheriv, createDecipheriv, randomBytes, scryptSync } from 'node:crypto';
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { usageError } from './problem.ts';
 
 const CIPHER = 'aes-256-gcm';
@@ -28,6 +30,42 @@ export function sealText(text: string, passphrase: string): string {
   cipher.setAAD(Buffer.from(line));
   const sealed = Buffer.concat([cipher.update(text, 'utf8'), cipher.final(), cipher.getAuthTag()]);
   return `${line}\n${sealed.toString('base64')}\n`;
+}
+
+/** Written beside, synced, read back, then put in its place: whole and durable, or this throws and nothing is there. */
+export function writeSealed(path: string, sealed: string): void {
+  const beside = `${path}.${process.pid}.new`;
+  try {
+    writeSynced(beside, sealed);
+    if (readFileSync(beside, 'utf8') !== sealed) throw new Error(`${beside} does not hold what was written to it.`);
+    renameSync(beside, path);
+  } catch (cause) {
+    rmSync(beside, { force: true });
+    throw cause;
+  }
+  syncFolder(dirname(path));
+}
+
+function writeSynced(path: string, text: string): void {
+  const file = openSync(path, 'wx', 0o600);
+  try {
+    // Not writeSync: on a disk that fills up it writes what fits, and says so to nobody.
+    writeFileSync(file, text);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Makes the name durable. Windows keeps names by itself and cannot open folders. */
+function syncFolder(path: string): void {
+  if (process.platform === 'win32') return;
+  const folder = openSync(path, 'r');
+  try {
+    fsyncSync(folder);
+  } finally {
+    closeSync(folder);
+  }
 }
 
 export function isSealed(text: string): boolean {

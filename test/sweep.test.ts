@@ -18,7 +18,7 @@ const MOST_CALLS = 400;
 async function insist<T>(world: Bench, work: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
-      return await world.clock.until(work(), 300_000, 1_000);
+      return await world.clock.until(work(), 300_000);
     } catch (cause) {
       if (tries === 6) throw cause;
       await world.clock.advance(20_000);
@@ -143,10 +143,10 @@ describe.each(['error_before', 'error_after'] as const)('a store that fails once
         refreshToken: new Secret('refresh token', 'theirs'),
         takeover: true,
       };
-      await world.clock.until(world.keeper.grants.import(wish), 300_000, 1_000).catch(() => undefined);
+      await world.clock.until(world.keeper.grants.import(wish), 300_000).catch(() => undefined);
       await world.clock.advance(20_000);
       // Repeating an import is harmless: either it is held by now, or it is taken up again.
-      await world.clock.until(world.keeper.grants.import(wish), 300_000, 1_000).catch(() => undefined);
+      await world.clock.until(world.keeper.grants.import(wish), 300_000).catch(() => undefined);
       armed.until();
       await expectWhole(world, 'eol');
     });

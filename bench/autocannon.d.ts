@@ -5,9 +5,16 @@ declare module 'autocannon' {
     readonly method: 'GET' | 'POST';
     readonly headers: Readonly<Record<string, string>>;
     readonly body?: string;
+    /** Called for each connection. */
+    readonly setupClient?: (client: Client) => void;
     readonly connections: number;
     /** Seconds. */
     readonly duration: number;
+  }
+
+  interface Client {
+    /** What it asks for in turns. */
+    setRequests(requests: readonly Readonly<Record<string, unknown>>[]): void;
   }
 
   interface Result {

@@ -1,4 +1,4 @@
-/** The three measurements. Each gives figures and no judgement. */
+/** The measurements of a running server. Each gives figures and no judgement. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -37,15 +37,19 @@ interface Side {
   readonly p99: number;
 }
 
-/** `POST /v1/grants/{g}/token` with a live token, beside a bare server with the same answer. */
-export async function tokenSpeed(): Promise<Speed> {
+/** How many grants are asked for in turns where it is not one. */
+export const CROWD = 10_000;
+
+/** `POST /v1/grants/{g}/token` with live tokens of so many grants, beside a bare server with the same answer. */
+export async function tokenSpeed(grants: number): Promise<Speed> {
   await using evergrant = await startEvergrant();
-  await evergrant.addGrants(0, 1);
+  await evergrant.addGrants(0, grants);
   const headers = { authorization: `Bearer ${evergrant.key}` };
-  const path = '/v1/grants/grant-0/token';
+  const paths = Array.from({ length: grants }, (_, i) => `/v1/grants/grant-${i}/token`);
+  const [path = ''] = paths;
   await using baseline = await startBaseline(evergrant.origin + path, headers);
   const [ours, theirs] = [evergrant, baseline].map(
-    ({ origin, pid }): Shot => ({ url: origin + path, pid, method: 'POST', headers }),
+    ({ origin, pid }): Shot => ({ url: origin + path, pid, method: 'POST', headers, paths }),
   );
   if (!ours || !theirs) throw new Error('two servers are compared');
   return await compare(ours, theirs);
@@ -58,6 +62,8 @@ export interface Shot {
   readonly method: 'GET' | 'POST';
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string;
+  /** Asked for in turns, instead of the one of the URL. */
+  readonly paths?: readonly string[];
 }
 
 /** Two servers in turns. */
@@ -82,13 +88,27 @@ export async function compare(ours: Shot, theirs: Shot): Promise<Speed> {
   };
 }
 
-async function shoot({ pid, ...request }: Shot, seconds: number): Promise<Side> {
+export async function shoot({ pid, paths, ...request }: Shot, seconds: number): Promise<Side> {
   const before = cpuSeconds(pid);
-  const result = await autocannon({ ...request, connections: CONNECTIONS, duration: seconds });
+  const shares = paths && paths.length > 1 ? sharesOf(paths) : null;
+  const { method, headers } = request;
+  const result = await autocannon({
+    ...request,
+    ...(shares && {
+      setupClient: (client) => client.setRequests((shares.pop() ?? []).map((path) => ({ method, headers, path }))),
+    }),
+    connections: CONNECTIONS,
+    duration: seconds,
+  });
   const wrong = result.errors + result.timeouts + result.non2xx;
   if (wrong > 0) throw new Error(`${wrong} requests to ${request.url} were not answered with success`);
   const cpu = ((cpuSeconds(pid) - before) * 1e6) / result.requests.total;
   return { perSecond: result.requests.total / result.duration, cpu, p99: result.latency.p99 };
+}
+
+/** Each connection asks for its own part. */
+function sharesOf(paths: readonly string[]): string[][] {
+  return Array.from({ length: CONNECTIONS }, (_, own) => paths.filter((_path, i) => i % CONNECTIONS === own));
 }
 
 /** User and system time of a process so far: fields 14 and 15 of proc(5), in ticks of 10 ms. NaN elsewhere than Linux. */

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import type { Instant } from '../src/core/instant.ts';
 import { openSqliteStore } from '../src/storage/sqlite/store.ts';
 import { copies, SQLITE } from './many-grants.ts';
-import { median, resident } from './measure.ts';
+import { median, resident, type Shot, shoot } from './measure.ts';
 import { benchFolder, type Evergrant, serve } from './servers.ts';
 
 const COUNTS = [1_000, 1_000_000] as const;
@@ -17,6 +17,8 @@ const COUNTS = [1_000, 1_000_000] as const;
 const DUE = 100;
 const LOOKS = 200;
 const STARTS = 3;
+const WARM_UP_S = 2;
+const READ_S = 4;
 
 export interface Crowd {
   readonly grants: number;
@@ -29,6 +31,8 @@ export interface Crowd {
   readonly dueMs: number;
   /** `/metrics`, the first time and the second. */
   readonly metricsMs: readonly [number, number];
+  /** Processor time of one token read, in microseconds. */
+  readonly readUs: number;
 }
 
 export async function crowds(say: (what: string) => void = () => undefined): Promise<readonly Crowd[]> {
@@ -76,10 +80,19 @@ async function start(folder: string, readyMs: number[]): Promise<Evergrant> {
   return server;
 }
 
-async function atRest(folder: string, readyMs: number[]): Promise<Pick<Crowd, 'memory' | 'metricsMs'>> {
+async function atRest(folder: string, readyMs: number[]): Promise<Pick<Crowd, 'memory' | 'metricsMs' | 'readUs'>> {
   await using server = await start(folder, readyMs);
   const memory = await resident(server);
-  return { memory, metricsMs: [await timeOf(server, '/metrics'), await timeOf(server, '/metrics')] };
+  const metricsMs = [await timeOf(server, '/metrics'), await timeOf(server, '/metrics')] as const;
+  return { memory, metricsMs, readUs: await costOfRead(server) };
+}
+
+/** Of the one grant that real code made: its answer opens. */
+async function costOfRead({ origin, key, pid }: Evergrant): Promise<number> {
+  const headers = { authorization: `Bearer ${key}` };
+  const read: Shot = { url: `${origin}/v1/grants/grant-0/token`, pid, method: 'POST', headers };
+  await shoot(read, WARM_UP_S);
+  return (await shoot(read, READ_S)).cpu;
 }
 
 async function timeOf({ origin, key }: Evergrant, path: string): Promise<number> {
@@ -109,12 +122,13 @@ async function lookMs(file: string): Promise<number> {
 }
 
 export function crowdTable(results: readonly Crowd[]): string {
-  const rows = results.map(({ grants, fileBytes, readyMs, memory, dueMs, metricsMs: [first, second] }) => {
-    const times = `${dueMs.toFixed(2)} ms | ${first.toFixed(0)} ms, then ${second.toFixed(0)} ms`;
+  const rows = results.map(({ grants, fileBytes, readyMs, memory, dueMs, readUs, metricsMs: [first, second] }) => {
+    const times = `${dueMs.toFixed(2)} ms | ${first.toFixed(0)} ms, then ${second.toFixed(0)} ms | ${readUs.toFixed(0)} µs`;
     return `| ${grants} | ${(fileBytes / 1e6).toFixed(0)} MB | ${readyMs.toFixed(0)} ms | ${memory.toFixed(0)} MB | ${times} |`;
   });
-  const head = '| grants | database | start to ready | memory at rest | a look for what is due | `/metrics` |';
-  return [head, '|---|---|---|---|---|---|', ...rows].join('\n');
+  const head =
+    '| grants | database | start to ready | memory at rest | a look for what is due | `/metrics` | processor time of a token read |';
+  return [head, '|---|---|---|---|---|---|---|', ...rows].join('\n');
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

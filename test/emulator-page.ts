@@ -165,6 +165,13 @@ name the client in \`iss\` and \`sub\`, the token endpoint or the issuer in \`au
 most an hour, and a \`jti\` that no other assertion of the app has had until its \`exp\`. The wire says \`invalid_client\` to
 all of these; the ledger says which it was.
 
+## Grants without an authorization
+
+\`client_credentials\` where the provider file has it among its \`grant_types_supported\` or under \`credentials\`, \`password\` and
+JWT bearer (RFC 7523, section 2.1: an assertion as above, about the app or a user) where it is under \`credentials\`. Their
+access tokens reach the API; there are no refresh tokens. The wire says \`invalid_grant\` to a wrong password or assertion, the
+ledger which it was.
+
 ## Devices: RFC 8628
 
 Where the provider file has a \`device_authorization_endpoint\` (of the catalogue: google, github-app, microsoft-entra). The

@@ -274,6 +274,17 @@ describe.concurrent('evergrant import', () => {
     ]);
   });
 
+  test('a line with a scheme needs no refresh token, and no takeover is asked for', async () => {
+    await using api = await fakeApi({ 'GET /v1/apps': page([]), 'POST /v1/grants': { status: 201, json: GRANT } });
+    const { refresh_token: _, ...rest } = good;
+    const line = { ...rest, scheme: 'basic', credentials: { username: 'u', password: 'p-geheim' } };
+    const ran = await evergrant(['import', '-'], { env: env(api.origin), stdin: JSON.stringify(line) });
+    expect(ran).toMatchObject({ exit: 0 });
+    expect(ran.out + ran.err).not.toContain('geheim');
+    const [sent] = api.asked.filter(({ method }) => method === 'POST');
+    expect(sent?.body).toEqual({ ...line, app: 'app_1' });
+  });
+
   test('repeating what is held already is no failure', async () => {
     const json = problem(409, 'older_than_held');
     await using api = await fakeApi({ 'GET /v1/apps': page([]), 'POST /v1/grants': { status: 409, json } });

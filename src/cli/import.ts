@@ -26,6 +26,8 @@ interface ImportOptions {
 const GRANT_FIELDS = [
   'alias',
   'refresh_token',
+  'scheme',
+  'credentials',
   'access_token',
   'expires_in',
   'obtained_at',
@@ -40,7 +42,7 @@ const FIELDS = [...GRANT_FIELDS, ...APP_FIELDS];
 const HELD = ['already_held', 'older_than_held'];
 
 export function command(): Command {
-  return apiCommand('import', 'Take over grants: JSON Lines with alias, provider or app, and refresh_token')
+  return apiCommand('import', 'Take over grants: JSON Lines with alias, provider or app, and refresh_token or scheme')
     .argument('<file>', 'the file, or - for stdin')
     .option('--no-takeover', 'store without an exchange until the first use')
     .addOption(
@@ -141,7 +143,8 @@ async function importLine(api: Api, apps: Json[], line: string, takeover: boolea
     alias = text(entry, 'alias');
     const wanted = GRANT_FIELDS.flatMap((name) => (entry[name] === undefined ? [] : [[name, entry[name]] as const]));
     const app = await appFor(api, apps, entry);
-    const grant = await api.call('POST', '/v1/grants', { ...Object.fromEntries(wanted), app, takeover });
+    const how = entry.scheme === undefined ? { takeover } : {};
+    const grant = await api.call('POST', '/v1/grants', { ...Object.fromEntries(wanted), app, ...how });
     return { alias, outcome: 'imported', grant: text(asObject(grant), 'id') };
   } catch (error) {
     const problem = problemOf(error);
@@ -165,7 +168,7 @@ function parseLine(line: string): Json {
       `Known: ${FIELDS.join(', ')}.`,
     );
   }
-  for (const name of ['alias', 'refresh_token']) {
+  for (const name of entry.scheme === undefined ? ['alias', 'refresh_token'] : ['alias']) {
     if (text(entry, name) === '') throw usageError(`"${name}" is missing.`, `Give every line its ${name}.`);
   }
   return entry;

@@ -6,6 +6,7 @@ import type { HttpParts } from './parts.ts';
 import { asEvergrantError } from './problem.ts';
 import { secureHeaders } from './security-headers.ts';
 
+export const WRONG_TYPE = 'Content-Type must be application/x-www-form-urlencoded.';
 const CHALLENGE = 'Basic realm="evergrant", charset="UTF-8"';
 
 export function sendOAuthError(parts: HttpParts, request: FastifyRequest, reply: FastifyReply, thrown: unknown): void {
@@ -24,6 +25,7 @@ export function asOAuthError(parts: HttpParts, request: FastifyRequest, thrown: 
   if (error.code === 'payload_too_large') {
     return new OAuthError('invalid_request', { description: 'The request is too large.', status: error.status });
   }
+  if (error.code === 'unsupported_media_type') return invalidRequest(WRONG_TYPE);
   if (error.status === 503) {
     const { retryAfterMs = 1_000 } = error.details;
     return new OAuthError('temporarily_unavailable', { description: error.code, retryAfterMs });

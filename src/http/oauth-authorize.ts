@@ -128,7 +128,9 @@ function placeOf(redirectUri: string): string {
 /** As a Content-Security-Policy names it: the browser follows the form's redirects to there as well. */
 function sourceOf(redirectUri: string): string {
   const { host, protocol } = new URL(redirectUri);
-  return host === '' || host.includes('[') ? protocol : `${protocol}//${host}`;
+  // The host of a program's own scheme may be written with signs that would end the rule.
+  const isWeb = protocol === 'https:' || protocol === 'http:';
+  return !isWeb || host.includes('[') ? protocol : `${protocol}//${host}`;
 }
 
 function codePage(): Page {

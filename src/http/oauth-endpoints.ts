@@ -9,7 +9,7 @@ import type { OAuthRequest } from '../issuer/client-authentication.ts';
 import { isForm, readForm } from '../oauth/form.ts';
 import { invalidRequest, OAuthError } from '../oauth/oauth-error.ts';
 import type { Metrics } from './metrics.ts';
-import { asOAuthError, sendOAuthError } from './oauth-answers.ts';
+import { asOAuthError, sendOAuthError, WRONG_TYPE } from './oauth-answers.ts';
 import type { HttpParts, Routes } from './parts.ts';
 import { SECURITY_HEADERS } from './security-headers.ts';
 
@@ -137,7 +137,7 @@ function readForms(routes: Routes, parts: HttpParts): void {
 function formOf(request: FastifyRequest): Buffer {
   if (request.raw.url?.includes('?')) throw invalidRequest('Parameters belong into the body.');
   if (!isForm(request.headers['content-type'])) {
-    throw invalidRequest('Content-Type must be application/x-www-form-urlencoded.');
+    throw invalidRequest(WRONG_TYPE);
   }
   return Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
 }

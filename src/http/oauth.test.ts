@@ -158,6 +158,12 @@ describe('the token endpoint', () => {
     expect((await ask(refresh)).statusCode).toBe(200);
   });
 
+  test('of a type that is none says which type is right', async () => {
+    const { post } = await world();
+    const answer = await post('/oauth/token', 'grant_type=refresh_token', { 'content-type': 'no type' });
+    expect(answer.json().error_description).toContain('application/x-www-form-urlencoded');
+  });
+
   test.each(['GET', 'PUT', 'DELETE', 'PATCH'] as const)('takes POST and not %s', async (method) => {
     const { server } = await world();
     for (const url of ['/oauth/token', '/oauth/revoke', '/oauth/introspect', '/oauth/par']) {
@@ -249,6 +255,17 @@ describe('the other endpoints', () => {
     expect((await ask(token, FORM, '/oauth/revoke')).statusCode).toBe(200);
     expect((await ask(refresh)).json()).toEqual({ error: 'invalid_grant' });
     expect((await ask(token, FORM, '/oauth/introspect')).json()).toEqual({ active: false });
+  });
+
+  test('take no part of a redirect URI for a rule of their own', async () => {
+    const { server, keeper, send } = await world();
+    const app = await keeper.apps.create({ provider: 'exact-online', clientId: 'c', clientSecret: null });
+    const wish = { name: 'Odd', apps: [app.id], redirect_uris: ['com.example.app://x;script-src/'] };
+    const { client_id: id } = (await send('POST', '/v1/clients', wish)).json();
+    const page = await server.inject(`/oauth/authorize?client_id=${id}&response_type=code`);
+    expect(page.statusCode).toBe(200);
+    expect(page.headers['content-security-policy']).toContain(' com.example.app:;');
+    expect(page.headers['content-security-policy']).not.toContain('script-src');
   });
 
   test('show a person which client asks, and take no click from elsewhere', async () => {

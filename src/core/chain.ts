@@ -373,7 +373,7 @@ function forgetAttempt(chain: Chain, id: LinkId): Chain {
 
 function receive(chain: Chain, event: Omit<ChainEvent & { type: 'received' }, 'answer'>): Chain {
   const { link: received, parent: parentId, sequence } = event;
-  const known = chain.links.find((link) => link.id === parentId);
+  const known = chain.links.find((one) => one.id === parentId);
   const parent = known ?? forgottenParent(chain, event);
   if (!parent || chain.end?.kind === 'revoked' || chain.links.some((link) => link.id === received.id)) return chain;
   const isSameToken = received.fingerprint === null || received.fingerprint === parent.fingerprint;
@@ -392,8 +392,9 @@ function receive(chain: Chain, event: Omit<ChainEvent & { type: 'received' }, 'a
     refusal: null,
     ...(known ? {} : { isAfterGap: true }),
   };
-  const all = known ? chain : { ...chain, links: chain.links.map(perhapsUsed) };
-  const before = withLink(all, parent.id, (one) => accepted(one, received.requestedAt));
+  const before = known
+    ? withLink(chain, parent.id, (one) => accepted(one, received.requestedAt))
+    : { ...chain, links: chain.links.map(perhapsUsed) };
   // A token that goes on is as good as new (RFC 6749 section 6).
   const renewed = isSameToken ? withLink(before, parent.tokenOf, (one) => ({ ...one, uses: 0 })) : before;
   const links = [...renewed.links, link];
@@ -417,9 +418,7 @@ function forgottenParent(chain: Chain, { link, sequence }: Omit<ChainEvent & { t
 }
 
 /** In a time that the store has forgotten, its refresh token may have been presented: it is no unused one any more. */
-function perhapsUsed(link: Link): Link {
-  return link.uses > 0 ? link : { ...link, uses: 1, firstUsedAt: link.receivedAt };
-}
+const perhapsUsed = (one: Link): Link => (one.uses > 0 ? one : { ...one, uses: 1, firstUsedAt: one.receivedAt });
 
 /** Its refresh token was presented and accepted. A refusal before that was wrong. */
 function accepted(link: Link, presentedAt: Moment): Link {

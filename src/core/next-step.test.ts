@@ -164,6 +164,10 @@ describe('a chain in doubt presents the same refresh token again', () => {
     brought('B', 'A', 2);
     story.published('E', 3_100).started('F', 'E', 3_600).lost('F', 3_720);
     expect(story.next(oneTimeRevoking, 3_720)).toMatchObject({ present: 'E', because: 'in_doubt', waitMs: 60_000 });
+    story.presented('G', 'E', 3_780, 'superseded');
+    expect(story.next(oneTimeRevoking, 3_780)).toMatchObject({ step: 'give_up' });
+    // Where a refusal does no harm, nothing is left untried.
+    expect(story.next(lastThree, 3_780)).toMatchObject({ present: 'B', because: 'fallback' });
   });
 
   test('not while another answer may lie unread, where presenting it again would revoke that one too', () => {

@@ -5,8 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type RunningApp, startApp } from '../src/app.ts';
+import { Secret } from '../src/core/secret.ts';
 import { type Emulator, emulator } from '../src/emulator.ts';
+import { bench } from './support/keeper-bench.ts';
 import { proxyWorld } from './support/proxy-world.ts';
+import { json } from './support/scripted-upstream.ts';
 import { settingsFor } from './support/settings.ts';
 import { ShiftedClock } from './support/shifted-clock.ts';
 
@@ -195,6 +198,59 @@ describe('what the provider refuses', () => {
     expect(it.asked()).toEqual(['grant-subject-unknown', 'authorized']);
   });
 });
+
+describe('on one clock that stands still', () => {
+  async function passwordGrant() {
+    const world = await bench({ provider: { credentials: { requests: { password: ANY }, headers: {} } } });
+    const asked: URLSearchParams[] = [];
+    const answering = (change: Record<string, unknown>) => (form: URLSearchParams) => {
+      asked.push(form);
+      return world.upstream.tokens(change);
+    };
+    world.upstream.script.push(answering({}), answering({ refresh_token: undefined }), answering({}));
+    const credentials = { username: 'emma', password: new Secret('password', 'the-password') };
+    const wish = { app: world.app.id, alias: 'it', scheme: 'password', credentials } as const;
+    await world.keeper.grants.createWithCredentials(wish);
+    const token = () => world.clock.until(world.keeper.tokens.get('it', { minTtlMs: 5_000, waitMs: 30_000 }));
+    return { world, asked, token };
+  }
+
+  test('a refresh token that comes beside an access token is not used: the password is what lasts', async () => {
+    const { world, asked, token } = await passwordGrant();
+    for (const expected of ['at-1', 'at-2', 'at-3']) {
+      expect((await token()).accessToken.reveal()).toBe(expected);
+      await world.clock.advance(600_000);
+    }
+    const fields = { grant_type: 'password', username: 'emma', password: 'the-password' };
+    for (const form of asked) expect(Object.fromEntries(form)).toMatchObject(fields);
+  });
+
+  test('survives a restart in the middle of a request, and is never in the way of the one who asks next', async () => {
+    const { world, token } = await passwordGrant();
+    await world.clock.advance(600_000);
+    world.upstream.gate = () => new Promise(() => undefined);
+    void world.keeper.tokens.get('it', { minTtlMs: 5_000, waitMs: 0 }).catch(() => undefined);
+    await world.clock.advance(0);
+    world.upstream.gate = async () => undefined;
+    await world.restart();
+    expect((await token()).accessToken.reveal()).toMatch(/^at-/);
+  });
+
+  test('what the provider says of a refusal is kept without the password in it', async () => {
+    const { world } = await passwordGrant();
+    world.upstream.script.length = 0;
+    const said = { error: 'invalid_grant', error_description: 'the-password is wrong for emma' };
+    world.upstream.script.push(() => json(400, said));
+    await world.clock.advance(600_000);
+    const refused = world.keeper.tokens.get('it', { minTtlMs: 5_000, waitMs: 0 });
+    await world.clock.until(refused.catch(() => undefined));
+    const grant = await world.keeper.grants.get('it');
+    expect(grant).toMatchObject({ state: 'broken' });
+    expect(JSON.stringify(grant)).not.toContain('the-password');
+  });
+});
+
+const ANY = { parameters: {}, audience: null };
 
 test('no password of a grant, and no API key, lies on disk in clear', async () => {
   await using it = await schemeWorld();

@@ -178,6 +178,44 @@ describe('a service account of a cluster', () => {
   });
 });
 
+describe('the keys of an issuer that is away', () => {
+  test('are asked for once by all who come, and not again at once', async () => {
+    let asked = 0;
+    let list: object[] | null = null;
+    const network: Network = {
+      open: async () => {
+        asked++;
+        return list
+          ? { kind: 'connection', send: async () => json(200, { keys: list }), close: () => undefined }
+          : { kind: 'not_sent', reason: 'away' };
+      },
+    };
+    const bench = await connected({ keys: network });
+    const key = await signer('new');
+    const issuer = trusted(key.jwk, { jwks: null, jwksUri: `${CLUSTER}/openid/v1/jwks` });
+    const { id } = await bench.client({ authMethod: 'private_key_jwt', trustedIssuers: [issuer] });
+    const { clock } = bench.world;
+    const ask = async () =>
+      bench.token({
+        grant_type: 'client_credentials',
+        client_id: id,
+        client_assertion_type: BEARER,
+        client_assertion: await key.sign(clock.now(), { iss: CLUSTER, sub: SUBJECT, aud: PUBLIC_URL }),
+      });
+    const away = await Promise.all(Array.from({ length: 50 }, () => refused(ask())));
+    expect(away.every(({ status }) => status === 503)).toBe(true);
+    expect(await refused(ask())).toMatchObject({ error: 'temporarily_unavailable' });
+    expect(asked).toBe(1);
+    await clock.advance(5_001);
+    list = [(await signer('old')).jwk];
+    expect(await refused(ask())).toEqual(INVALID_CLIENT);
+    expect(asked).toBe(2);
+    list = [key.jwk];
+    await clock.advance(30_001);
+    expect(await ask()).toMatchObject({ token_type: 'Bearer' });
+  });
+});
+
 describe('token exchange', () => {
   test('gives the access token for the client’s own refresh token, which is not spent by it', async () => {
     const bench = await connected();

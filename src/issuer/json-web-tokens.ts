@@ -30,16 +30,22 @@ const LONGEST_ASSERTION_S = 600;
 const KEYS_KEPT_MS = 300_000;
 const ASK_AGAIN_MS = 30_000;
 const TIMEOUT_MS = 5_000;
+/** After it could not be read. */
+const FAILED_MS = 5_000;
 const MOST_JWKS_BYTES = 262_144;
 
+/** What an issuer published; null: nothing that could be read so far. */
 interface Keys {
-  readonly keys: JSONWebKeySet;
-  readonly askedAt: Instant;
+  readonly keys: JSONWebKeySet | null;
+  /** On the clock that nobody sets. */
+  readonly askedAtMs: number;
+  readonly isFailed: boolean;
 }
 
 export class JsonWebTokens {
   readonly #parts: IssuerParts;
   readonly #published = new Map<string, Keys>();
+  readonly #asking = new Map<string, Promise<Keys>>();
   readonly #used: UsedAssertions;
 
   constructor(parts: IssuerParts) {
@@ -89,13 +95,31 @@ export class JsonWebTokens {
 
   async #keysAt(url: string, freshForMs: number): Promise<JSONWebKeySet> {
     const known = this.#published.get(url);
-    if (known && this.#parts.clock.now() - known.askedAt < freshForMs) return known.keys;
-    const keys = await this.#fetchKeys(url);
+    const ageMs = known ? this.#uptimeMs() - known.askedAtMs : Number.POSITIVE_INFINITY;
+    const isFresh = ageMs < (known?.isFailed ? FAILED_MS : freshForMs);
+    const { keys } = known && isFresh ? known : await this.#ask(url);
+    if (keys) return keys;
+    throw new OAuthError('temporarily_unavailable', { retryAfterMs: FAILED_MS });
+  }
+
+  /** Once for all who want to know: who sends an assertion has proved nothing yet. */
+  #ask(url: string): Promise<Keys> {
+    const asking = this.#asking.get(url) ?? this.#askAnew(url).finally(() => this.#asking.delete(url));
+    this.#asking.set(url, asking);
+    return asking;
+  }
+
+  async #askAnew(url: string): Promise<Keys> {
+    const fetched = await this.#fetchKeys(url);
     // An issuer that is away for a moment keeps nobody out whose key is known.
-    if (!keys && known) return known.keys;
-    if (!keys) throw new OAuthError('temporarily_unavailable', { retryAfterMs: TIMEOUT_MS });
-    this.#published.set(url, { keys, askedAt: this.#parts.clock.now() });
-    return keys;
+    const keys = fetched ?? this.#published.get(url)?.keys ?? null;
+    const answer = { keys, askedAtMs: this.#uptimeMs(), isFailed: fetched === null };
+    this.#published.set(url, answer);
+    return answer;
+  }
+
+  #uptimeMs(): number {
+    return this.#parts.clock.moment().uptimeMs;
   }
 
   async #fetchKeys(url: string): Promise<JSONWebKeySet | null> {

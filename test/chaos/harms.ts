@@ -22,8 +22,7 @@ export type Harm =
     } & Down)
   | { readonly kind: 'frozen'; readonly afterMs: number; readonly forS: number }
   | { readonly kind: 'told to stop'; readonly afterMs: number }
-  | { readonly kind: 'disk full'; readonly isKilled: boolean }
-  | { readonly kind: 'nothing' };
+  | { readonly kind: 'disk full'; readonly isKilled: boolean };
 
 /** What only a database on a wire can suffer. */
 export type DatabaseHarm =

@@ -308,6 +308,7 @@ describe('a grant whose credential goes to the API as it is', () => {
         remedy: expect.stringContaining('/proxy/'),
       });
     }
+    expect((await world.api('PATCH', '/v1/grants/it', { freshness: { mode: 'always' } })).status).toBe(400);
     const { body: client } = await world.api('POST', '/v1/clients', { name: 'reports', grants: ['it'] });
     const form = new URLSearchParams({
       grant_type: 'client_credentials',

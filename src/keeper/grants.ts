@@ -16,7 +16,7 @@ import { type GrantRecord, grantTerms, parseRecord, type Versioned } from './rec
 import type { Upstreams } from './upstream.ts';
 import { checkFreshness, ON_DEMAND } from './freshness.ts';
 import { importChain } from './import.ts';
-import { changeCredentials, createWithCredentials } from './schemes/create.ts';
+import { changeCredentials, checkFresh, createWithCredentials } from './schemes/create.ts';
 import { inScheme } from './schemes/scheme.ts';
 
 export interface GrantRegistry extends Grants {
@@ -59,6 +59,7 @@ export function grantRegistry(parts: KeeperParts, minders: Minders, upstreams: U
 
     async update(idOrAlias, wish) {
       const { value: before } = await registry.record(idOrAlias);
+      checkFresh(before.scheme, wish.freshness);
       if (wish.alias !== undefined && wish.alias !== before.alias) await releaseAlias(registry, wish.alias, store);
       const record = await registry.change(before.id, (grant) => ({
         ...grant,

@@ -345,6 +345,7 @@ export class ChainMinder {
           if (await this.#publish(version, upstream)) return;
           break;
         case 'exchange': {
+          // After a restore all that was held goes on, also where there is nothing to ask for.
           if (isHeaderScheme(upstream.scheme)) return;
           const isServed = step.because === 'next' && publishedSequence(chain) > seen;
           if (step.waitMs > 0 || isServed || this.#stop.aborted) return;

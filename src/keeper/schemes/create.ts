@@ -1,7 +1,8 @@
 /** Grants with credentials: made, and given other ones. */
 import type { StoredChain } from '../../ports/store.ts';
 import { EvergrantError } from '../../core/errors.ts';
-import { ON_DEMAND } from '../freshness.ts';
+import type { Scheme } from '../../catalogue/provider.ts';
+import { type Freshness, ON_DEMAND } from '../freshness.ts';
 import { type GrantRegistry, insert, newRecord } from '../grants.ts';
 import { keepImported } from '../import.ts';
 import type { NewGrantWithCredentials } from '../keeper.ts';
@@ -23,10 +24,15 @@ export async function createWithCredentials(
   const { scheme, credentials } = wish;
   const record = await newRecord(parts, upstreams, wish, scheme);
   checkScheme(await upstreams.of(record.app), scheme, credentials);
-  if (isHeaderScheme(scheme) && (wish.freshness ?? ON_DEMAND).mode !== 'on_demand') throw nothingToKeepFresh(scheme);
+  checkFresh(scheme, wish.freshness);
   await insert(parts, registry, record);
   await hold(parts, minders, upstreams, record, credentials);
   return record;
+}
+
+/** What goes to the API as it is does not end. Throws `invalid_request`. */
+export function checkFresh(scheme: Scheme | undefined, { mode }: Freshness = ON_DEMAND): void {
+  if (scheme && isHeaderScheme(scheme) && mode !== 'on_demand') throw nothingToKeepFresh(scheme);
 }
 
 /** The next generation of the same grant, as a renewal is with a person. */

@@ -188,6 +188,10 @@ export class Clients {
 
   #judgeToken(chain: ChainTruth, node: SimNode, answer: LiveAccessToken): void {
     const { time, judges, upstream } = this.#world;
+    const given = upstream.entries(chain.account).findLast((one) => one.accessToken === answer.accessToken.reveal());
+    const made = chain.tokens.findLast((one) => one.token === given?.issued);
+    if (made && !made.wasKept)
+      judges.violated('I1', time.now(), `${node.id} served ${chain.account} what it had not kept`);
     const left = upstream.leftOf(answer.accessToken.reveal());
     if (left === null || left >= MIN_TTL_MS || chain.endedBy || chain.forgottenAt !== null) return;
     judges.violated('I11', time.now(), `${node.id} served a token of ${chain.account} that lives for ${left} ms`);

@@ -32,6 +32,8 @@ export interface NodeSurroundings {
   sealed(grant: GrantId, link: LinkId): void;
   logged(line: string): void;
   changed(): void;
+  /** The last word on what it works with. */
+  alter(parts: KeeperParts): KeeperParts;
 }
 
 const START_AGAIN_MS = 1_000;
@@ -82,7 +84,7 @@ export class SimNode {
     this.#around.changed();
     while (life.isAlive) {
       try {
-        const keeper = await life.through(() => createKeeper(this.#parts(life)));
+        const keeper = await life.through(() => createKeeper(this.#around.alter(this.#parts(life))));
         if (this.#life === life && life.isAlive) this.#up(keeper);
         return;
       } catch (cause) {

@@ -25,7 +25,8 @@ export type Verdict =
       readonly rule: 'ended' | 'doubled' | 'destroyed' | 'unanswered';
       readonly why: string;
     }
-  | { readonly kind: 'avoidable'; readonly why: string };
+  /** isAlive: nothing is lost at all. */
+  | { readonly kind: 'avoidable'; readonly why: string; readonly isAlive?: true };
 
 /** What the oracle may look at. */
 export interface Evidence {
@@ -49,7 +50,7 @@ const unavoidable = (rule: 'ended' | 'doubled' | 'destroyed' | 'unanswered', why
   rule,
   why,
 });
-const avoidable = (why: string): Verdict => ({ kind: 'avoidable', why });
+const avoidable = (why: string) => ({ kind: 'avoidable', why }) as const;
 
 /** Two denials within this time are two in a row. */
 const DENIAL_MS = 3_600_000;
@@ -59,8 +60,12 @@ export function judgeLoss(evidence: Evidence): Verdict {
   if (chain.forgottenAt !== null) return unavoidable('ended', 'the provider went back to a backup of itself');
   const live = chain.tokens.find((one) => evidence.isKept(one) && evidence.takes(one.token));
   const denials = chain.injuries.filter((one) => one.fault === 'chain_unknown' && evidence.now - one.at < DENIAL_MS);
+  const inUse = chain.tokens.findLast((one) => one.wasKept);
+  // A sibling that was never used may outlive what was in use; the restored store takes it for a used one.
+  if (live && live !== inUse && chain.destroyedAt !== null)
+    return unavoidable('destroyed', 'no copy of the token in use');
   if (live && denials.length > 1) return unavoidable('ended', 'the provider denied twice in a row to know it');
-  if (live) return avoidable(`token ${live.token} is here, and the provider takes it`);
+  if (live) return { ...avoidable(`token ${live.token} is here, and the provider takes it`), isAlive: true };
   if (chain.endedBy) return unavoidable('ended', chain.endedBy);
   const newest = chain.tokens.findLast((one) => one.deliveredAt !== null && (one.wasKept || evidence.isKept(one)));
   if (!newest) return avoidable('it never held a token');

@@ -38,7 +38,7 @@ export class ChainTruth {
   readonly tokens: TokenTruth[] = [];
   /** From a try's beginning to its end: connecting, sending, waiting for the answer. */
   readonly tries: Span[] = [];
-  /** When which refresh token was sent. */
+  /** When which refresh token was sent, but for those that were refused. */
   readonly presentations: { readonly token: string; readonly at: number }[] = [];
   /** What struck this chain alone. */
   readonly injuries: Injury[] = [];
@@ -98,6 +98,12 @@ export class ChainTruth {
   presented(token: string, at: number): void {
     this.presentations.push({ token, at });
     if (this.presentations.length > 4 * KEPT) this.presentations.splice(0, 2 * KEPT);
+  }
+
+  /** The provider did nothing with it, and said so. */
+  presentedInVain(token: string, at: number): void {
+    const found = this.presentations.findLastIndex((one) => one.token === token && one.at === at);
+    if (found >= 0) this.presentations.splice(found, 1);
   }
 
   tried(from: number): Span {

@@ -101,8 +101,10 @@ export class Wire {
     span.to = this.#time.now();
     chain.onWire.splice(chain.onWire.indexOf(life.run), 1);
     // A refusal leaves things as they were; what gave tokens counts once it is written down.
-    if (life.isAlive && fault !== 'server_error_after' && isRefusal(outcome) && chain.unansweredSince === sentAt)
-      chain.unansweredSince = null;
+    if (life.isAlive && fault !== 'server_error_after' && isRefusal(outcome)) {
+      chain.presentedInVain(token, sentAt);
+      if (chain.unansweredSince === sentAt) chain.unansweredSince = null;
+    }
     return outcome;
   }
 

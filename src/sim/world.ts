@@ -6,8 +6,9 @@
  */
 import type { ChainEvent } from '../core/chain.ts';
 import type { GrantId, LinkId } from '../core/id.ts';
-import type { RotationPolicy } from '../core/rotation-policy.ts';
-import type { ExchangeStep } from '../keeper/parts.ts';
+import { HORIZON_MS } from '../core/next-step.ts';
+import { classOf, type RotationPolicy } from '../core/rotation-policy.ts';
+import type { ExchangeStep, KeeperParts } from '../keeper/parts.ts';
 import type { Sealer } from '../ports/sealer.ts';
 import { Chance } from './chance.ts';
 import { Clients } from './clients.ts';
@@ -50,6 +51,8 @@ export interface WorldOptions {
   /** Share of access tokens that are used at the API. */
   readonly apiUse?: number;
   readonly breathe?: () => Promise<void>;
+  /** What a node works with, put wrong: to show that the judges see it. */
+  readonly alter?: (parts: KeeperParts) => KeeperParts;
 }
 
 export class World {
@@ -148,8 +151,12 @@ export class World {
   /** What must not be left over once all is quiet. */
   async #judgeRest(): Promise<void> {
     const { judges, time, store } = this;
+    if (JSON.stringify(this.nodes.map((node) => node.disk.records())).includes(CANARY)) {
+      judges.violated('I10', time.now(), 'a token stands in a journal');
+    }
     for (const chain of this.chains.values()) {
       if (chain.isOver || !chain.grant) continue;
+      await this.#judgeCopies(chain);
       const { chain: kept } = await store.inner.chains.read(chain.grant);
       if (kept.attempts.length > 0) judges.violated('I14', time.now(), `${chain.account} has attempts without an end`);
       for (const node of this.nodes) {
@@ -164,13 +171,15 @@ export class World {
     const { chains } = this.store.inner;
     const history = await chains.history(grant, { limit: 1_000_000, after: null });
     const stored = JSON.stringify([await chains.read(grant), history.items]);
-    const journals = JSON.stringify(this.nodes.map((node) => node.disk.records()));
-    for (const [where, text] of [
-      ['the store', stored],
-      ['a journal', journals],
-    ] as const) {
-      if (text.includes(CANARY)) this.judges.violated('I10', this.time.now(), `a token stands in ${where}`);
-    }
+    if (stored.includes(CANARY)) this.judges.violated('I10', this.time.now(), 'a token stands in the store');
+  }
+
+  /** What was written down once and is taken still must be there. */
+  async #judgeCopies(chain: ChainTruth): Promise<void> {
+    if (wasForgotten(chain)) return;
+    const token = chain.tokens.findLast((one) => one.wasKept);
+    if (!token || !this.upstream.takes(token.token) || (await this.#isKept(chain, token))) return;
+    this.judges.violated('I2', this.time.now(), `${token.token} of ${chain.account} is alive, and no copy is left`);
   }
 
   /** From when every node has joined: a store that never heard of a node cannot say that it is missing. */
@@ -196,6 +205,7 @@ export class World {
         sealed: (grant, link) => this.#sealed(grant, link),
         logged: (line) => this.#logged(line),
         changed: () => this.#noticeAbility(),
+        alter: this.options.alter ?? ((parts) => parts),
       });
     });
   }
@@ -316,11 +326,20 @@ export class World {
     chain.sent++;
     if (chain.sent > chain.started)
       judges.violated('I13', time.now(), `${chain.account} was presented without a record`);
+    this.#judgePatience(chain, token);
     // What a run sent that died since is nobody's any more; nor is it another node's fault what a paused one has sent.
     if (chain.onWire.includes(node.life.run)) {
       judges.violated('I4', time.now(), `${chain.account} has two exchanges on the wire`);
     }
     return this.mischief.onWire(chain);
+  }
+
+  /** Where a second presentation always revokes, an earlier one must have had the time to arrive. */
+  #judgePatience(chain: ChainTruth, token: string): void {
+    if (classOf(this.options.policy).class !== 'one-time-revoking' || wasForgotten(chain)) return;
+    const last = chain.presentations.findLast((one) => one.token === token);
+    if (!last || this.time.now() - last.at >= HORIZON_MS) return;
+    this.judges.violated('I3', this.time.now(), `${token} was presented again ${this.time.now() - last.at} ms later`);
   }
 
   /** Too early is only what comes too early after an answer, or after the first of the presentations without one. */
@@ -380,6 +399,10 @@ export class World {
 
   #brokenBy(chain: ChainTruth, diagnosis: string): void {
     if (chain.isOver) return;
+    const isUnderWay = this.nodes.some(({ life }) => !life.isPaused && chain.onWire.includes(life.run));
+    if (isUnderWay) {
+      this.judges.violated('I7', this.time.now(), `${chain.account} was called broken while an exchange was under way`);
+    }
     chain.isOver = true;
     const at = this.time.now();
     this.#judging = this.#judging.then(async () => this.#lost(chain, at, await this.verdict(chain), diagnosis));
@@ -414,6 +437,7 @@ export class World {
     const rule = verdict.kind === 'avoidable' ? 'avoidable' : verdict.rule;
     this.judges.lost({ at, account: chain.account, rule, why: verdict.why, diagnosis, faults });
     if (verdict.kind === 'avoidable') {
+      if (verdict.isAlive) this.judges.violated('I7', at, `${chain.account} was called broken, and lives`);
       this.judges.violated(
         'I12',
         at,

@@ -1,0 +1,91 @@
+/** The judges of the simulation can fail: each is shown a node or a world that does what it must never do. */
+import { expect, test } from 'vitest';
+import type { KeeperParts } from '../src/keeper/parts.ts';
+import type { HttpAnswer, HttpRequest, Network } from '../src/ports/network.ts';
+import { SIMULATED_POLICIES, World, worldOptions } from '../src/simulate.ts';
+
+/** The invariants that a world complains of whose nodes work with parts put wrong. */
+async function complaints(policy: string, alter: (parts: KeeperParts) => KeeperParts): Promise<readonly string[]> {
+  const found = SIMULATED_POLICIES.find((one) => one.name === policy);
+  if (!found) throw new Error(policy);
+  const world = new World(worldOptions(found, { exchanges: 40, grants: 2, mostMs: 2 * 3_600_000, alter }));
+  const judges = await world.run();
+  return [...new Set(judges.violations.map((one) => one.invariant))];
+}
+
+type Send = (request: HttpRequest, timeoutMs: number) => Promise<unknown>;
+
+/** A network whose sends go through this. */
+function sending(parts: KeeperParts, through: (send: Send) => Send): KeeperParts {
+  const network: Network = {
+    async open(...words) {
+      const connection = await parts.network.open(...words);
+      if (connection.kind === 'not_sent') return connection;
+      return { ...connection, send: through(connection.send) as typeof connection.send };
+    },
+  };
+  return { ...parts, network };
+}
+
+const json = (status: number, body: string): HttpAnswer => {
+  const headers = { 'content-type': 'application/json' };
+  return { kind: 'answer', status, headers, body: new TextEncoder().encode(body), complete: true };
+};
+
+test('nodes with nothing wrong give no complaint', async () => {
+  expect(await complaints('one-time-revoking', (parts) => parts)).toEqual([]);
+});
+
+test('a node that sends twice is seen to present too soon, without a record, and to be behind the loss (I3, I13)', async () => {
+  const twice = await complaints('one-time-revoking', (parts) =>
+    sending(parts, (send) => async (request, timeoutMs) => {
+      await send(request, timeoutMs);
+      return send(request, timeoutMs);
+    }),
+  );
+  expect(twice).toEqual(expect.arrayContaining(['I3', 'I13']));
+});
+
+test('a chain that is called broken while it lives is seen (I7, I12)', async () => {
+  const denied = json(400, '{"error":"invalid_grant"}');
+  let sent = 0;
+  const lying = await complaints('one-time', (parts) =>
+    sending(parts, (send) => async (request, timeoutMs) => (++sent % 10 === 0 ? denied : send(request, timeoutMs))),
+  );
+  expect(lying).toEqual(expect.arrayContaining(['I7', 'I12']));
+});
+
+test('a token that is served after its end is seen (I11)', async () => {
+  const longer = await complaints('durable', (parts) =>
+    sending(parts, (send) => async (request, timeoutMs) => {
+      const answer = (await send(request, timeoutMs)) as HttpAnswer;
+      if (answer.kind !== 'answer') return answer;
+      const text = new TextDecoder().decode(answer.body).replace(/"expires_in":\d+/, '"expires_in":3600');
+      return { ...answer, body: new TextEncoder().encode(text) };
+    }),
+  );
+  expect(longer).toContain('I11');
+});
+
+test('a token in the log is seen (I10)', async () => {
+  const telling = await complaints('durable', (parts) =>
+    sending(parts, (send) => async (request, timeoutMs) => {
+      parts.log.info(`sends ${request.body}`);
+      return send(request, timeoutMs);
+    }),
+  );
+  expect(telling).toContain('I10');
+});
+
+test('a token that lives and of which no copy is left is seen (I2)', async () => {
+  const found = SIMULATED_POLICIES.find((one) => one.name === 'one-time');
+  if (!found) throw new Error('one-time');
+  const world = new World(worldOptions(found, { exchanges: 40, grants: 2, mostMs: 2 * 3_600_000 }));
+  const { store, nodes } = world;
+  // Whatever is written is there, and nobody who judges can see it.
+  const unseen = Object.assign(Object.create(store.inner.chains), { answer: async () => null });
+  Object.defineProperty(store, 'inner', { value: { ...store.inner, chains: { ...store.inner.chains, ...unseen } } });
+  for (const { disk } of nodes) disk.holds = () => false;
+  const judges = await world.run();
+  expect(judges.violations.map((one) => one.invariant)).toContain('I2');
+});

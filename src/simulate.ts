@@ -10,7 +10,7 @@ import { RootKey } from './world/root-key.ts';
 import { systemClock } from './world/system-clock.ts';
 import { Chance } from './sim/chance.ts';
 
-export { FAULTS, type Fault } from './sim/faults.ts';
+export type { Fault } from './sim/faults.ts';
 export type { Figures } from './sim/campaign.ts';
 export { brokenPromises, lossesOf, promises, promiseTable } from './sim/promises.ts';
 export { SIMULATED_POLICIES } from './sim/policies.ts';

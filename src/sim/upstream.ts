@@ -6,7 +6,6 @@
  */
 import { accessUsed, type Family, type Presentation, present, revoke, startFamily } from '../core/family.ts';
 import type { Instant } from '../core/instant.ts';
-import { type RotationPolicy, rejectsReuse } from '../core/rotation-policy.ts';
 import type { Chance } from './chance.ts';
 
 /** Stands in every token, so that a scan for it finds any of them. */
@@ -198,9 +197,4 @@ export const TOO_EARLY = 'Rate limit exceeded: access_token not expired';
 function wordsOf(reason: string): { readonly status: number; readonly error: string; readonly description: string } {
   if (reason === 'too-early') return { status: 400, error: 'access_denied', description: TOO_EARLY };
   return { status: 400, error: 'invalid_grant', description: 'The refresh token is not valid.' };
-}
-
-/** Whether presenting a dead token costs more than a refusal there. */
-export function isHostile(policy: RotationPolicy): boolean {
-  return !rejectsReuse(policy);
 }

@@ -6,6 +6,7 @@
  */
 import { accessUsed, type Family, type Presentation, present, revoke, startFamily } from '../core/family.ts';
 import type { Instant } from '../core/instant.ts';
+import type { RotationPolicy } from '../core/rotation-policy.ts';
 import type { Chance } from './chance.ts';
 
 /** Stands in every token, so that a scan for it finds any of them. */

@@ -54,10 +54,12 @@ export function judgeLoss(world: World, account: Account, diagnosis: string): Lo
   if (careless)
     return avoidable(`the answer to entry ${careless.entry.n} reached a process that lived on, and was not kept`);
   const written = world.writtenDown(ring);
-  const forgotten = unheard.find(({ at, entry }, i) => {
+  const forgotten = unheard.find((lost) => {
+    const { at, entry } = lost;
     // What was written down then may say nothing.
     if (entry.fault !== null && ANSWER_LOST.has(entry.fault)) return false;
-    const until = unheard[i + 1]?.at ?? Number.POSITIVE_INFINITY;
+    // An answer to a later request is written down as well, a refusal too.
+    const until = own[own.indexOf(lost) + 1]?.at ?? Number.POSITIVE_INFINITY;
     return written.some((when) => when >= at && when < until && world.time.realMs(at, when) < WRITTEN_WITHIN_MS);
   });
   if (forgotten)

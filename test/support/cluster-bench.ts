@@ -34,6 +34,9 @@ export interface BenchNode {
   /** Its store calls wait until `wake`. */
   freeze(): void;
   wake(): void;
+  /** It dies at a call of store or network: after so many more of them, before or after the effect. Null: at none. */
+  callsLeft: number | null;
+  effect: 'before' | 'after';
   /** Called at each step of its exchanges. */
   onStep: ((step: ExchangeStep) => void | Promise<void>) | undefined;
 }
@@ -57,14 +60,24 @@ export async function clusterBench(policy: RotationPolicy = POLICIES.exact): Pro
   async function node(id: string): Promise<BenchNode> {
     const journal = new MemoryJournal();
     let runs = 0;
+    // Of the node from the outside; there before its first keeper is.
+    const plan: Pick<BenchNode, 'callsLeft' | 'effect' | 'onStep'> = {
+      callsLeft: null,
+      effect: 'before',
+      onStep: undefined,
+    };
     let life = { isOver: false, frozen: null as PromiseWithResolvers<void> | null };
     const start = () => {
       const own = { isOver: false, frozen: null as PromiseWithResolvers<void> | null };
       life = own;
       const through = async <T>(work: () => Promise<T>): Promise<T> => {
         if (own.frozen) await own.frozen.promise;
+        const isLast = plan.callsLeft === 0;
+        if (plan.callsLeft !== null && own === life) plan.callsLeft--;
+        if (isLast && plan.effect === 'before') own.isOver = true;
         if (own.isOver) return NEVER;
         const result = await work();
+        if (isLast) own.isOver = true;
         return own.isOver ? NEVER : result;
       };
       return createKeeper({
@@ -91,20 +104,20 @@ export async function clusterBench(policy: RotationPolicy = POLICIES.exact): Pro
         folder: id,
         run: `${id}-run-${++runs}`,
         publicUrl: 'http://127.0.0.1:8787',
-        onStep: (step) => through(async () => made.onStep?.(step)),
+        onStep: (step) => through(async () => plan.onStep?.(step)),
       });
     };
-    const made: BenchNode = {
+    const made = Object.assign(plan, {
       id,
       journal,
       keeper: await start(),
-      onStep: undefined,
       die() {
         life.isOver = true;
       },
       async restart() {
         life.isOver = true;
-        made.onStep = undefined;
+        plan.onStep = undefined;
+        plan.callsLeft = null;
         made.keeper = await clock.until(start());
       },
       freeze() {
@@ -114,7 +127,7 @@ export async function clusterBench(policy: RotationPolicy = POLICIES.exact): Pro
         life.frozen?.resolve();
         life.frozen = null;
       },
-    };
+    });
     return made;
   }
 

@@ -10,6 +10,7 @@ import { policyFaults } from './possible.ts';
 import type { ApiLimits, Provider, ProviderCredentials } from './provider.ts';
 import { type ProviderFile, providerFile } from './schema.ts';
 import { type Fault, faultsOf, wrongFile } from './wrong-file.ts';
+import { STANDARD_TOKEN_RESPONSE } from './standard.ts';
 
 /** A file as it lies on disk. `name` is how messages call it. */
 export interface FileText {
@@ -125,13 +126,13 @@ function wireOf(file: ProviderFile): Pick<Provider, 'scope' | 'tokenRequest' | '
       refreshParameters: file.token_request?.refresh_parameters ?? {},
     },
     tokenResponse: {
-      accessToken: answer.access_token ?? '/access_token',
-      refreshToken: answer.refresh_token ?? '/refresh_token',
-      expiresIn: answer.expires_in ?? '/expires_in',
+      accessToken: answer.access_token ?? STANDARD_TOKEN_RESPONSE.accessToken,
+      refreshToken: answer.refresh_token ?? STANDARD_TOKEN_RESPONSE.refreshToken,
+      expiresIn: answer.expires_in ?? STANDARD_TOKEN_RESPONSE.expiresIn,
       expiresAt: answer.expires_at ?? null,
-      scope: answer.scope ?? '/scope',
-      error: answer.error ?? '/error',
-      errorDescription: answer.error_description ?? '/error_description',
+      scope: answer.scope ?? STANDARD_TOKEN_RESPONSE.scope,
+      error: answer.error ?? STANDARD_TOKEN_RESPONSE.error,
+      errorDescription: answer.error_description ?? STANDARD_TOKEN_RESPONSE.errorDescription,
     },
   };
 }

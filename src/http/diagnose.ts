@@ -1,6 +1,7 @@
 /** `/v1/diagnose`: what an answer of a token endpoint means that somebody shows us. Nothing of it is kept or repeated. */
 import { z } from 'zod';
 import type { Provider } from '../catalogue/provider.ts';
+import { STANDARD_TOKEN_RESPONSE } from '../catalogue/standard.ts';
 import { EvergrantError } from '../core/errors.ts';
 import type { AnswerShape, RawAnswer } from '../oauth/token-response.ts';
 import { diagnoseAnswer, type Finding } from '../oauth/diagnose-answer.ts';
@@ -54,18 +55,7 @@ function unknown(): never {
   });
 }
 
-/** Where RFC 6749 puts everything. */
-const STANDARD: AnswerShape = {
-  tokenResponse: {
-    accessToken: '/access_token',
-    refreshToken: '/refresh_token',
-    expiresIn: '/expires_in',
-    scope: '/scope',
-    error: '/error',
-    errorDescription: '/error_description',
-  },
-  errors: [],
-};
+const STANDARD: AnswerShape = { tokenResponse: STANDARD_TOKEN_RESPONSE, errors: [] };
 
 function rawAnswer(status: number, headers: Readonly<Record<string, string>>, body: string): RawAnswer {
   const lower = Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value] as const);

@@ -5,11 +5,11 @@
 import { createHash } from 'node:crypto';
 import { apiKeys } from '../access/api-keys.ts';
 import type { Catalogue, Provider } from '../catalogue/provider.ts';
+import { standardProvider } from '../catalogue/standard.ts';
 import type { RecordedEvent } from '../core/chain.ts';
 import { type ErrorCode, EvergrantError } from '../core/errors.ts';
 import { type AuthorizationId, newId } from '../core/id.ts';
 import { after, type Instant } from '../core/instant.ts';
-import { UNKNOWN_POLICY } from '../core/rotation-policy.ts';
 import { type Sealed, Secret } from '../core/secret.ts';
 import { createIssuer } from '../issuer/issuer.ts';
 import type {
@@ -282,36 +282,15 @@ function authorizationId(seed: number): AuthorizationId {
   return newId('aut', NOW, chance(seed));
 }
 
-export const FAKE_PROVIDER: Provider = {
+export const FAKE_PROVIDER: Provider = standardProvider({
   id: 'exact-online',
   name: 'Exact Online',
-  reach: 'public',
   variables: { host: { choices: { nl: 'start.exactonline.nl' }, default: 'nl', isIssuer: false } },
-  issuer: null,
   authorizationEndpoint: 'https://{host}/api/oauth2/auth',
   tokenEndpoint: 'https://{host}/api/oauth2/token',
-  refreshEndpoint: null,
-  revocationEndpoint: null,
-  deviceAuthorizationEndpoint: null,
   apiBaseUrls: ['https://{host}/api'],
-  tokenEndpointAuthMethods: ['client_secret_post'],
   codeChallengeMethods: [],
-  authorizationResponseIss: false,
-  authorizationParameters: {},
-  scope: { default: [], forRefreshToken: null, separator: ' ' },
-  tokenRequest: { format: 'form', parameters: {}, refreshParameters: {} },
-  tokenResponse: {
-    accessToken: '/access_token',
-    refreshToken: '/refresh_token',
-    expiresIn: '/expires_in',
-    scope: '/scope',
-    error: '/error',
-    errorDescription: '/error_description',
-  },
-  identity: null,
-  policy: UNKNOWN_POLICY,
-  errors: [],
-};
+});
 
 const catalogue: Catalogue = {
   ids: () => [FAKE_PROVIDER.id],

@@ -1,5 +1,6 @@
 /** The simulated provider as the keeper's catalogue has it. */
 import type { Catalogue, Provider } from '../catalogue/provider.ts';
+import { standardProvider } from '../catalogue/standard.ts';
 import type { RotationPolicy } from '../core/rotation-policy.ts';
 import { TOO_EARLY } from './upstream.ts';
 
@@ -18,37 +19,16 @@ export function simulatedCatalogue(policy: RotationPolicy): Catalogue {
 function providerWith(policy: RotationPolicy): Provider {
   // Where an API call activates, the keeper asks for the account at once, as it does at Exact Online.
   const asksForAccount = policy.overlap.successorUnused && policy.overlap.successorUse === 'refresh-or-access';
-  return {
+  return standardProvider({
     id: 'simulated',
     name: 'Simulated provider',
-    reach: 'public',
-    variables: {},
-    issuer: null,
     authorizationEndpoint: 'https://provider.invalid/authorize',
     tokenEndpoint: TOKEN_URL,
-    refreshEndpoint: null,
-    revocationEndpoint: null,
-    deviceAuthorizationEndpoint: null,
-    apiBaseUrls: [],
-    tokenEndpointAuthMethods: ['client_secret_post'],
-    codeChallengeMethods: ['S256'],
-    authorizationResponseIss: false,
-    authorizationParameters: {},
-    scope: { default: [], forRefreshToken: null, separator: ' ' },
-    tokenRequest: { format: 'form', parameters: {}, refreshParameters: {} },
-    tokenResponse: {
-      accessToken: '/access_token',
-      refreshToken: '/refresh_token',
-      expiresIn: '/expires_in',
-      scope: '/scope',
-      error: '/error',
-      errorDescription: '/error_description',
-    },
     identity: asksForAccount ? { endpoint: ACCOUNT_URL, subject: '/sub', label: null } : null,
     policy,
     errors: [
       { status: 400, error: 'access_denied', description: TOO_EARLY, means: 'too_early' },
       { status: null, error: 'invalid_grant', description: 'No such chain.', means: 'invalid_chain' },
     ],
-  };
+  });
 }

@@ -3,6 +3,7 @@
  * `restart` throws the process away and starts another one on what it left.
  */
 import type { Provider } from '../../src/catalogue/provider.ts';
+import { standardProvider } from '../../src/catalogue/standard.ts';
 import { Secret } from '../../src/core/secret.ts';
 import { POLICIES } from '../../src/core/policies.fixture.ts';
 import type { RotationPolicy } from '../../src/core/rotation-policy.ts';
@@ -23,36 +24,16 @@ import { VirtualClock } from './virtual-clock.ts';
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
 export function testProvider(policy: RotationPolicy): Provider {
-  return {
+  return standardProvider({
     id: 'test',
     name: 'Test Provider',
     reach: 'local',
-    variables: {},
-    issuer: null,
     authorizationEndpoint: 'http://127.0.0.1/authorize',
     tokenEndpoint: 'http://127.0.0.1/token',
-    refreshEndpoint: null,
-    revocationEndpoint: null,
-    deviceAuthorizationEndpoint: null,
-    apiBaseUrls: [],
-    tokenEndpointAuthMethods: ['client_secret_post'],
-    codeChallengeMethods: ['S256'],
-    authorizationResponseIss: false,
-    authorizationParameters: {},
     scope: { default: ['read'], forRefreshToken: null, separator: ' ' },
-    tokenRequest: { format: 'form', parameters: {}, refreshParameters: {} },
-    tokenResponse: {
-      accessToken: '/access_token',
-      refreshToken: '/refresh_token',
-      expiresIn: '/expires_in',
-      scope: '/scope',
-      error: '/error',
-      errorDescription: '/error_description',
-    },
     identity: { endpoint: 'http://127.0.0.1/me', subject: '/sub', label: '/name' },
     policy,
-    errors: [],
-  };
+  });
 }
 
 export interface BenchOptions {

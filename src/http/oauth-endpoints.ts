@@ -11,20 +11,9 @@ import { invalidRequest, OAuthError } from '../oauth/oauth-error.ts';
 import type { Metrics } from './metrics.ts';
 import { asOAuthError, sendOAuthError, WRONG_TYPE } from './oauth-answers.ts';
 import type { HttpParts, Routes } from './parts.ts';
-import { SECURITY_HEADERS } from './security-headers.ts';
+import { TOKEN_HEADERS } from './security-headers.ts';
 
 const MOST_FORM_BYTES = 65_536;
-
-const TOKEN_HEADERS: readonly string[] = [
-  'content-type',
-  'application/json; charset=utf-8',
-  'cache-control',
-  'no-store',
-  'pragma',
-  'no-cache',
-  ...SECURITY_HEADERS,
-  'content-length',
-];
 
 /** Alone, without hooks. */
 export function oauthTokenRoutes(routes: Routes, parts: HttpParts, metrics: Metrics): void {

@@ -23,3 +23,15 @@ const PAIRS = SECURITY_HEADERS.flatMap((name, i) =>
 export function secureHeaders(reply: FastifyReply): void {
   for (const [name, value] of PAIRS) if (!reply.hasHeader(name)) reply.header(name, value);
 }
+
+/** Of an answer with a token, as `writeHead` takes them; the value of the last one, its length, follows. */
+export const TOKEN_HEADERS: readonly string[] = [
+  'content-type',
+  'application/json; charset=utf-8',
+  'cache-control',
+  'no-store',
+  'pragma',
+  'no-cache',
+  ...SECURITY_HEADERS,
+  'content-length',
+];

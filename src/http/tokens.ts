@@ -16,7 +16,7 @@ import type { Metrics } from './metrics.ts';
 import type { HttpParts, Routes } from './parts.ts';
 import { invalidRequest, notFound, unknownField } from './problem.ts';
 import { Name, named, problems, Time } from './schemas.ts';
-import { SECURITY_HEADERS } from './security-headers.ts';
+import { TOKEN_HEADERS } from './security-headers.ts';
 
 const DEFAULT_MIN_TTL = 5;
 const DEFAULT_WAIT = 30;
@@ -25,17 +25,6 @@ const MOST_WAIT = 120;
 const MOST_MIN_TTL = 31_536_000;
 /** base64url of a SHA-256. */
 const DIGEST = /^[A-Za-z0-9_-]{43}$/;
-
-const TOKEN_HEADERS: readonly string[] = [
-  'content-type',
-  'application/json; charset=utf-8',
-  'cache-control',
-  'no-store',
-  'pragma',
-  'no-cache',
-  ...SECURITY_HEADERS,
-  'content-length',
-];
 
 const TokenJson = named(
   'Token',

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { type Overrides, type RunningApp, type Settings, startApp } from '../../src/app.ts';
+import { settingsFor } from './settings.ts';
 
 export interface Seen {
   readonly method: string;
@@ -84,7 +85,11 @@ export async function proxyWorld(
     ...providerChange,
   };
   writeFileSync(join(folder, 'providers', 'up.json'), JSON.stringify(provider));
-  const app = await startApp(settings(folder, change), 'all', overrides);
+  const app = await startApp(
+    settingsFor(join(folder, 'data'), { providersFolder: join(folder, 'providers'), ...change }),
+    'all',
+    overrides,
+  );
   const origin = app.origin ?? '';
   const key = app.adminKey.text;
 
@@ -155,27 +160,4 @@ export async function proxyWorld(
     },
   };
   return world;
-}
-
-function settings(folder: string, change: Partial<Settings>): Settings {
-  return {
-    listen: { host: '127.0.0.1', port: 0 },
-    dataFolder: join(folder, 'data'),
-    databaseUrl: null,
-    databaseListenUrl: null,
-    databaseConnections: 10,
-    nodeId: null,
-    publicUrl: 'http://127.0.0.1:0',
-    rootKey: null,
-    adminKey: null,
-    providersFolder: join(folder, 'providers'),
-    allowPrivateUpstream: [],
-    insecureHttp: false,
-    trustedProxies: [],
-    proxyListen: null,
-    proxyCacheBytes: 0,
-    drainMs: 125_000,
-    log: 'silent',
-    ...change,
-  };
 }

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import type { Settings } from '../../src/app.ts';
 import { type Emulator, emulator } from '../../src/emulator.ts';
 import type { CrashMessage, CrashOrder } from './crash-server.ts';
+import { settingsFor } from './settings.ts';
 import { ShiftedClock } from './shifted-clock.ts';
 
 const CHILD = new URL('./crash-server.ts', import.meta.url);
@@ -177,25 +178,7 @@ export class World {
   }
 
   #settings(): Settings {
-    return {
-      listen: { host: '127.0.0.1', port: 0 },
-      dataFolder: this.data,
-      databaseUrl: null,
-      databaseListenUrl: null,
-      databaseConnections: 10,
-      nodeId: null,
-      publicUrl: 'http://127.0.0.1:0',
-      rootKey: null,
-      adminKey: null,
-      providersFolder: join(this.folder, 'providers'),
-      allowPrivateUpstream: [],
-      insecureHttp: false,
-      trustedProxies: [],
-      proxyListen: null,
-      proxyCacheBytes: 0,
-      drainMs: 125_000,
-      log: 'debug',
-    };
+    return settingsFor(this.data, { providersFolder: join(this.folder, 'providers'), log: 'debug' });
   }
 }
 

@@ -1,14 +1,13 @@
 /** Several nodes on one store: what they do together, what one does when another dies, and what no node may do. */
 import { describe, expect, test } from 'vitest';
-import { EvergrantError } from '../src/core/errors.ts';
 import { POLICIES } from '../src/core/policies.fixture.ts';
 import { Secret } from '../src/core/secret.ts';
 import type { Keeper } from '../src/keeper/keeper.ts';
 import { type BenchNode, type ClusterBench, clusterBench, startedOn } from './support/cluster-bench.ts';
 import { json } from './support/scripted-upstream.ts';
+import { codeOf } from './support/refusal.ts';
 
 const WISH = { minTtlMs: 5_000, waitMs: 30_000 };
-const codeOf = (error: unknown): string => (error instanceof EvergrantError ? error.code : String(error));
 
 async function tokenOf({ keeper }: { readonly keeper: Keeper }, clock: ClusterBench['clock'], waitMs = 30_000) {
   return (await clock.until(keeper.tokens.get('eol', { ...WISH, waitMs }))).accessToken.reveal();

@@ -3,7 +3,6 @@
  * (docs/compared.md), one by one: the provider rotates with every exchange and forgives nothing, unless a test says so.
  */
 import { describe, expect, test } from 'vitest';
-import { EvergrantError } from '../src/core/errors.ts';
 import { POLICIES } from '../src/core/policies.fixture.ts';
 import { Secret } from '../src/core/secret.ts';
 import { faultyStore } from '../src/storage/faulty.ts';
@@ -11,10 +10,10 @@ import { createMemoryStore } from '../src/storage/memory/store.ts';
 import { type BenchNode, clusterBench } from './support/cluster-bench.ts';
 import { type Bench, bench } from './support/keeper-bench.ts';
 import { json, LOST } from './support/scripted-upstream.ts';
+import { codeOf } from './support/refusal.ts';
 
 const WISH = { minTtlMs: 5_000, waitMs: 30_000 };
 const MINUTE = 60_000;
-const codeOf = (error: unknown): string => (error instanceof EvergrantError ? error.code : String(error));
 
 async function tokenOf({ keeper, clock }: Bench, wish = WISH): Promise<string> {
   return (await clock.until(keeper.tokens.get('eol', wish))).accessToken.reveal();

@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { readJournalFolder } from '../src/app.ts';
-import { EvergrantError } from '../src/core/errors.ts';
 import { POLICIES } from '../src/core/policies.fixture.ts';
 import type { JournalRecord } from '../src/ports/journal.ts';
 import type { Log } from '../src/ports/log.ts';
@@ -14,10 +13,10 @@ import { RootKey } from '../src/world/root-key.ts';
 import { systemRandom } from '../src/world/system-random.ts';
 import { type BenchNode, type ClusterBench, clusterBench } from './support/cluster-bench.ts';
 import { json } from './support/scripted-upstream.ts';
+import { codeOf } from './support/refusal.ts';
 
 const WISH = { minTtlMs: 5_000, waitMs: 0 };
 const log: Log = { debug() {}, info() {}, warn() {}, error() {} };
-const codeOf = (error: unknown): string => (error instanceof EvergrantError ? error.code : String(error));
 
 function tokenOf({ keeper }: BenchNode, clock: ClusterBench['clock'], waitMs = 0): Promise<string> {
   const asked = keeper.tokens.get('eol', { ...WISH, waitMs });

@@ -1,16 +1,14 @@
 /** A database that was restored from an older backup: what the journal remembers, the keeper does not forget. */
 import { describe, expect, test } from 'vitest';
-import { EvergrantError } from '../src/core/errors.ts';
 import { POLICIES } from '../src/core/policies.fixture.ts';
 import type { RotationPolicy } from '../src/core/rotation-policy.ts';
 import { Secret } from '../src/core/secret.ts';
 import type { NumberedRecord } from '../src/ports/journal.ts';
 import { type Restorable, restorable } from './support/restorable.ts';
 import { json } from './support/scripted-upstream.ts';
+import { codeOf } from './support/refusal.ts';
 
 const WISH = { minTtlMs: 5_000, waitMs: 0 };
-
-const codeOf = (error: unknown): string => (error instanceof EvergrantError ? error.code : String(error));
 
 /** After `before` exchanges a backup is made, and restored four exchanges later; of the journal so many records are left. */
 async function restored(policy: RotationPolicy, before: number, journalKept: number): Promise<Restorable> {

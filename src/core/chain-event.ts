@@ -1,8 +1,8 @@
 /** What happens to a chain: the events that `core/chain` folds, and that the history shows. */
-import type { Deferral, Hold, LossReason } from './chain.ts';
 import type { Diagnosis, Meaning, Said } from './diagnosis.ts';
 import type { LinkId, NodeId } from './id.ts';
 import type { Moment } from './instant.ts';
+import type { Deferral, Hold, LossReason } from './link.ts';
 import type { Fingerprint, Sealed } from './secret.ts';
 
 /** What an answer told, as far as it is no secret. */

@@ -147,29 +147,39 @@ export function lossesOf(figures: Figures): number {
   return figures.avoidable + [...figures.unavoidable.values()].reduce((sum, one) => sum + one, 0);
 }
 
-/** The table of the README. */
+/** The table of the README: a row a fault, a column a kind of provider, and the bounds beneath by letter. */
 export function promiseTable(shown: readonly Shown[]): string {
   const policies = [...new Set(shown.map(({ cell }) => cell.policy))];
+  const bounds = [...new Set(shown.map(({ cell }) => boundOf(cell)).filter((bound) => bound !== ''))];
+  const letters = new Map(bounds.map((bound, i) => [bound, String.fromCodePoint(LETTER_A + i)]));
   const rows = ALL_FAULTS.map((fault) => {
     const { row, about } = FAULTS[fault];
     const cells = policies.map((policy) => {
       const found = shown.find(({ cell }) => cell.policy === policy && cell.fault === fault);
-      return found ? inWords(found) : 'does not occur';
+      return found ? inWords(found, letters.get(boundOf(found.cell)) ?? '') : '–';
     });
     return `| ${row} ${about} | ${cells.join(' | ')} |`;
   });
-  return [`| | ${policies.join(' | ')} |`, `|---|${policies.map(() => '---').join('|')}|`, ...rows].join('\n');
+  const notes = [...letters].map(([bound, letter]) => `**${letter}** ${bound}`);
+  const table = [`| | ${policies.join(' | ')} |`, `|---|${policies.map(() => '---').join('|')}|`, ...rows];
+  return `${table.join('\n')}\n\n${notes.join(' · ')}`;
 }
 
-function inWords({ cell, figures }: Shown): string {
-  const lost = lossesOf(figures);
-  const counted = `${lost} of ${figures.struck} lost`;
-  switch (cell.promised) {
+const LETTER_A = 0x61;
+
+function boundOf({ promised, bound }: Cell): string {
+  switch (promised) {
     case 'kept':
-      return `**kept** (${figures.struck})`;
+      return '';
     case 'bounded':
-      return `kept ${cell.bound} (${counted})`;
+      return `kept ${bound}`;
     case 'not':
-      return `not: ${cell.bound} (${counted})`;
+      return `cannot be kept: ${bound}`;
   }
+}
+
+function inWords({ cell, figures }: Shown, letter: string): string {
+  return cell.promised === 'kept'
+    ? `kept (${figures.struck})`
+    : `**${letter}** (${lossesOf(figures)} of ${figures.struck} lost)`;
 }

@@ -128,7 +128,7 @@ describe('a durable refresh token', () => {
     expect(bench.asked.filter((one) => one === 'update client-token')).toHaveLength(1);
   });
 
-  test('works for who lost every answer: there is nothing that a client could lose [S35] [S90] [S115]', async () => {
+  test('works for who lost every answer: there is nothing that a client could lose [S35] [S79] [S90] [S115]', async () => {
     const bench = await connected(consentFor(90));
     const { refresh } = await bench.client();
     const answers: Answer[] = [];

@@ -22,11 +22,12 @@ export function stateCell(state: string): Cell {
   return style === undefined ? { words: state } : { words: state, style };
 }
 
-/** One line a grant. */
+/** One line a grant; whom a person has to renew by when is told where that is so of one at least. */
 export function grantTable(grants: readonly Json[], now: number): string {
+  const isAnyEnding = grants.some((grant) => renewBefore(grant) !== '');
   const head = ['ALIAS', 'PROVIDER', 'ACCOUNT', 'STATE', 'TOKEN ENDS', 'NEXT EXCHANGE', 'EXCHANGES'];
   return table(
-    head,
+    isAnyEnding ? [...head, 'RENEW BEFORE'] : head,
     grants.map((grant) => [
       { words: text(grant, 'alias') },
       { words: text(grant, 'provider') },
@@ -35,8 +36,19 @@ export function grantTable(grants: readonly Json[], now: number): string {
       { words: distance(text(grant, 'access_token_expires_at'), now) },
       { words: distance(text(grant, 'next_exchange_at'), now) },
       { words: text(grant, 'exchanges') },
+      ...(isAnyEnding ? [renewCell(grant, now)] : []),
     ]),
   );
+}
+
+function renewBefore(grant: Json): string {
+  return text(asObject(grant.expires), 'absolute_at');
+}
+
+/** Yellow once it was announced. */
+function renewCell(grant: Json, now: number): Cell {
+  const words = distance(renewBefore(grant), now);
+  return text(asObject(grant.expires), 'announced_at') === '' ? { words } : { words, style: 'yellow' };
 }
 
 function accountOf(grant: Json): string {
@@ -79,6 +91,8 @@ function grantFields(grant: Json, now: number): string {
     ['next exchange', when(grant, 'next_exchange_at')],
     ['must be used before', when(expires, 'idle_at')],
     ['must be renewed before', when(expires, 'absolute_at')],
+    ['announced', when(expires, 'announced_at')],
+    ['announced next', when(expires, 'next_announcement_at')],
     ...objects(expires.warnings).map((warning) => ['warning', text(warning, 'text')] as const),
     ['generation', text(grant, 'generation')],
     ['exchanges', text(grant, 'exchanges')],
@@ -145,7 +159,9 @@ export function historyLine(entry: Json): string {
   const [token, heard] = [short(entry, 'fingerprint'), said(entry)];
   const life = text(entry, 'access_token_life');
   const wait = text(entry, 'retry_after');
+  const end = text(entry, 'ends_at');
   const rest = [
+    end === '' ? '' : `a person has to renew it before ${clean(end)}`,
     token === '' ? '' : `token ${token}`,
     life === '' ? '' : `access token for ${duration(Number(life))}`,
     wait === '' ? '' : `nothing is sent for ${duration(Number(wait))}`,

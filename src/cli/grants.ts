@@ -1,6 +1,7 @@
 /** `evergrant grants …`: looks after grants. */
-import { Command } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { now } from '../client/time.ts';
+import { type Instant, toRfc3339 } from '../core/instant.ts';
 import { type Api, items, withApi } from './api.ts';
 import { renewAndWait } from './authorize.ts';
 import { exchanged, grantPage, grantTable, historyLine } from './grant-view.ts';
@@ -13,6 +14,9 @@ import { confirm } from './prompt.ts';
 interface JsonOption {
   readonly json?: boolean;
 }
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
 
 export function command(): Command {
   return new Command('grants')
@@ -35,7 +39,8 @@ function grantPath(grant: string): string {
 }
 
 const FILTERS = ['state', 'provider', 'owner', 'label', 'q'] as const;
-type ListOptions = JsonOption & Readonly<Partial<Record<(typeof FILTERS)[number], string>>>;
+type ListOptions = JsonOption &
+  Readonly<Partial<Record<(typeof FILTERS)[number], string>>> & { readonly endsBefore?: string };
 
 function listCommand(): Command {
   return apiCommand('list', 'List grants')
@@ -44,11 +49,22 @@ function listCommand(): Command {
     .option('--owner <OWNER>', 'only those of this owner')
     .option('--label <KEY=VALUE>', 'only those with this label')
     .option('-q, --q <TEXT>', 'only those with this text in alias, owner or account')
+    .option('--ends-before <WHEN>', 'only those that a person has to renew before then: 30d, or 2026-12-31', endOf)
     .action(list);
 }
 
+/** From now on, or a date or time as it stands in answers. */
+function endOf(value: string): string {
+  const [, digits, unit = ''] = /^(\d{1,5})([dh])$/.exec(value) ?? [];
+  const ms = digits === undefined ? Date.parse(value) : now() + Number(digits) * (unit === 'd' ? DAY_MS : HOUR_MS);
+  if (Number.isFinite(ms) && (digits !== undefined || /^\d{4}-\d\d-\d\d/.test(value))) return toRfc3339(ms as Instant);
+  throw new InvalidArgumentError('Expected a number of days or hours as in 30d or 12h, or a date as in 2026-12-31.');
+}
+
 async function list(options: ListOptions): Promise<void> {
-  const query = Object.fromEntries(FILTERS.flatMap((name) => (options[name] ? [[name, options[name]]] : [])));
+  const { endsBefore } = options;
+  const filters = FILTERS.flatMap((name) => (options[name] ? [[name, options[name]]] : []));
+  const query = Object.fromEntries([...filters, ...(endsBefore ? [['ends_before', endsBefore]] : [])]);
   const grants = await withApi({ ...options }, 'none', (api) => Array.fromAsync(items(api, '/v1/grants', query)));
   if (options.json) for (const grant of grants) printJson(grant);
   else if (grants.length > 0) print(grantTable(grants, now()));

@@ -1,7 +1,7 @@
 /** What happens to a chain: the events that `core/chain` folds, and that the history shows. */
 import type { Diagnosis, Meaning, Said } from './diagnosis.ts';
 import type { LinkId, NodeId } from './id.ts';
-import type { Moment } from './instant.ts';
+import type { Instant, Moment } from './instant.ts';
 import type { Deferral, Hold, LossReason } from './link.ts';
 import type { Fingerprint, Sealed } from './secret.ts';
 
@@ -15,6 +15,13 @@ export interface ReceivedLink {
   readonly receivedAt: Moment;
   readonly accessTokenLifeMs: number | null;
   readonly scope: string | null;
+}
+
+/** That the authorization ends, and only a person can prevent it, was told ahead. */
+export interface Announcement {
+  readonly endsAt: Instant;
+  /** How long before the end it was due, in milliseconds. */
+  readonly leadMs: number;
 }
 
 export type ChainEvent =
@@ -71,6 +78,8 @@ export type ChainEvent =
   | { readonly type: 'deferred'; readonly at: Moment; readonly deferral: Omit<Deferral, 'since' | 'count'> }
   /** What held exchanges back was put right by an operator. */
   | { readonly type: 'resumed'; readonly at: Moment }
+  /** The end of the authorization was announced. */
+  | { readonly type: 'announced'; readonly at: Moment; readonly announcement: Announcement }
   /** What is kept of this link is not what was received, and no other copy is left. */
   | { readonly type: 'damaged'; readonly at: Moment; readonly link: LinkId }
   | { readonly type: 'broken'; readonly at: Moment; readonly diagnosis: Diagnosis }

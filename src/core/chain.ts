@@ -20,7 +20,7 @@
  * 3. Older links stay until a newer one is proven, for they may be the only live ones.
  * 4. A refusal is final only while no attempt is unresolved.
  */
-import type { ChainEvent, ChainEventWithoutAnswer, ReceivedLink } from './chain-event.ts';
+import type { Announcement, ChainEvent, ChainEventWithoutAnswer, ReceivedLink } from './chain-event.ts';
 import { type Diagnosis, isFatal } from './diagnosis.ts';
 import type { LinkId, NodeId } from './id.ts';
 import { elapsed, type Instant, type Moment } from './instant.ts';
@@ -58,6 +58,8 @@ export interface Chain {
   readonly hold?: Hold;
   /** Not there: nothing that the chain once held is known to be lost. */
   readonly gap?: Gap;
+  /** The last one of the present generation; not there: none was made. */
+  readonly announced?: Announcement & { readonly at: Instant };
   readonly end: { readonly kind: 'broken'; readonly diagnosis: Diagnosis } | { readonly kind: 'revoked' } | null;
   readonly stateSince: Instant;
 }
@@ -131,6 +133,8 @@ function fold(chain: Chain, event: ChainEventWithoutAnswer): Chain {
       return abandon(chain, event);
     case 'released':
       return chain.hold?.why === 'restore' ? withoutHold(chain) : chain;
+    case 'announced':
+      return { ...chain, announced: { ...event.announcement, at: event.at.at } };
     case 'damaged':
       return withLink(chain, event.link, (link) => ({ ...link, damagedAt: event.at }));
     case 'resumed':

@@ -1,7 +1,9 @@
 /**
  * When a chain wants something done although nobody asks for a token: at once where it is undecided, long before its
- * idle limit, and ahead of time where somebody wished for that. Everything else waits until it is asked for.
+ * idle limit, ahead of time where somebody wished for that, and when its end is to be announced. Everything else waits
+ * until it is asked for.
  */
+import { announceAt } from './announcement.ts';
 import { type Chain, isInDoubt, type Link, newestLink } from './chain.ts';
 import { after, type Instant, type Moment } from './instant.ts';
 import { idleSince } from './lifetime.ts';
@@ -30,6 +32,11 @@ const JOB_AHEAD_MS = 30_000;
 
 /** In whole milliseconds, as stores keep it. Null: never. */
 export function dueAt(chain: Chain, policy: RotationPolicy, now: Moment, wish: DueWish): Instant | null {
+  const due = [stepDueAt(chain, policy, now, wish), announceAt(chain, policy, now.at)].filter((at) => at !== null);
+  return due.length === 0 ? null : earliest(due);
+}
+
+function stepDueAt(chain: Chain, policy: RotationPolicy, now: Moment, wish: DueWish): Instant | null {
   const step = nextStep(chain, policy, now);
   switch (step.step) {
     case 'none':

@@ -31,14 +31,14 @@ describe('the forecast of a grant', () => {
     });
   });
 
-  test('warns 14 days before the end of an authorization, however well it is used [S101]', () => {
+  test('warns 30 days before the end of an authorization, however well it is used [S101]', () => {
     const story = held();
     for (let day = 1; day <= 90; day++) story.exchanged(`D${day}`, day === 1 ? 'A' : `D${day - 1}`, day * DAY);
-    expect(codes(story, ninetyDays, 75 * DAY)).toEqual([]);
-    expect(seen(story, ninetyDays, 76 * DAY).warnings).toEqual([
+    expect(codes(story, ninetyDays, 60 * DAY - 1)).toEqual([]);
+    expect(seen(story, ninetyDays, 60 * DAY).warnings).toEqual([
       {
         code: 'ends_soon',
-        text: 'The authorization reaches the end of its life (90 days) in 14 days, at 1970-04-01 00:00:00 UTC: renew it before.',
+        text: 'The authorization reaches the end of its life (90 days) in 30 days, at 1970-04-01 00:00:00 UTC: renew it before.',
       },
     ]);
   });
@@ -74,7 +74,15 @@ describe('the forecast of a grant', () => {
   });
 
   test('says nothing of a grant that has ended or was never authorized', () => {
-    const nothing = { idleAt: null, absoluteAt: null, earliestAt: null, earliestReason: null, warnings: [] };
+    const nothing = {
+      idleAt: null,
+      absoluteAt: null,
+      earliestAt: null,
+      earliestReason: null,
+      announcedAt: null,
+      nextAnnouncementAt: null,
+      warnings: [],
+    };
     expect(seen(new Story(), ninetyDays, 0)).toMatchObject(nothing);
     const broken = held().presented('B', 'A', 600, 'superseded');
     const { diagnosis } = broken.next(oneTime, 600) as Extract<ReturnType<Story['next']>, { step: 'give_up' }>;

@@ -2,6 +2,7 @@
  * What is to come for one chain if nothing is done: when it ends and of what, when it can be exchanged next, and what
  * makes its margin small. The same chain, policy and moment always give the same forecast.
  */
+import { absoluteEnd, announceAt, firstLeadMs } from './announcement.ts';
 import { type Chain, type Link, newestLink } from './chain.ts';
 import { span, when } from './evidence.ts';
 import { after, elapsed, type Instant, type Moment } from './instant.ts';
@@ -24,21 +25,23 @@ export interface Forecast {
   readonly absoluteAt: Instant | null;
   readonly earliestAt: Instant | null;
   readonly earliestReason: EndReason | null;
+  /** When a person was last told of `absoluteAt`, and when one will be told next; null: not yet, or not any more. */
+  readonly announcedAt: Instant | null;
+  readonly nextAnnouncementAt: Instant | null;
   /** When the next exchange is possible; null where it is possible now, or will never be. */
   readonly nextExchangeAt: Instant | null;
   readonly warnings: readonly Warning[];
 }
 
 const DAY_MS = 86_400_000;
-/** A person is told this long before an end, and not earlier than in the last third of a life. */
-const WARN_MS = 14 * DAY_MS;
 /** Share of a cap from which on it is near. */
 const NEAR = 0.9;
 
 export function forecast(chain: Chain, policy: RotationPolicy, now: Moment): Forecast {
   const newest = chain.end ? null : newestLink(chain);
   const step = nextStep(chain, policy, now);
-  const { idleAt, absoluteAt } = newest ? endsOf(chain, policy, newest) : { idleAt: null, absoluteAt: null };
+  const absoluteAt = absoluteEnd(chain, policy);
+  const idleAt = newest && idleEnd(chain, policy, newest);
   const isIdleFirst = idleAt !== null && (absoluteAt === null || idleAt < absoluteAt);
   const earliestAt = isIdleFirst ? idleAt : absoluteAt;
   return {
@@ -46,22 +49,16 @@ export function forecast(chain: Chain, policy: RotationPolicy, now: Moment): For
     absoluteAt,
     earliestAt,
     earliestReason: earliestAt === null ? null : isIdleFirst ? 'idle' : 'absolute',
+    announcedAt: absoluteAt !== null && chain.announced?.endsAt === absoluteAt ? chain.announced.at : null,
+    nextAnnouncementAt: announceAt(chain, policy, now.at),
     nextExchangeAt: step.step === 'exchange' && step.waitMs > 0 ? after(now.at, step.waitMs) : null,
     warnings: newest ? warningsOf(chain, policy, newest, absoluteAt, now) : [],
   };
 }
 
-function endsOf(
-  chain: Chain,
-  policy: RotationPolicy,
-  newest: Link,
-): { readonly idleAt: Instant | null; readonly absoluteAt: Instant | null } {
-  const { idleMs, absoluteMs } = policy.life;
-  const from = chain.authorizedAt;
-  return {
-    idleAt: Number.isFinite(idleMs) ? after(idleSince(chain, policy, newest).at, idleMs) : null,
-    absoluteAt: from && Number.isFinite(absoluteMs) ? after(from.at, absoluteMs) : null,
-  };
+function idleEnd(chain: Chain, policy: RotationPolicy, newest: Link): Instant | null {
+  const { idleMs } = policy.life;
+  return Number.isFinite(idleMs) ? after(idleSince(chain, policy, newest).at, idleMs) : null;
 }
 
 function warningsOf(
@@ -82,12 +79,12 @@ function warningsOf(
   return found.filter((warning) => warning !== null);
 }
 
-function endsSoon({ life }: RotationPolicy, at: Instant | null, now: Moment): Warning | null {
-  if (at === null || at - now.at > Math.min(WARN_MS, life.absoluteMs / 3)) return null;
+function endsSoon(policy: RotationPolicy, at: Instant | null, now: Moment): Warning | null {
+  if (at === null || at - now.at > firstLeadMs(policy)) return null;
   const left = at > now.at ? `in ${span(at - now.at)}, at` : 'it was to end at';
   return {
     code: 'ends_soon',
-    text: `The authorization reaches the end of its life (${span(life.absoluteMs)}) ${left} ${when(at)}: renew it before.`,
+    text: `The authorization reaches the end of its life (${span(policy.life.absoluteMs)}) ${left} ${when(at)}: renew it before.`,
   };
 }
 

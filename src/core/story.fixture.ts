@@ -7,6 +7,7 @@ import {
   EMPTY_CHAIN,
   type LossReason,
 } from './chain.ts';
+import type { Announcement } from './chain-event.ts';
 import type { Diagnosis, Meaning } from './diagnosis.ts';
 import type { LinkId } from './id.ts';
 import type { Instant, Moment } from './instant.ts';
@@ -62,6 +63,9 @@ export class Story {
   }
   broken(s: number, diagnosis: Diagnosis): this {
     return this.#add({ type: 'broken', at: moment(s), diagnosis });
+  }
+  announced(s: number, announcement: Announcement): this {
+    return this.#add({ type: 'announced', at: moment(s), announcement });
   }
   /** After a restore, a journal was given up. */
   abandoned(s: number): this {

@@ -50,6 +50,8 @@ export const GrantJson = named(
         absolute_at: Time.nullable(),
         earliest_at: Time.nullable(),
         earliest_reason: z.enum(['idle', 'absolute']).nullable().describe('Of what it would end at `earliest_at`.'),
+        announced_at: Time.nullable().describe('When it was last announced that a person is needed by `absolute_at`.'),
+        next_announcement_at: Time.nullable(),
         warnings: z
           .array(z.object({ code: z.string(), text: z.string() }))
           .describe('What makes the margin small, such as an end that is near.'),
@@ -94,6 +96,8 @@ export function grantJson(grant: Grant, clients: readonly string[] = []): z.infe
       absolute_at: time(grant.expires.absoluteAt),
       earliest_at: time(grant.expires.earliestAt),
       earliest_reason: grant.expires.earliestReason,
+      announced_at: time(grant.expires.announcedAt),
+      next_announcement_at: time(grant.expires.nextAnnouncementAt),
       warnings: grant.expires.warnings.map(({ code, text }) => ({ code, text })),
     },
     generation: grant.generation,

@@ -85,6 +85,11 @@ const GrantFilter = PageQuery.extend({
     .refine((value) => value.indexOf('=') > 0, 'must be key=value')
     .optional(),
   q: text(255).optional(),
+  ends_before: z
+    .string()
+    .refine((value) => isTime(value), 'must be a time as in 2026-11-21T12:00:00Z')
+    .meta({ format: 'date-time', description: 'Only grants that a person has to renew before then.' })
+    .optional(),
 });
 
 const Link = named('AuthorizationLink', z.object({ authorization_url: z.string(), expires_at: Time }));
@@ -121,8 +126,9 @@ function listGrants(routes: Routes, parts: HttpParts): void {
   routes.get(
     '/v1/grants',
     { schema: { summary: 'List grants', querystring: GrantFilter, response: { 200: pageOf(GrantJson), ...problems } } },
-    async ({ query }) => {
-      const page = await parts.keeper.grants.list(present({ ...query, after: query.after ?? null }));
+    async ({ query: { ends_before: before, ...query } }) => {
+      const endsBefore = before === undefined ? undefined : (Date.parse(before) as Instant);
+      const page = await parts.keeper.grants.list(present({ ...query, endsBefore, after: query.after ?? null }));
       return { items: await Promise.all(page.items.map((grant) => shown(parts, grant))), next: page.next };
     },
   );

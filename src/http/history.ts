@@ -30,6 +30,7 @@ const HistoryItem = named(
     scope: z.string().nullable().optional(),
     retry_after: z.number().optional().describe('Seconds for which nothing is sent.'),
     diagnosis: z.unknown().optional(),
+    ends_at: Time.optional().describe('When the authorization ends, whatever is done.'),
   }),
 );
 type HistoryItem = z.infer<typeof HistoryItem>;
@@ -112,6 +113,8 @@ function tell(event: ChainEventWithoutAnswer): Told {
       return { node: event.node, outcome: 'journal_given_up' };
     case 'consulted':
       return { node: event.node, outcome: 'journal_read' };
+    case 'announced':
+      return { outcome: 'end_announced', ends_at: toRfc3339(event.announcement.endsAt) };
     case 'broken':
       return { outcome: event.diagnosis.code, said: event.diagnosis.said, diagnosis: diagnosisJson(event.diagnosis) };
     case 'ended':

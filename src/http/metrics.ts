@@ -101,6 +101,31 @@ function chainCounters(registry: Registry, keeper: HttpParts['keeper']): void {
     () => keeper.figures().exchanges,
   );
   byLabel(registry, 'evergrant_breaks_total', 'Broken chains by diagnosis.', ['code'], () => keeper.figures().breaks);
+  byLabel(
+    registry,
+    'evergrant_renewal_announcements_total',
+    'Ends of authorizations that were announced ahead.',
+    ['provider'],
+    () => keeper.figures().announcements,
+  );
+  renewalCounter(registry, keeper);
+}
+
+/** How predictable the need of a person is: `announced="no"` is what operators promise to keep rare. */
+function renewalCounter(registry: Registry, keeper: HttpParts['keeper']): void {
+  new Counter({
+    name: 'evergrant_renewals_needed_total',
+    help: 'Times that a grant needed a person. announced yes: the date was told ahead; no: it broke out of the blue.',
+    labelNames: ['provider', 'announced'],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const [provider, { announced, unannounced }] of Object.entries(keeper.figures().renewals)) {
+        this.inc({ provider, announced: 'yes' }, announced);
+        this.inc({ provider, announced: 'no' }, unannounced);
+      }
+    },
+  });
 }
 
 function byLabel(

@@ -236,6 +236,9 @@ describe('health, metrics and description', () => {
     expect(body).toContain('evergrant_exchanges_total{outcome="tokens"} 7');
     expect(body).toContain('evergrant_breaks_total{code="revoked"} 1');
     expect(body).toContain('evergrant_repair_seconds_total 0.5');
+    expect(body).toContain('evergrant_renewal_announcements_total{provider="truelayer"} 4');
+    expect(body).toContain('evergrant_renewals_needed_total{provider="truelayer",announced="yes"} 2');
+    expect(body).toContain('evergrant_renewals_needed_total{provider="truelayer",announced="no"} 1');
     expect(body).toContain('evergrant_token_requests_total{outcome="memory"} 1');
     expect(body).toContain('evergrant_token_requests_total{outcome="authorization_pending"} 1');
     expect(body).toContain('route="/v1/grants/:grant"');

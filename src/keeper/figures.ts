@@ -1,13 +1,16 @@
 /**
  * What happened to chains on this node since it started, counted for operators: how often an authorization ends in a
- * break, of what, and how long it takes until it is whole again.
+ * break, of what, and how long it takes until it is whole again; and how often a person was needed who knew of it.
  *
  * State: the counts. They see every event that this node appends, and no other.
  */
-import type { ChainEvent } from '../core/chain.ts';
+import { wasAnnounced } from '../core/announcement.ts';
+import type { Chain, ChainEvent } from '../core/chain.ts';
 import type { DiagnosisCode } from '../core/diagnosis.ts';
+import type { GrantId } from '../core/id.ts';
 import type { Instant } from '../core/instant.ts';
 import type { Chains, Store } from '../ports/store.ts';
+import { type GrantRecord, parseRecord } from './records.ts';
 
 export interface Figures {
   /** New chains: by a person, or imported. */
@@ -18,6 +21,17 @@ export interface Figures {
   readonly breaks: Readonly<Partial<Record<DiagnosisCode, number>>>;
   /** Broken chains that are whole again, and the time that all of them took together, in milliseconds. */
   readonly repairs: { readonly count: number; readonly tookMs: number };
+  /** By provider. */
+  readonly announcements: Readonly<Record<string, number>>;
+  /** By provider: how often a person was needed. */
+  readonly renewals: Readonly<Record<string, Renewals>>;
+}
+
+export interface Renewals {
+  /** The date was told ahead: renewed before it, or broken at it. */
+  readonly announced: number;
+  /** Broken without a word before. */
+  readonly unannounced: number;
 }
 
 export interface Counted {
@@ -31,6 +45,8 @@ export function counted(store: Store): Counted {
   const exchanges: Record<string, number> = {};
   const breaks: Partial<Record<DiagnosisCode, number>> = {};
   const repairs = { count: 0, tookMs: 0 };
+  const announcements: Record<string, number> = {};
+  const renewals: Record<string, Renewals> = {};
 
   function count(event: ChainEvent, brokenSince: Instant | null): void {
     const outcome = outcomeOf(event);
@@ -42,6 +58,18 @@ export function counted(store: Store): Counted {
     repairs.tookMs += Math.max(0, event.at.at - brokenSince);
   }
 
+  async function countRenewal(grant: GrantId, event: ChainEvent, before: Chain | undefined, chain: Chain) {
+    if (event.type === 'announced') {
+      const provider = await providerOf(store, grant);
+      announcements[provider] = (announcements[provider] ?? 0) + 1;
+    }
+    const need = needOf(event, before, chain);
+    if (!need) return;
+    const provider = await providerOf(store, grant);
+    const known = renewals[provider] ?? { announced: 0, unannounced: 0 };
+    renewals[provider] = { ...known, [need]: known[need] + 1 };
+  }
+
   const append: Chains['append'] = async (grant, expected, event, dueOf) => {
     // An authorization is rare enough to look first at what it mends.
     const before = event.type === 'authorized' ? await store.chains.read(grant).catch(() => null) : null;
@@ -49,7 +77,9 @@ export function counted(store: Store): Counted {
     const end = before?.chain.end;
     // A version that stays says that this was counted before.
     const isNew = appended.outcome === 'appended' && appended.version !== before?.version;
-    if (isNew) count(event, end?.kind === 'broken' && !appended.chain.end ? end.diagnosis.since : null);
+    if (!isNew) return appended;
+    count(event, end?.kind === 'broken' && !appended.chain.end ? end.diagnosis.since : null);
+    await countRenewal(grant, event, before?.chain, appended.chain);
     return appended;
   };
   const through = <T extends object>(target: () => T, own: Partial<T>): T =>
@@ -63,8 +93,28 @@ export function counted(store: Store): Counted {
 
   return {
     store: through(() => store, { chains }),
-    figures: () => ({ authorizations, exchanges: { ...exchanges }, breaks: { ...breaks }, repairs: { ...repairs } }),
+    figures: () => ({
+      authorizations,
+      exchanges: { ...exchanges },
+      breaks: { ...breaks },
+      repairs: { ...repairs },
+      announcements: { ...announcements },
+      renewals: { ...renewals },
+    }),
   };
+}
+
+/** Whether this event shows that a person was needed, and whether that had been announced; null: it does not. */
+function needOf(event: ChainEvent, before: Chain | undefined, chain: Chain): keyof Renewals | null {
+  if (event.type === 'broken') return wasAnnounced(chain, event.at.at) ? 'announced' : 'unannounced';
+  // What had broken before was counted when it did.
+  return event.type === 'authorized' && before?.announced && !before.end ? 'announced' : null;
+}
+
+/** Read only on events that are rare. */
+async function providerOf(store: Store, grant: GrantId): Promise<string> {
+  const record = await store.records.get('grant', grant).catch(() => null);
+  return record ? parseRecord<GrantRecord>(record).value.provider : 'unknown';
 }
 
 function outcomeOf(event: ChainEvent): string | null {

@@ -5,7 +5,7 @@ import { EvergrantError } from '../core/errors.ts';
 import { explainDeferral } from '../core/explain.ts';
 import { forecast } from '../core/forecast.ts';
 import { ALIAS, type GrantId, isId } from '../core/id.ts';
-import { after } from '../core/instant.ts';
+import { after, type Instant } from '../core/instant.ts';
 import { type RotationPolicy, UNKNOWN_POLICY } from '../core/rotation-policy.ts';
 import type { Page, StoredChain, Term } from '../ports/store.ts';
 import { journalEnd } from './journaling.ts';
@@ -254,11 +254,18 @@ async function listGrants(parts: KeeperParts, registry: GrantRegistry, query: Gr
     const page = await parts.store.records.list('grant', { terms, limit: query.limit - items.length, after: from });
     scanned += page.items.length;
     const records = page.items.map((item) => parseRecord<GrantRecord>(item).value);
-    for (const record of records.filter((one) => matches(one, query.q))) items.push(await registry.view(record));
+    for (const record of records.filter((one) => matches(one, query.q))) {
+      const grant = await registry.view(record);
+      if (endsInTime(grant, query.endsBefore)) items.push(grant);
+    }
     from = page.next;
     if (from === null || items.length >= query.limit) break;
   }
   return { items, next: from };
+}
+
+function endsInTime({ expires }: Grant, before: Instant | undefined): boolean {
+  return before === undefined || (expires.absoluteAt !== null && expires.absoluteAt < before);
 }
 
 function matches(record: GrantRecord, q: string | undefined): boolean {

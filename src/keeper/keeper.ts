@@ -171,6 +171,8 @@ export interface GrantQuery extends PageQuery {
   readonly label?: string;
   /** Part of alias, owner or account label. */
   readonly q?: string;
+  /** Only those whose authorization ends before then, however much it is used. */
+  readonly endsBefore?: Instant;
 }
 
 export interface LiveAccessToken {

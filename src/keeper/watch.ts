@@ -1,6 +1,6 @@
 /**
  * Does what is due although nobody asks: chains in doubt whose token may be presented again, idle ones before their
- * limit, and those that are to be fresh. What is due is found by an index, so a look costs the same for ten grants and
+ * limit, those that are to be fresh, and those whose end is to be announced. What is due is found by an index, so a look costs the same for ten grants and
  * for a million.
  *
  * State: asleep until the next is due (or `expect` says that one is due sooner) → looking → asleep; and the grants that
@@ -8,6 +8,7 @@
  */
 import type { AppId, GrantId } from '../core/id.ts';
 import { after, type Instant } from '../core/instant.ts';
+import { announceEnd } from './announce.ts';
 import type { ChainMinder } from './minder.ts';
 import type { Minders } from './minders.ts';
 import type { KeeperParts } from './parts.ts';
@@ -115,6 +116,7 @@ export class Watch {
   async #tend(minder: ChainMinder, isKnown: boolean): Promise<void> {
     const { parts, minders } = this.#with;
     try {
+      await announceEnd(parts, minder);
       await minder.tend(AGAIN_MS);
     } catch (cause) {
       parts.log.warn('What is due for a grant could not be done.', { grant: minder.grant, why: String(cause) });

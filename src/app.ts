@@ -13,6 +13,7 @@ import { EvergrantError } from './core/errors.ts';
 import { toRfc3339 } from './core/instant.ts';
 import type { HttpParts } from './http/parts.ts';
 import { buildServer } from './http/server.ts';
+import { sharedState } from './http/shared.ts';
 import { createIssuer } from './issuer/issuer.ts';
 import { createKeeper } from './keeper/create-keeper.ts';
 import type { ExportedGrant } from './keeper/export.ts';
@@ -202,6 +203,7 @@ export async function startApp(
       version: VERSION,
       proxyCacheBytes: settings.proxyCacheBytes,
     },
+    shared: sharedState({ keeper, issuer, log }),
     relay: opened.adopt(relay({ allowPrivate: settings.allowPrivateUpstream }), (one) => one.close()),
   };
   // Calls within this process reach everything; what the socket offers may be less.

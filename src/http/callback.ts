@@ -1,8 +1,7 @@
 /**
  * `/callback`: where providers send the browser back to. It works only with the cookie of the browser that opened the
- * authorization. A reload shows the same page: what came of it is remembered here, and the code is not used again.
+ * authorization. A reload shows the same page.
  */
-import { createHash } from 'node:crypto';
 import type { FastifyReply } from 'fastify';
 import { Secret } from '../core/secret.ts';
 import type { AuthorizationOutcome, CallbackParameters } from '../keeper/keeper.ts';
@@ -12,7 +11,6 @@ import type { HttpParts, Routes } from './parts.ts';
 import { type Page, remedyBox, resultPage, sendPage } from './pages.ts';
 
 const LONGEST_PARAMETER = 8_192;
-const OUTCOMES_KEPT = 500;
 
 /** What a provider sent back. A parameter that comes twice (RFC 6749 section 3.1) or is absurdly long counts as none. */
 export function callbackParameters(query: URLSearchParams): CallbackParameters {
@@ -32,36 +30,13 @@ export function callbackParameters(query: URLSearchParams): CallbackParameters {
 }
 
 export function callbackRoutes(routes: Routes, parts: HttpParts): void {
-  const outcomes = new Map<string, Promise<AuthorizationOutcome>>();
-  const onwards = new WeakMap<AuthorizationOutcome, ReturnType<typeof parts.issuer.authorize.finished>>();
-
-  function finishOnce(callback: CallbackParameters, cookie: string): Promise<AuthorizationOutcome> {
-    const key = createHash('sha256').update(`${callback.state}\n${cookie}`).digest('base64url');
-    const earlier = outcomes.get(key);
-    if (earlier) return earlier;
-    const outcome = parts.keeper.authorizations.finish(callback, cookie);
-    outcomes.set(key, outcome);
-    outcome.catch(() => outcomes.delete(key));
-    const oldest = outcomes.keys().next().value;
-    if (outcomes.size > OUTCOMES_KEPT && oldest !== undefined) outcomes.delete(oldest);
-    return outcome;
-  }
-
-  /** What a client asked for goes back to it; a reload goes back to the same place. */
-  function onwardOf(outcome: AuthorizationOutcome): ReturnType<typeof parts.issuer.authorize.finished> {
-    const onward = onwards.get(outcome) ?? parts.issuer.authorize.finished(outcome);
-    onwards.set(outcome, onward);
-    return onward;
-  }
-
   // No HEAD: only a browser that shows the answer may finish an authorization.
   routes.get('/callback', { schema: { hide: true }, exposeHeadRoute: false }, async (request, reply) => {
     const callback = callbackParameters(new URLSearchParams(request.raw.url?.split('?')[1] ?? ''));
     if (callback.state === null) return sendPage(reply, nothingHere());
     const cookie = request.cookies[browserCookieName(callback.state)];
     if (!cookie) return sendPage(reply, otherBrowserPage());
-    const outcome = await finishOnce(callback, cookie);
-    const onward = await onwardOf(outcome);
+    const { outcome, onward } = await parts.shared.returns.finish(callback, cookie);
     if (onward?.location != null) return reply.header('cache-control', 'no-store').redirect(onward.location, 303);
     return show(reply, parts, onward ? { ...outcome, returnUrl: null } : outcome);
   });

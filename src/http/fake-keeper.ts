@@ -30,6 +30,7 @@ import type { Network } from '../ports/network.ts';
 import type { Sealer } from '../ports/sealer.ts';
 import type { Change, Page, RecordKind, Records, Store, StoredRecord, Term } from '../ports/store.ts';
 import type { HttpParts, HttpSettings } from './parts.ts';
+import { sharedState } from './shared.ts';
 
 export const ADMIN_KEY = 'admin-key-of-the-tests-0123456789abcdef';
 export const NOW = Date.parse('2026-11-21T12:00:00Z') as Instant;
@@ -212,6 +213,7 @@ export function fakeKeeper(): FakeKeeper {
         note('tokens.get', { name, wish });
         return keeper.onGet(name, wish);
       },
+      look: async (name) => keeper.live.get(name) ?? null,
       async refresh(name) {
         note('tokens.refresh', name);
         const live = keeper.live.get(name);
@@ -429,19 +431,21 @@ export function fakeParts(
   const still = { ...clock, sleep: () => new Promise<void>(() => undefined) };
   const network: Network = { open: async () => ({ kind: 'not_sent', reason: 'there is no network here' }) };
   const { publicUrl } = { ...settings, ...change.settings };
+  const issuer = createIssuer({
+    keeper,
+    records,
+    changes: others,
+    sealer,
+    network,
+    clock: still,
+    random,
+    log,
+    publicUrl,
+  });
   return {
     keeper,
-    issuer: createIssuer({
-      keeper,
-      records,
-      changes: others,
-      sealer,
-      network,
-      clock: still,
-      random,
-      log,
-      publicUrl,
-    }),
+    issuer,
+    shared: sharedState({ keeper, issuer, log }),
     catalogue,
     store,
     apiKeys: apiKeys({ store, random, clock, adminKey: new Secret('api key', ADMIN_KEY) }),

@@ -4,7 +4,9 @@
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { GRANT_STATES } from './schemas.ts';
-import type { HttpParts, Routes } from './parts.ts';
+import type { Keeper } from '../keeper/keeper.ts';
+import type { Log } from '../ports/log.ts';
+import type { Routes } from './parts.ts';
 
 export interface Metrics {
   servedFromMemory(): void;
@@ -18,7 +20,7 @@ export interface Metrics {
 
 const DURATIONS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
 
-export function metrics({ keeper, log }: HttpParts): Metrics {
+export function metrics({ keeper, log }: { readonly keeper: Keeper; readonly log: Log }): Metrics {
   const registry = new Registry();
   let fromMemory = 0;
   let hasProcessMetrics = false;
@@ -83,7 +85,7 @@ function grantGauge(
 }
 
 /** Breaks per 1,000 authorizations and the mean time to repair are quotients of these. */
-function chainCounters(registry: Registry, keeper: HttpParts['keeper']): void {
+function chainCounters(registry: Registry, keeper: Keeper): void {
   const one = (name: string, help: string, count: () => number) =>
     byLabel(registry, name, help, [], () => ({ '': count() }));
   one('evergrant_authorizations_total', 'New chains, by a person or imported.', () => keeper.figures().authorizations);
@@ -112,7 +114,7 @@ function chainCounters(registry: Registry, keeper: HttpParts['keeper']): void {
 }
 
 /** How predictable the need of a person is: `announced="no"` is what operators promise to keep rare. */
-function renewalCounter(registry: Registry, keeper: HttpParts['keeper']): void {
+function renewalCounter(registry: Registry, keeper: Keeper): void {
   new Counter({
     name: 'evergrant_renewals_needed_total',
     help: 'Times that a grant needed a person. announced yes: the date was told ahead; no: it broke out of the blue.',

@@ -5,7 +5,7 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { ApiKeys, Caller, Scope } from '../access/api-keys.ts';
 import type { Catalogue } from '../catalogue/provider.ts';
 import type { Issuer } from '../issuer/issuer.ts';
-import type { Keeper } from '../keeper/keeper.ts';
+import type { ServingKeeper } from '../keeper/keeper.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 import type { Random } from '../ports/random.ts';
@@ -13,9 +13,10 @@ import type { Relay } from '../ports/relay.ts';
 import type { Sealer } from '../ports/sealer.ts';
 import type { Records } from '../ports/store.ts';
 import type { Reservation } from './idempotency.ts';
+import type { Shared } from './shared.ts';
 
 export interface HttpParts {
-  readonly keeper: Keeper;
+  readonly keeper: ServingKeeper;
   /** Our authorization server for clients. */
   readonly issuer: Issuer;
   readonly catalogue: Catalogue;
@@ -27,6 +28,7 @@ export interface HttpParts {
   readonly random: Random;
   readonly log: Log;
   readonly settings: HttpSettings;
+  readonly shared: Shared;
   /** For the proxy. */
   readonly relay: Relay;
   /**

@@ -48,7 +48,7 @@ export async function apiFor(parts: HttpParts, headers: IncomingHttpHeaders, nam
 async function clientsApi(parts: HttpParts, authorization: string | undefined, name: string): Promise<GrantApi | null> {
   if (authorization === undefined || authorization.length > LONGEST_TOKEN) return null;
   const token = /^bearer +(\S+) *$/i.exec(authorization)?.[1];
-  if (token !== undefined) return isLiveToken(parts, name, token) ? parts.keeper.apis.of(name) : null;
+  if (token !== undefined) return (await isLiveToken(parts, name, token)) ? parts.keeper.apis.of(name) : null;
   const credentials = basicCredentials(authorization);
   if (!credentials) return null;
   // Who proves nothing does not learn which grants there are.
@@ -64,8 +64,8 @@ function nothingThere(cause: unknown): null {
   throw cause;
 }
 
-function isLiveToken({ keeper }: HttpParts, name: string, token: string): boolean {
-  const live = keeper.tokens.peek(name, 0);
+async function isLiveToken({ keeper }: HttpParts, name: string, token: string): Promise<boolean> {
+  const live = keeper.tokens.peek(name, 0) ?? (await keeper.tokens.look(name).catch(nothingThere));
   return live !== null && timingSafeEqual(digest(live.accessToken.reveal()), digest(token));
 }
 

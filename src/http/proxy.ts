@@ -15,7 +15,7 @@ import type { Metrics } from './metrics.ts';
 import type { HttpParts, Routes } from './parts.ts';
 import { invalidRequest } from './problem.ts';
 import { apiFor, refuseCrossSite } from './proxy-access.ts';
-import { Budgets, type Spent } from './proxy-budget.ts';
+import type { Spent } from './proxy-budget.ts';
 import { type Cached, ProxyCache } from './proxy-cache.ts';
 import { answerHeaders, requestHeaders, textOf } from './proxy-headers.ts';
 import { locationFor, type ProxyAddress, readAddress, type Target, targetOf } from './proxy-target.ts';
@@ -61,7 +61,6 @@ export function proxyRoutes(routes: Routes, parts: HttpParts, all: Metrics): voi
 
 class Proxying {
   readonly #parts: HttpParts;
-  readonly #budgets = new Budgets();
   readonly #cache: ProxyCache | null;
   readonly #ownOrigin: string;
 
@@ -161,7 +160,7 @@ class Proxying {
     }
     const isRepeatable = SAFE.has(request.method) && body === null;
     for (let isSecond = false; ; isSecond = true) {
-      const spent = this.#spend(api, exchange.address.rest);
+      const spent = await this.#spend(api, exchange.address.rest);
       const wanted = { method: request.method, ...target, reach: api.reach, headers, body, caller };
       const answer = await this.#parts.relay.send(wanted);
       if (answer.kind === 'answer') {
@@ -175,8 +174,8 @@ class Proxying {
     }
   }
 
-  #spend(api: GrantApi, rest: string): Spent {
-    const spent = this.#budgets.take(api, rest, this.#parts.clock.now());
+  async #spend(api: GrantApi, rest: string): Promise<Spent> {
+    const spent = await this.#parts.shared.budgets.take(api, rest, this.#parts.clock.now());
     if ('answered' in spent) return spent;
     const { retryAfterMs, limit } = spent;
     throw new EvergrantError('rate_limited', `Nothing was sent: ${limit} is used up, by all callers together.`, {

@@ -24,7 +24,7 @@ import { homeRoutes } from './home-page.ts';
 import { guardPosts } from './idempotency.ts';
 import { journalRoutes } from './journal.ts';
 import { readJson } from './json-body.ts';
-import { type Metrics, metrics, metricsRoutes } from './metrics.ts';
+import { type Metrics, metricsRoutes } from './metrics.ts';
 import { oauthAuthorizeRoutes } from './oauth-authorize.ts';
 import { oauthRoutes, oauthTokenRoutes } from './oauth-endpoints.ts';
 import { describeRoutes, openapiRoutes } from './openapi.ts';
@@ -52,7 +52,7 @@ export async function buildServer(parts: HttpParts): Promise<Routes> {
   app.addHook('onRoute', ({ method, url }) => {
     known.push({ methods: [method].flat(), path: pathPattern(url) });
   });
-  const all = metrics(parts);
+  const all = parts.shared.metrics;
   if (parts.surface === 'all' || parts.surface === 'no-proxy') {
     await describeRoutes(app, parts);
     await app.register(async (routes) => tokenRoutes(routes, parts, all));

@@ -1,6 +1,6 @@
 /** What every file of the issuer works with. */
 import { newId } from '../core/id.ts';
-import type { Keeper } from '../keeper/keeper.ts';
+import type { ServingKeeper } from '../keeper/keeper.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 import type { Network } from '../ports/network.ts';
@@ -9,7 +9,7 @@ import type { Sealer } from '../ports/sealer.ts';
 import type { Records, Store } from '../ports/store.ts';
 
 export interface IssuerParts {
-  readonly keeper: Keeper;
+  readonly keeper: ServingKeeper;
   readonly records: Records;
   /** What other nodes do to them. */
   readonly changes: Pick<Store, 'watch' | 'heardAgoMs'>;

@@ -44,6 +44,12 @@ export function tokens(
       return (await held(upstreams, minder, wish)) ?? fresh(parts, upstreams, minder, wish, stop);
     },
 
+    async look(name) {
+      const minder = await minders.of(name);
+      await minder.load();
+      return minder.live(0);
+    },
+
     async refresh(name) {
       const minder = await minders.of(name);
       const lasting = await headers.asToken(minder);

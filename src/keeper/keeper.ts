@@ -35,6 +35,9 @@ export interface Keeper {
   drain(drainMs: number): Promise<void>;
 }
 
+/** What those who answer requests have of it: it may run in another process. */
+export type ServingKeeper = Omit<Keeper, 'figures' | 'stop' | 'drain'>;
+
 export interface App {
   readonly id: AppId;
   readonly provider: string;
@@ -202,6 +205,8 @@ export interface Tokens {
    */
   peek(idOrAlias: string, minTtlMs: number): LiveAccessToken | null;
   get(idOrAlias: string, wish: TokenWish): Promise<LiveAccessToken>;
+  /** The token that lives, from memory or the store; null where there is none. Never exchanges. */
+  look(idOrAlias: string): Promise<LiveAccessToken | null>;
   /** Exchanges now, where the provider's spacing allows it. */
   refresh(idOrAlias: string): Promise<LiveAccessToken>;
 }

@@ -22,6 +22,14 @@ describe.concurrent('evergrant clients', () => {
     const asJson = await evergrant(['clients', 'add', 'Reports', '--rotating', '--json'], { env: env(api.origin) });
     expect(JSON.parse(asJson.out)).toEqual(MADE);
     expect(api.asked[1]?.body).toEqual({ name: 'Reports', rotation: 'rotating' });
+    const page = ['Spa', '--auth-method', 'none', '--redirect-uri', 'https://spa.example/cb', '--dpop'];
+    await evergrant(['clients', 'add', ...page], { env: env(api.origin) });
+    expect(api.asked[2]?.body).toEqual({
+      name: 'Spa',
+      token_endpoint_auth_method: 'none',
+      redirect_uris: ['https://spa.example/cb'],
+      dpop_bound_refresh_tokens: true,
+    });
   });
 
   test('list, show and remove name clients by their ids', async () => {

@@ -57,6 +57,7 @@ interface AddOptions extends JsonOption {
   readonly authMethod?: string;
   readonly jwks?: string;
   readonly rotating?: boolean;
+  readonly dpop?: boolean;
 }
 
 function addCommand(): Command {
@@ -67,12 +68,16 @@ function addCommand(): Command {
     .option('--redirect-uri <URI>', 'where its users come back to; may be repeated', collect)
     .option('--auth-method <METHOD>', 'client_secret_basic, client_secret_post, private_key_jwt or none')
     .option('--jwks <FILE>', 'its public keys, for private_key_jwt')
+    .option(
+      '--dpop',
+      'its refresh tokens are bound to a key of its own (RFC 9449); without a secret they need not change then',
+    )
     .option('--rotating', 'its refresh tokens change with each use, and one that comes back ends them')
     .action(add);
 }
 
 async function add(name: string, options: AddOptions): Promise<void> {
-  const { grant, app, redirectUri, authMethod, jwks, rotating } = options;
+  const { grant, app, redirectUri, authMethod, jwks, rotating, dpop } = options;
   const body: Json = {
     name,
     ...(grant ? { grants: grant } : {}),
@@ -81,6 +86,7 @@ async function add(name: string, options: AddOptions): Promise<void> {
     ...(authMethod === undefined ? {} : { token_endpoint_auth_method: authMethod }),
     ...(jwks === undefined ? {} : { jwks: await jwksIn(jwks) }),
     ...(rotating ? { rotation: 'rotating' } : {}),
+    ...(dpop ? { dpop_bound_refresh_tokens: true } : {}),
   };
   const made = asObject(await withApi({ ...options }, 'none', (api) => api.call('POST', '/v1/clients', body)));
   if (options.json) {

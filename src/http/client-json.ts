@@ -119,6 +119,9 @@ const fields = {
   jwks: Jwks,
   redirect_uris: z.array(RedirectUri).max(50),
   rotation: Rotation,
+  dpop_bound_refresh_tokens: z
+    .boolean()
+    .describe('Its refresh tokens work only with a proof by the key that they are bound to (RFC 9449).'),
   trusted_issuers: z.array(TrustedIssuerJson).max(20),
 };
 
@@ -133,6 +136,7 @@ export const NewClientJson = named(
     jwks: fields.jwks.optional(),
     redirect_uris: fields.redirect_uris.optional(),
     rotation: fields.rotation.optional(),
+    dpop_bound_refresh_tokens: fields.dpop_bound_refresh_tokens.optional(),
     trusted_issuers: fields.trusted_issuers.optional(),
   }),
 );
@@ -159,6 +163,7 @@ export const ClientJson = named(
       absolute: z.number().nullable(),
       most_tokens: z.int(),
     }),
+    dpop_bound_refresh_tokens: z.boolean(),
     trusted_issuers: z.array(
       z.object({ issuer: z.string(), subject: z.string().nullable(), owner_claim: z.string().nullable() }),
     ),
@@ -187,6 +192,7 @@ export function clientJson(client: Client, aliases: readonly string[]): z.infer<
       absolute: seconds(rotation.absoluteMs),
       most_tokens: rotation.mostTokens,
     },
+    dpop_bound_refresh_tokens: client.isDpopBound,
     trusted_issuers: client.trustedIssuers.map(({ issuer, subject, ownerClaim }) => ({
       issuer,
       subject,
@@ -235,6 +241,7 @@ export const ClientTokenJson = named(
     last_used_at: Time.nullable(),
     expires_at: Time.describe('If it is not used any more.'),
     latest_counter: z.int(),
+    dpop_jkt: z.string().nullable().describe('Thumbprint of the key that it is bound to (RFC 7638).'),
     revoked: z.object({ at: Time, reason: z.string() }).nullable(),
   }),
 );

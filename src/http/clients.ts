@@ -57,6 +57,7 @@ export function clientRoutes(routes: Routes, parts: HttpParts): void {
       last_used_at: timeOrNull(family.lastRefreshedAt),
       expires_at: timeOrNull(endOf(token, client)) ?? '',
       latest_counter: token.counter,
+      dpop_jkt: token.bound?.jkt ?? null,
       revoked: family.revoked && { at: toRfc3339(family.revoked.at), reason: family.revoked.reason },
     };
   }
@@ -104,8 +105,14 @@ export function clientRoutes(routes: Routes, parts: HttpParts): void {
       },
     },
     async ({ params, body }) => {
-      const { redirect_uris: redirectUris, trusted_issuers: trustedIssuers, ...rest } = body;
-      return shown(await clients.update(params.client, present({ ...rest, redirectUris, trustedIssuers })));
+      const {
+        redirect_uris: redirectUris,
+        trusted_issuers: trustedIssuers,
+        dpop_bound_refresh_tokens: isDpopBound,
+        ...rest
+      } = body;
+      const change = present({ ...rest, redirectUris, trustedIssuers, isDpopBound });
+      return shown(await clients.update(params.client, change));
     },
   );
 
@@ -225,7 +232,8 @@ function wishOf(body: z.infer<typeof NewClientJson>): NewClient {
     token_endpoint_auth_method: authMethod,
     redirect_uris: redirectUris,
     trusted_issuers: trustedIssuers,
+    dpop_bound_refresh_tokens: isDpopBound,
     ...rest
   } = body;
-  return present({ ...rest, authMethod, redirectUris, trustedIssuers });
+  return present({ ...rest, authMethod, redirectUris, trustedIssuers, isDpopBound });
 }

@@ -361,9 +361,12 @@ export function fakeRecords(): FakeRecords {
       queries.push(`find ${kind}`);
       return holderOf(kind, name, value);
     },
-    async list(kind, { limit }): Promise<Page<StoredRecord>> {
+    async list(kind, { limit, terms = [] }): Promise<Page<StoredRecord>> {
       queries.push(`list ${kind}`);
-      const items = [...rows].filter(([key]) => key.startsWith(`${kind}/`)).map(([, row]) => row);
+      const ofKind = [...rows].filter(([key]) => key.startsWith(`${kind}/`)).map(([, row]) => row);
+      const has = (row: (typeof ofKind)[number]) => (wanted: Omit<Term, 'unique'>) =>
+        row.terms.some(({ name, value }) => name === wanted.name && value === wanted.value);
+      const items = ofKind.filter((row) => terms.every(has(row)));
       return { items: items.toSorted((a, b) => (a.id < b.id ? -1 : 1)).slice(0, limit), next: null };
     },
   };

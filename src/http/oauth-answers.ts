@@ -14,7 +14,8 @@ export function sendOAuthError(parts: HttpParts, request: FastifyRequest, reply:
   secureHeaders(reply);
   reply.header('cache-control', 'no-store').header('pragma', 'no-cache');
   if (error.status === 401) reply.header('www-authenticate', CHALLENGE);
-  const { retryAfterMs } = error.details;
+  const { retryAfterMs, dpopNonce } = error.details;
+  if (dpopNonce !== undefined) reply.header('dpop-nonce', dpopNonce);
   if (retryAfterMs !== undefined) reply.header('retry-after', Math.max(1, Math.ceil(retryAfterMs / 1000)));
   reply.code(error.status).type('application/json; charset=utf-8').send(JSON.stringify(error.parameters));
 }

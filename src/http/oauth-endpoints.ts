@@ -10,7 +10,9 @@ import { isForm, readForm } from '../oauth/form.ts';
 import { invalidRequest, OAuthError } from '../oauth/oauth-error.ts';
 import type { Metrics } from './metrics.ts';
 import { asOAuthError, sendOAuthError, WRONG_TYPE } from './oauth-answers.ts';
+import { pageHeaders, pagesMayGet, pagesMayPost, setHeaders } from './oauth-cors.ts';
 import type { HttpParts, Routes } from './parts.ts';
+import { textOf } from './proxy-headers.ts';
 import { TOKEN_HEADERS } from './security-headers.ts';
 
 const MOST_FORM_BYTES = 65_536;
@@ -19,28 +21,30 @@ const MOST_FORM_BYTES = 65_536;
 export function oauthTokenRoutes(routes: Routes, parts: HttpParts, metrics: Metrics): void {
   readForms(routes, parts);
   onlyPost(routes, '/oauth/token', (request, reply) => {
-    const body = formOf(request);
-    const { authorization } = request.headers;
-    const known = parts.issuer.token.recall(authorization, body);
-    if (known === null) return slowToken(parts, metrics, reply, authorization, body, request);
+    const { authorization, dpop, origin } = request.headers;
+    if (dpop !== undefined || origin !== undefined) return slowToken(parts, metrics, reply, request);
+    const known = parts.issuer.token.recall(authorization, formOf(request));
+    if (known === null) return slowToken(parts, metrics, reply, request);
     metrics.servedFromMemory();
-    writeToken(reply, known);
+    writeToken(reply, known, []);
     return undefined;
   });
+  pagesMayPost(routes, parts, '/oauth/token');
 }
 
 async function slowToken(
   parts: HttpParts,
   metrics: Metrics,
   reply: FastifyReply,
-  authorization: string | undefined,
-  body: Buffer,
   request: FastifyRequest,
 ): Promise<undefined> {
+  const forPage = await pageHeaders(parts, request);
+  setHeaders(reply, forPage);
+  const body = formOf(request);
   try {
-    const answer = await parts.issuer.token.answer(authorization, body);
+    const answer = await parts.issuer.token.answer(request.headers.authorization, body, proofIn(request));
     metrics.tokenRequest('ok');
-    writeToken(reply, answer);
+    writeToken(reply, answer, forPage);
     return undefined;
   } catch (thrown) {
     const error = asOAuthError(parts, request, thrown);
@@ -50,10 +54,10 @@ async function slowToken(
 }
 
 /** Past the framework's own way of answering. */
-function writeToken(reply: FastifyReply, body: string): void {
+function writeToken(reply: FastifyReply, body: string, more: readonly string[]): void {
   const length = Buffer.byteLength(body);
   reply.hijack();
-  reply.raw.writeHead(200, [...TOKEN_HEADERS, String(length)]);
+  reply.raw.writeHead(200, [...more, ...TOKEN_HEADERS, String(length)]);
   // Node writes plain ASCII faster when it need not look for anything else.
   reply.raw.end(body, length === body.length ? 'latin1' : 'utf8');
 }
@@ -67,19 +71,32 @@ export function oauthRoutes(routes: Routes, parts: HttpParts): void {
   // RFC 8414 section 3.1: for an issuer with a path, the well-known part comes before it.
   const { pathname } = new URL(settings.publicUrl);
   for (const path of new Set(['', pathname.replace(/\/$/, '')])) {
-    routes.get(`/.well-known/oauth-authorization-server${path}`, { schema: { hide: true } }, async (_, reply) =>
-      reply.header('cache-control', 'public, max-age=3600').send(issuer.metadata),
+    const url = `/.well-known/oauth-authorization-server${path}`;
+    routes.get(url, { schema: { hide: true } }, async (_, reply) =>
+      reply
+        .header('cache-control', 'public, max-age=3600')
+        .header('access-control-allow-origin', '*')
+        .send(issuer.metadata),
     );
+    pagesMayGet(routes, url);
   }
 
-  onlyPost(routes, '/oauth/revoke', async (request, reply) => {
+  const alsoForPages = (url: string, handler: Handler) => {
+    onlyPost(routes, url, async (request, reply) => {
+      setHeaders(reply, await pageHeaders(parts, request));
+      return handler(request, reply);
+    });
+    pagesMayPost(routes, parts, url);
+  };
+
+  alsoForPages('/oauth/revoke', async (request, reply) => {
     await issuer.revoke(requestOf(request));
     return json(reply, {});
   });
   onlyPost(routes, '/oauth/introspect', async (request, reply) =>
     json(reply, await issuer.introspect(requestOf(request))),
   );
-  onlyPost(routes, '/oauth/par', async (request, reply) => {
+  alsoForPages('/oauth/par', async (request, reply) => {
     const { requestUri, expiresInS } = await issuer.push(requestOf(request));
     return json(reply, { request_uri: requestUri, expires_in: expiresInS }, 201);
   });
@@ -132,5 +149,11 @@ function formOf(request: FastifyRequest): Buffer {
 }
 
 function requestOf(request: FastifyRequest): OAuthRequest {
-  return { authorization: request.headers.authorization, parameters: readForm(formOf(request)) };
+  const parameters = readForm(formOf(request));
+  return { authorization: request.headers.authorization, parameters, dpop: proofIn(request) };
+}
+
+/** Several headers come joined, and are no proof. */
+function proofIn({ headers }: FastifyRequest): string | undefined {
+  return textOf(headers.dpop);
 }

@@ -5,6 +5,7 @@
 import { OAuthError } from '../oauth/oauth-error.ts';
 import type { Parameters } from '../oauth/form.ts';
 import type { Client } from './client.ts';
+import { THUMBPRINT } from './dpop.ts';
 import type { IssuerParts } from './parts.ts';
 import type { Asked, Target } from './requests.ts';
 import type { Rights } from './rights.ts';
@@ -42,6 +43,7 @@ export async function readAuthorizationRequest(
       hasNamedRedirectUri: parameters.has('redirect_uri'),
       state,
       codeChallenge: parameters.get('code_challenge') ?? null,
+      dpopJkt: parameters.get('dpop_jkt') ?? null,
     };
   } catch (cause) {
     if (!(cause instanceof OAuthError)) throw cause;
@@ -78,7 +80,7 @@ export async function whatIsAsked(
     throw new OAuthError('invalid_request', { description: 'owner is taken from pushed requests only (RFC 9126).' });
   }
   const { target, scope } = await targetOf(parts, client, rights, parameters, isVouched);
-  const noBrowser = { redirectUri: null, hasNamedRedirectUri: false, state: null, codeChallenge: null };
+  const noBrowser = { redirectUri: null, hasNamedRedirectUri: false, state: null, codeChallenge: null, dpopJkt: null };
   return { client: client.id, target, scope, owner, isVouched, ...noBrowser };
 }
 
@@ -89,6 +91,8 @@ function assertSupported(client: Client, parameters: Parameters): void {
   if (!['query', undefined].includes(parameters.get('response_mode'))) throw wrong('response_mode must be query.');
   if (parameters.has('request')) throw wrong('Request objects are not taken; push the request (RFC 9126).');
   if ((parameters.get('state')?.length ?? 0) > LONGEST_STATE) throw wrong('state is too long.');
+  const jkt = parameters.get('dpop_jkt');
+  if (jkt !== undefined && !THUMBPRINT.test(jkt)) throw wrong('dpop_jkt is no thumbprint of a key (RFC 7638).');
   const challenge = parameters.get('code_challenge');
   if (challenge === undefined) {
     if (client.type === 'public') throw wrong('A public client must send a code_challenge (RFC 7636).');

@@ -14,6 +14,7 @@ import { ErrorForClient, readAuthorizationRequest, whatIsAsked, withParameters }
 import type { Client } from './client.ts';
 import type { ClientTokens } from './client-tokens.ts';
 import { type ClientRegistry, digestOf } from './clients.ts';
+import type { DpopProof } from './dpop.ts';
 import { freshId, freshText, type IssuerParts } from './parts.ts';
 import type { Asked, ClientRequest, Requests, StoredRequest } from './requests.ts';
 import { rightsOf } from './rights.ts';
@@ -50,7 +51,12 @@ export interface Authorize {
   /** Rejects with `ErrorForClient` where the client is to be told, with `OAuthError` where the person is. */
   view(parameters: Parameters): Promise<AskedView>;
   open(parameters: Parameters): Promise<Opened>;
-  push(client: Client, parameters: Parameters): Promise<{ readonly requestUri: string; readonly expiresInS: number }>;
+  /** The code is bound to the key of a proof that comes with it (RFC 9449 section 10.1). */
+  push(
+    client: Client,
+    parameters: Parameters,
+    proof: DpopProof | null,
+  ): Promise<{ readonly requestUri: string; readonly expiresInS: number }>;
   beginDevice(client: Client, parameters: Parameters): Promise<DeviceAuthorization>;
   viewDevice(userCode: string): Promise<AskedView>;
   openDevice(userCode: string): Promise<Opened>;
@@ -185,7 +191,7 @@ export function authorize(
       return goOn(request);
     },
 
-    async push(client, parameters) {
+    async push(client, parameters, proof) {
       if (parameters.has('request_uri')) throw invalidRequest('request_uri cannot be pushed.');
       const wish = await readAuthorizationRequest(
         parts,
@@ -194,9 +200,17 @@ export function authorize(
         parameters,
         client.type === 'confidential',
       ).catch(told);
+      if (proof && wish.dpopJkt !== null && wish.dpopJkt !== proof.jkt) {
+        throw invalidRequest('dpop_jkt and the DPoP proof name different keys.');
+      }
       askedLately.note(client.id);
+      await proof?.use();
       const expiresAt = after(clock.now(), PUSHED_LIFE_MS);
-      const { id } = await requests.insert({ status: 'pushed', asked: wish, expiresAt });
+      const { id } = await requests.insert({
+        status: 'pushed',
+        asked: { ...wish, dpopJkt: proof?.jkt ?? wish.dpopJkt },
+        expiresAt,
+      });
       return { requestUri: REQUEST_URI + id, expiresInS: PUSHED_LIFE_MS / 1000 };
     },
 

@@ -9,11 +9,12 @@ import type { BasicCredentials } from '../oauth/basic-credentials.ts';
 import { OAuthError } from '../oauth/oauth-error.ts';
 import type { Authenticate } from './client-authentication.ts';
 import type { ClientTokens } from './client-tokens.ts';
+import { isSecretNotEnough } from './clients.ts';
 import type { CheckedAt, Heard } from './heard.ts';
 import { rightsOf } from './rights.ts';
 
 export interface ClientAccess {
-  /** Null: these credentials are no client's. */
+  /** Null: these credentials are no client's, or not enough for it. */
   mayUse(credentials: BasicCredentials, grant: GrantId): Promise<boolean | null>;
 }
 
@@ -38,6 +39,7 @@ export function clientAccess(heard: Heard, authenticate: Authenticate, tokens: C
     ]);
     try {
       const client = await authenticate({ authorization: undefined, parameters });
+      if (isSecretNotEnough(client)) return null;
       const { isAllowed, token } = await rightsOf(tokens, client).mayUse(grant);
       return isAllowed && { client: client.id, token, at };
     } catch (cause) {

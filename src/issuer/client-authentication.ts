@@ -16,6 +16,8 @@ import type { IssuerParts } from './parts.ts';
 export interface OAuthRequest {
   readonly authorization: string | undefined;
   readonly parameters: Parameters;
+  /** The header of that name (RFC 9449). */
+  readonly dpop?: string | undefined;
 }
 
 export type Authenticate = (request: OAuthRequest) => Promise<Client>;

@@ -20,6 +20,13 @@ import { isGenuine, readTokenText, tokenText } from './token-text.ts';
 
 export type AllowedBy = 'operator' | 'person';
 
+/** The key without which a family's tokens are worth nothing, from the so-manieth on (RFC 9449 section 5). */
+export interface Bound {
+  /** Thumbprint of the key. */
+  readonly jkt: string;
+  readonly from: number;
+}
+
 /** A family with what is needed to make its tokens. */
 export interface ClientToken {
   readonly id: FamilyId;
@@ -29,6 +36,8 @@ export interface ClientToken {
   readonly allowedBy: AllowedBy;
   readonly key: Sealed;
   readonly family: Family;
+  /** Null: whoever has a token may use it. */
+  readonly bound: Bound | null;
   /** Tokens issued so far. */
   readonly counter: number;
 }
@@ -91,12 +100,14 @@ export class ClientTokens {
     grant: GrantId,
     consentEndsAt: Instant | null,
     allowedBy: AllowedBy,
+    jkt: string | null,
   ): Promise<{
     readonly id: FamilyId;
     readonly text: RefreshToken;
   }> {
     const made = this.#fresh(client.id, grant, allowedBy);
-    const token = { ...made, family: { ...made.family, consentEndsAt } };
+    const bound = jkt === null ? null : { jkt, from: 1 };
+    const token = { ...made, family: { ...made.family, consentEndsAt }, bound };
     await this.#parts.records.insert('client-token', token.id, JSON.stringify(token), termsOf(token));
     const counters = { familyId: token.id, tokenCounter: 1, latestCounter: 1 };
     this.#events.note(client.id, { type: 'refresh_token_issued', grant, ...counters });
@@ -149,6 +160,22 @@ export class ClientTokens {
       now,
       ids: { refreshToken: String(latest + 1), accessToken: '' },
     });
+  }
+
+  /** The thumbprint of the key that must come with a token; null: it needs none. */
+  keyOf({ held, counter }: Pick<Found, 'held' | 'counter'>): string | null {
+    const { bound } = held.token;
+    return bound && counter >= bound.from ? bound.jkt : null;
+  }
+
+  /** Binds a family to a key from there on, unless it is bound already; in the store when this resolves. */
+  async bind(found: Found, bound: Bound): Promise<void> {
+    for (let { held } = found; held.token.bound === null; held = await this.#reread(held)) {
+      const { client, grant, id: familyId, family } = held.token;
+      if (!(await this.#write(held, family, MOST_KEPT, bound))) continue;
+      this.#events.note(client, { type: 'refresh_token_bound', grant, familyId, reason: bound.jkt });
+      return;
+    }
   }
 
   /** A durable token was used: remembered here, written later. */
@@ -300,9 +327,9 @@ export class ClientTokens {
   }
 
   /** False when somebody else changed it; nothing is written then. */
-  async #write(held: Held, family: Family, keep = MOST_KEPT): Promise<boolean> {
+  async #write(held: Held, family: Family, keep = MOST_KEPT, bound = held.token.bound): Promise<boolean> {
     const counter = newest(family, held.token.counter);
-    const token: ClientToken = { ...held.token, family: trimmed(family, keep + ROWS_KEPT), counter };
+    const token: ClientToken = { ...held.token, family: trimmed(family, keep + ROWS_KEPT), counter, bound };
     const written = await this.#parts.records.update(
       'client-token',
       token.id,
@@ -362,7 +389,7 @@ export class ClientTokens {
     const now = this.#parts.clock.now();
     const ids = { refreshToken: '1', accessToken: '' };
     const family = startFamily({ id, user: grant, client, now, ids });
-    return { id, client, grant, allowedBy, key, family: { ...family, accessTokens: [] }, counter: 1 };
+    return { id, client, grant, allowedBy, key, family: { ...family, accessTokens: [] }, bound: null, counter: 1 };
   }
 
   #keyOf(token: ClientToken): Secret<'family key'> {
@@ -375,7 +402,7 @@ function placeOf(id: FamilyId) {
 }
 
 function tokenIn(record: StoredRecord): ClientToken {
-  return JSON.parse(record.body) as ClientToken;
+  return { bound: null, ...(JSON.parse(record.body) as Partial<ClientToken>) } as ClientToken;
 }
 
 function termsOf({ client, grant }: ClientToken): readonly Term[] {

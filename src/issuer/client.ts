@@ -44,6 +44,8 @@ export interface Client {
   readonly jwks: Jwks | null;
   readonly redirectUris: readonly string[];
   readonly rotation: ClientRotation;
+  /** Its refresh tokens work only with a proof by the key that they are bound to (RFC 9449). */
+  readonly isDpopBound: boolean;
   readonly trustedIssuers: readonly TrustedIssuer[];
   readonly createdAt: Instant;
 }
@@ -54,12 +56,25 @@ export interface StoredClient {
 }
 
 export function readClient(record: StoredRecord): StoredClient {
-  return { version: record.version, client: JSON.parse(record.body) as Client };
+  const client = { isDpopBound: false, ...(JSON.parse(record.body) as Partial<Client>) } as Client;
+  return { version: record.version, client };
 }
 
 export function clientTerms(client: Client): readonly Term[] {
   return [
+    ...browserOrigins(client).map((value) => ({ name: 'origin', value })),
     ...client.grants.map((value) => ({ name: 'grant', value })),
     ...client.apps.map((value) => ({ name: 'app', value })),
   ];
+}
+
+/**
+ * Origins of pages that may call our endpoints as this client: those to which its users come back. A client that has a
+ * secret or a private key is no page.
+ */
+function browserOrigins({ type, redirectUris }: Client): readonly string[] {
+  if (type !== 'public') return [];
+  // A program's own scheme has no origin that a browser would send.
+  const origins = redirectUris.map((uri) => new URL(uri).origin).filter((origin) => origin !== 'null');
+  return [...new Set(origins)];
 }

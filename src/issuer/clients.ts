@@ -31,6 +31,7 @@ export interface NewClient {
   readonly jwks?: Jwks;
   readonly redirectUris?: readonly string[];
   readonly rotation?: ClientRotation;
+  readonly isDpopBound?: boolean;
   readonly trustedIssuers?: readonly TrustedIssuer[];
 }
 
@@ -62,6 +63,8 @@ export interface Clients {
   events(id: string): Promise<readonly ClientEvent[]>;
   /** Those that may use a grant, or the first hundred of them. */
   ofGrant(grant: GrantId): Promise<readonly ClientId[]>;
+  /** Whether pages of this origin are some public client's, by its redirect URIs. */
+  isOfPages(origin: string): Promise<boolean>;
 }
 
 export interface ClientRegistry extends Clients {
@@ -100,7 +103,7 @@ export function clientRegistry(
   }
 
   async function issue(client: Client, grant: Grant): Promise<IssuedToken> {
-    const { id, text } = await tokens.issue(client, grant.id, grant.expires.absoluteAt, 'operator');
+    const { id, text } = await tokens.issue(client, grant.id, grant.expires.absoluteAt, 'operator', null);
     return { id, alias: grant.alias, refreshToken: text };
   }
 
@@ -128,9 +131,9 @@ export function clientRegistry(
       const grants = wish.grants && (await Promise.all(wish.grants.map((name) => keeper.grants.get(name))));
       const apps = wish.apps && (await appsOf(parts, wish.apps));
       const client = await change(id, (before) => {
-        const { name, jwks, redirectUris, rotation, trustedIssuers } = { ...before, ...wish };
+        const { name, jwks, redirectUris, rotation, isDpopBound, trustedIssuers } = { ...before, ...wish };
         const bound = grants ? idsOf(grants) : before.grants;
-        const next = { ...before, name, jwks, redirectUris, rotation, trustedIssuers, grants: bound };
+        const next = { ...before, name, jwks, redirectUris, rotation, isDpopBound, trustedIssuers, grants: bound };
         return checked({ ...next, apps: apps ?? before.apps });
       });
       // It is enough that the settings do not name them any more; ended, they stay so if the grant comes back.
@@ -197,6 +200,11 @@ export function clientRegistry(
       return [...new Set([...named, ...(await tokens.allowedBy(grant, MOST_OF_A_GRANT))])].slice(0, MOST_OF_A_GRANT);
     },
 
+    async isOfPages(origin) {
+      const terms = [{ name: 'origin', value: origin }];
+      return (await records.list('client', { terms, limit: 1, after: null })).items.length > 0;
+    },
+
     async read(id) {
       // An id of another form is looked up as well, so that it takes as long as any other that is not there.
       const record = await records.get('client', isId('cli', id) ? id : 'cli_');
@@ -209,6 +217,11 @@ export function clientRegistry(
 /** Whether it proves itself by a secret. */
 export function hasSecret({ authMethod }: Pick<Client, 'authMethod'>): boolean {
   return authMethod === 'client_secret_basic' || authMethod === 'client_secret_post';
+}
+
+/** A client that wants its tokens bound to a key gets none for its secret alone, and neither does a thief of that. */
+export function isSecretNotEnough(client: Pick<Client, 'authMethod' | 'isDpopBound'>): boolean {
+  return client.isDpopBound && hasSecret(client);
 }
 
 export function digestOf(text: string): string {
@@ -227,6 +240,7 @@ function newClient(
 ): { readonly client: Client; readonly secret: ClientSecret | null } {
   const authMethod = wish.authMethod ?? (wish.type === 'public' ? 'none' : 'client_secret_basic');
   const isPublic = authMethod === 'none';
+  const { isDpopBound = false } = wish;
   if (wish.type !== undefined && (wish.type === 'public') !== isPublic) {
     throw notPossible('type: a public client is one whose token_endpoint_auth_method is "none".', 'Leave type out.');
   }
@@ -242,7 +256,9 @@ function newClient(
     secrets: secret ? [{ sha256: digestOf(secret.reveal()), endsAt: null }] : [],
     jwks: wish.jwks ?? null,
     redirectUris: wish.redirectUris ?? [],
-    rotation: wish.rotation ?? (isPublic ? ROTATING : DURABLE),
+    // Of what is bound to a key, no copy is worth anything: it need not change.
+    rotation: wish.rotation ?? (isPublic && !isDpopBound ? ROTATING : DURABLE),
+    isDpopBound,
     trustedIssuers: wish.trustedIssuers ?? [],
     createdAt: now,
   };
@@ -252,10 +268,10 @@ function newClient(
 /** What does not go together is refused when it is set, not when it is used. */
 function checked(client: Client): Client {
   const { mode, onReuse } = client.rotation;
-  if (client.type === 'public' && (mode !== 'rotating' || onReuse !== 'revoke')) {
+  if (client.type === 'public' && !client.isDpopBound && (mode !== 'rotating' || onReuse !== 'revoke')) {
     throw notPossible(
       'rotation: the refresh tokens of a public client rotate, and using a dead one ends the family (RFC 9700).',
-      'Leave rotation out, or make the client confidential.',
+      'Leave rotation out, bind its refresh tokens to a key (dpop_bound_refresh_tokens), or make the client confidential.',
     );
   }
   const subjects = client.trustedIssuers.filter(({ subject }) => subject !== null);

@@ -9,6 +9,7 @@ import { invalidRequest, OAuthError } from '../oauth/oauth-error.ts';
 import { POLL_INTERVAL_S } from './authorize.ts';
 import type { Client } from './client.ts';
 import type { ClientTokens } from './client-tokens.ts';
+import { bindsTokens, type DpopProof } from './dpop.ts';
 import type { ClientEvents } from './events.ts';
 import type { IssuerParts } from './parts.ts';
 import type { ClientRequest, Requests, StoredRequest } from './requests.ts';
@@ -16,8 +17,8 @@ import { liveToken, scopeOf, type TokenAnswer } from './token-answer.ts';
 import { grantOf } from './which-grant.ts';
 
 export interface CodeGrant {
-  redeem(client: Client, parameters: Parameters): Promise<TokenAnswer>;
-  poll(client: Client, parameters: Parameters): Promise<TokenAnswer>;
+  redeem(client: Client, parameters: Parameters, proof: DpopProof | null): Promise<TokenAnswer>;
+  poll(client: Client, parameters: Parameters, proof: DpopProof | null): Promise<TokenAnswer>;
 }
 
 const MOST_POLLED = 10_000;
@@ -46,11 +47,14 @@ export function codeGrant(
   }
 
   /** Gives the tokens, once. */
-  async function give(client: Client, stored: StoredRequest): Promise<TokenAnswer> {
+  async function give(client: Client, stored: StoredRequest, proof: DpopProof | null): Promise<TokenAnswer> {
     const grant = await grantOf(parts, stored.request.grant ?? '');
     if (!grant) throw refuse(client, 'the grant is gone');
+    const isBound = bindsTokens(client);
+    if (isBound || stored.request.asked.dpopJkt !== null) await proof?.use();
     const live = await liveToken(parts, grant);
-    const { id, text } = await tokens.issue(client, grant.id, grant.expires.absoluteAt, 'person');
+    const jkt = (isBound && proof?.jkt) || null;
+    const { id, text } = await tokens.issue(client, grant.id, grant.expires.absoluteAt, 'person', jkt);
     const used = await requests.move(stored, { status: 'used', family: id });
     if (used) return { live, scope: scopeOf(live, grant), refreshToken: text };
     // Somebody else had the code at the same time.
@@ -60,7 +64,8 @@ export function codeGrant(
   }
 
   return {
-    async redeem(client, parameters) {
+    async redeem(client, parameters, proof) {
+      assertProof(client, proof);
       const code = parameters.get('code');
       if (code === undefined) throw invalidRequest('code is missing.');
       const stored = await requests.bySecret(code);
@@ -72,10 +77,13 @@ export function codeGrant(
       if (request.status !== 'granted' || requests.isOver(request)) throw refuse(client, 'code expired');
       if (!isSameRedirectUri(request, parameters)) throw refuse(client, 'another redirect_uri');
       if (!isVerified(request, parameters.get('code_verifier'))) throw refuse(client, 'wrong code_verifier');
-      return give(client, stored);
+      if (request.asked.dpopJkt !== null && request.asked.dpopJkt !== proof?.jkt)
+        throw refuse(client, 'another DPoP key');
+      return give(client, stored, proof);
     },
 
-    async poll(client, parameters) {
+    async poll(client, parameters, proof) {
+      assertProof(client, proof);
       const code = parameters.get('device_code');
       if (code === undefined) throw invalidRequest('device_code is missing.');
       const stored = await requests.bySecret(code);
@@ -86,13 +94,19 @@ export function codeGrant(
       if (request.status === 'used') throw await replayed(client, request);
       if (request.status === 'denied') throw new OAuthError('access_denied');
       if (requests.isOver(request)) throw new OAuthError('expired_token');
-      if (request.status === 'granted') return give(client, stored);
+      if (request.status === 'granted') return give(client, stored, proof);
       const isTooSoon = parts.clock.now() - (polledAt.get(request.id) ?? 0) < POLL_INTERVAL_S * 1000;
       if (polledAt.size >= MOST_POLLED) polledAt.clear();
       polledAt.set(request.id, parts.clock.now());
       throw new OAuthError(isTooSoon ? 'slow_down' : 'authorization_pending');
     },
   };
+}
+
+/** A client whose refresh tokens are bound gets none without a key. */
+function assertProof({ isDpopBound }: Client, proof: DpopProof | null): void {
+  if (isDpopBound && !proof)
+    throw new OAuthError('invalid_dpop_proof', { description: 'This client must send a DPoP proof.' });
 }
 
 /** The very one of the authorization request, where that named one (RFC 6749 section 4.1.3). */

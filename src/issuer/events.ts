@@ -8,13 +8,16 @@ import type { IssuerParts } from './parts.ts';
 
 export type ClientEventType =
   | 'refresh_token_issued'
+  /** It had no key, and now has that of the first proof that came with it. */
+  | 'refresh_token_bound'
   | 'refresh_token_refused'
   /** A dead token came back, and its family was ended for it. */
   | 'refresh_token_reused'
   | 'refresh_token_revoked'
   | 'refresh_tokens_cleaned_up'
   | 'code_replayed'
-  | 'client_refused';
+  | 'client_refused'
+  | 'dpop_proof_refused';
 
 export interface ClientEvent {
   readonly type: ClientEventType;
@@ -58,7 +61,7 @@ export class ClientEvents {
       removed_count: removedCount,
       end_count: endCount,
     };
-    const level = event.type === 'refresh_token_issued' ? 'info' : 'warn';
+    const level = event.type === 'refresh_token_issued' || event.type === 'refresh_token_bound' ? 'info' : 'warn';
     this.#parts.log[level]('client event', { client, ...rest, ...counters });
     if (client === null || (this.#pending.size >= MOST_PENDING && !this.#pending.has(client))) return;
     const events = this.#pending.get(client) ?? [];

@@ -10,7 +10,7 @@ import { policyOf } from './rotation.ts';
 import { scopeOf } from './token-answer.ts';
 import { grantOf, resourceOf } from './which-grant.ts';
 
-export type Introspection = Readonly<Record<string, string | number | boolean>>;
+export type Introspection = Readonly<Record<string, string | number | boolean | { readonly jkt: string }>>;
 
 /** Whatever is not alive, or somebody else's, is just that. */
 const INACTIVE: Introspection = { active: false };
@@ -22,7 +22,8 @@ export async function introspect(
   token: string,
 ): Promise<Introspection> {
   const found = await tokens.find(token);
-  if (found) return isAlive(tokens, client, found) ? ofRefreshToken(parts, client, found) : INACTIVE;
+  if (found)
+    return isAlive(tokens, client, found) ? ofRefreshToken(parts, client, found, tokens.keyOf(found)) : INACTIVE;
   const allowed = (await tokens.list(client.id)).filter((one) => !one.family.revoked).map((one) => one.grant);
   for (const grant of new Set([...client.grants, ...allowed])) {
     const answer = await ofAccessToken(parts, client, grant, token);
@@ -47,7 +48,12 @@ function isAlive(tokens: ClientTokens, client: Client, found: Found): boolean {
   return tokens.judge(found, client.rotation, false).outcome === 'accepted';
 }
 
-async function ofRefreshToken(parts: IssuerParts, client: Client, found: Found): Promise<Introspection> {
+async function ofRefreshToken(
+  parts: IssuerParts,
+  client: Client,
+  found: Found,
+  jkt: string | null,
+): Promise<Introspection> {
   const { family, grant: id } = found.held.token;
   const grant = await grantOf(parts, id);
   const row = family.tokens.find((one) => one.id === String(found.counter));
@@ -62,6 +68,8 @@ async function ofRefreshToken(parts: IssuerParts, client: Client, found: Found):
     sub: grant.account?.subject ?? grant.id,
     aud: resourceOf(parts, grant.alias),
     iss: parts.publicUrl,
+    // RFC 9449 section 6.2.
+    ...(jkt === null ? {} : { cnf: { jkt } }),
   };
 }
 

@@ -8,6 +8,7 @@ import { clientAuthentication, type OAuthRequest } from './client-authentication
 import { ClientTokens } from './client-tokens.ts';
 import { type Clients, clientRegistry } from './clients.ts';
 import { codeGrant } from './code-grant.ts';
+import { dpopProofs } from './dpop.ts';
 import { ClientEvents } from './events.ts';
 import { Heard } from './heard.ts';
 import { type Introspection, introspect, revokeToken } from './introspection.ts';
@@ -18,6 +19,7 @@ import { refreshGrant } from './refresh-grant.ts';
 import { Requests } from './requests.ts';
 import { type TokenEndpoint, tokenEndpoint } from './token-endpoint.ts';
 import { tokenExchangeGrant } from './token-exchange-grant.ts';
+import { UsedAssertions } from './used-assertions.ts';
 
 export interface Issuer {
   readonly clients: Clients;
@@ -45,13 +47,16 @@ export function createIssuer(parts: IssuerParts): Issuer {
   const forget = () => heard.all();
   const tokens = new ClientTokens(parts, events, { onUse: note, onEnd: forget });
   const requests = new Requests(parts, note);
-  const webTokens = new JsonWebTokens(parts);
+  const used = new UsedAssertions(parts);
+  const webTokens = new JsonWebTokens(parts, used);
+  const proofs = dpopProofs(parts, used, events);
   const clients = clientRegistry(parts, tokens, events, forget);
 
   const authenticate = clientAuthentication(parts, clients, webTokens, events);
   const refresh = refreshGrant(parts, tokens, events);
   const token = tokenEndpoint(parts, heard, {
     authenticate,
+    proofs,
     tokens,
     refresh,
     codes: codeGrant(parts, tokens, requests, events),
@@ -90,7 +95,8 @@ export function createIssuer(parts: IssuerParts): Issuer {
     },
 
     async push(request) {
-      return flow.push(await authenticate(request), request.parameters);
+      const client = await authenticate(request);
+      return flow.push(client, request.parameters, await proofs.read(request.dpop, 'par', client));
     },
 
     async beginDevice(request) {

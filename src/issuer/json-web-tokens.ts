@@ -8,7 +8,7 @@ import type { Instant } from '../core/instant.ts';
 import { OAuthError } from '../oauth/oauth-error.ts';
 import type { Client, Jwks, TrustedIssuer } from './client.ts';
 import type { IssuerParts } from './parts.ts';
-import { UsedAssertions } from './used-assertions.ts';
+import type { UsedAssertions } from './used-assertions.ts';
 
 /** Signatures only, by a key pair: with a shared key whoever checks could also sign. */
 export const ALGORITHMS = [
@@ -48,9 +48,9 @@ export class JsonWebTokens {
   readonly #asking = new Map<string, Promise<Keys>>();
   readonly #used: UsedAssertions;
 
-  constructor(parts: IssuerParts) {
+  constructor(parts: IssuerParts, used: UsedAssertions) {
     this.#parts = parts;
-    this.#used = new UsedAssertions(parts);
+    this.#used = used;
   }
 
   /** Whether this assertion proves that it comes from this client. */

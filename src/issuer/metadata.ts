@@ -18,6 +18,7 @@ export function metadata(publicUrl: string): Readonly<Record<string, unknown>> {
     grant_types_supported: GRANT_TYPES,
     code_challenge_methods_supported: ['S256'],
     authorization_response_iss_parameter_supported: true,
+    dpop_signing_alg_values_supported: ALGORITHMS,
     token_endpoint_auth_methods_supported: AUTH_METHODS,
     token_endpoint_auth_signing_alg_values_supported: ALGORITHMS,
     revocation_endpoint_auth_methods_supported: AUTH_METHODS,

@@ -31,6 +31,8 @@ export interface Asked {
   readonly state: string | null;
   /** S256 (RFC 7636). */
   readonly codeChallenge: string | null;
+  /** The key with which alone the code may be redeemed (RFC 9449 section 10). */
+  readonly dpopJkt: string | null;
 }
 
 export type RequestStatus = 'pushed' | 'waiting' | 'connecting' | 'granted' | 'denied' | 'used';
@@ -131,7 +133,12 @@ export class Requests {
 }
 
 function read(record: { readonly version: number; readonly body: string } | null): StoredRequest | null {
-  return record && { version: record.version, request: JSON.parse(record.body) as ClientRequest };
+  if (!record) return null;
+  const request = JSON.parse(record.body) as ClientRequest;
+  return {
+    version: record.version,
+    request: { ...request, asked: { ...request.asked, dpopJkt: request.asked.dpopJkt ?? null } },
+  };
 }
 
 function termsOf({ asked, secretHash, userCodeHash }: ClientRequest): readonly Term[] {

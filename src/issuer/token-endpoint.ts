@@ -17,6 +17,8 @@ import type { Client } from './client.ts';
 import type { Authenticate, OAuthRequest } from './client-authentication.ts';
 import type { ClientTokens, Held } from './client-tokens.ts';
 import type { CodeGrant } from './code-grant.ts';
+import { isSecretNotEnough } from './clients.ts';
+import type { DpopProof, DpopProofs } from './dpop.ts';
 import type { CheckedAt, Heard } from './heard.ts';
 import type { IssuerParts } from './parts.ts';
 import type { RefreshGrant } from './refresh-grant.ts';
@@ -32,7 +34,8 @@ export const GRANT_TYPES = ['authorization_code', 'refresh_token', 'client_crede
 export interface TokenEndpoint {
   /** The body of the answer, from memory alone; null where more is needed. */
   recall(authorization: string | undefined, form: Buffer): string | null;
-  answer(authorization: string | undefined, form: Buffer): Promise<string>;
+  /** `dpop`: the header of that name. A request with one is never answered from memory, for each proof works once. */
+  answer(authorization: string | undefined, form: Buffer, dpop?: string): Promise<string>;
 }
 
 interface Checked {
@@ -53,6 +56,7 @@ interface Checked {
 interface Sender {
   readonly client: Client;
   readonly request: OAuthRequest;
+  readonly proof: DpopProof | null;
   readonly key: string;
   readonly at: CheckedAt;
 }
@@ -63,6 +67,7 @@ const MOST_CHECKED = 20_000;
 
 export interface TokenEndpointParts {
   readonly authenticate: Authenticate;
+  readonly proofs: DpopProofs;
   readonly tokens: ClientTokens;
   readonly refresh: RefreshGrant;
   readonly codes: CodeGrant;
@@ -101,19 +106,20 @@ export function tokenEndpoint(parts: IssuerParts, heard: Heard, grants: TokenEnd
     if (checked.size > MOST_CHECKED && oldest !== undefined) checked.delete(oldest);
   }
 
-  async function refreshed({ client, request, key, at }: Sender): Promise<TokenAnswer> {
-    const answer = await grants.refresh.answer(client, request.parameters);
+  async function refreshed({ client, request, proof, key, at }: Sender): Promise<TokenAnswer> {
+    const answer = await grants.refresh.answer(client, request.parameters, proof);
     const { held, grant, refreshToken } = answer;
     const requestedScope = grant.scope.requested.join(' ');
-    // Only what gives the same token back can be answered without a write.
-    if (client.rotation.mode === 'durable' && held.token.counter === 1) {
+    // Only what gives the same token back, and needs no key, can be answered without a write.
+    if (client.rotation.mode === 'durable' && held.token.counter === 1 && held.token.bound === null) {
       remember(key, { client, grant: grant.id, held, token: held.token.id, refreshToken, requestedScope, at });
     }
     return answer;
   }
 
   async function credentials({ client, request, key, at }: Sender): Promise<TokenAnswer> {
-    if (client.type === 'public') throw new OAuthError('unauthorized_client');
+    // A client that wants its tokens bound to a key would have one that is not, for its secret alone.
+    if (client.type === 'public' || isSecretNotEnough(client)) throw new OAuthError('unauthorized_client');
     const rights = rightsOf(grants.tokens, client);
     const grant = await grantMeant(parts, rights, request.parameters);
     assertScope(grant, request.parameters);
@@ -128,18 +134,18 @@ export function tokenEndpoint(parts: IssuerParts, heard: Heard, grants: TokenEnd
   }
 
   function byGrantType(sender: Sender): Promise<TokenAnswer> {
-    const { client, request } = sender;
+    const { client, request, proof } = sender;
     switch (request.parameters.get('grant_type')) {
       case 'refresh_token':
         return refreshed(sender);
       case 'client_credentials':
         return credentials(sender);
       case 'authorization_code':
-        return grants.codes.redeem(client, request.parameters);
+        return grants.codes.redeem(client, request.parameters, proof);
       case DEVICE_CODE:
-        return grants.codes.poll(client, request.parameters);
+        return grants.codes.poll(client, request.parameters, proof);
       case TOKEN_EXCHANGE:
-        return grants.exchange(client, request.parameters);
+        return grants.exchange(client, request.parameters, proof);
       case undefined:
         throw invalidRequest('grant_type is missing.');
       default:
@@ -153,13 +159,15 @@ export function tokenEndpoint(parts: IssuerParts, heard: Heard, grants: TokenEnd
       return known && standing(known) === 'sure' ? serve(known) : null;
     },
 
-    async answer(authorization, form) {
+    async answer(authorization, form, dpop) {
       const parameters = readForm(form);
       const key = keyOf(authorization, form);
       const at = heard.now();
       try {
         const request = { authorization, parameters };
-        return tokenBody(await byGrantType({ client: await grants.authenticate(request), request, key, at }));
+        const client = await grants.authenticate(request);
+        const proof = await grants.proofs.read(dpop, 'token', client);
+        return tokenBody(await byGrantType({ client, request, proof, key, at }));
       } catch (cause) {
         if (cause instanceof OAuthError) throw cause;
         // The store is away, or a slip of ours.

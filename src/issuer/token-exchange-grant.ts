@@ -8,6 +8,7 @@ import type { Parameters } from '../oauth/form.ts';
 import { invalidRequest, OAuthError } from '../oauth/oauth-error.ts';
 import type { Client } from './client.ts';
 import type { ClientTokens } from './client-tokens.ts';
+import type { DpopProof } from './dpop.ts';
 import type { ClientEvents } from './events.ts';
 import type { JsonWebTokens } from './json-web-tokens.ts';
 import type { IssuerParts } from './parts.ts';
@@ -21,7 +22,11 @@ const ACCESS_TOKEN = `${TYPE}access_token` as const;
 const JWT_TYPES = [`${TYPE}jwt`, `${TYPE}id_token`, ACCESS_TOKEN];
 const MOST_GRANTS_OF_AN_OWNER = 200;
 
-export type TokenExchangeGrant = (client: Client, parameters: Parameters) => Promise<TokenAnswer>;
+export type TokenExchangeGrant = (
+  client: Client,
+  parameters: Parameters,
+  proof: DpopProof | null,
+) => Promise<TokenAnswer>;
 
 export function tokenExchangeGrant(
   parts: IssuerParts,
@@ -53,25 +58,25 @@ export function tokenExchangeGrant(
     return grantMeant(parts, rightsTo(grants.map(({ id }) => id)), parameters);
   }
 
-  async function ofSubject(client: Client, parameters: Parameters): Promise<Grant> {
+  async function ofSubject(client: Client, parameters: Parameters, proof: DpopProof | null): Promise<Grant> {
     const token = parameters.get('subject_token');
     const type = parameters.get('subject_token_type');
     if (token === undefined || type === undefined) throw invalidRequest('subject_token or its type is missing.');
     if (JWT_TYPES.includes(type)) return ofOwner(client, token, parameters);
     if (type !== `${TYPE}refresh_token`) throw invalidRequest('subject_token_type is not one that is taken here.');
     // Its refresh tokens rotate with each use, so that a stolen one is noticed; here it would be used without that.
-    if (client.type === 'public') throw new OAuthError('unauthorized_client');
-    const { found, grant } = await refresh.accept(client, token);
+    if (client.type === 'public' && !client.isDpopBound) throw new OAuthError('unauthorized_client');
+    const { found, grant } = await refresh.accept(client, token, proof);
     assertNamed(parts, grant, parameters);
     if (client.rotation.mode === 'durable') await tokens.present(found, client.rotation);
     return grant;
   }
 
-  return async (client, parameters) => {
+  return async (client, parameters, proof) => {
     const wanted = parameters.get('requested_token_type');
     if (wanted !== undefined && wanted !== ACCESS_TOKEN) throw invalidRequest('Only access tokens are given.');
     if (parameters.has('actor_token')) throw invalidRequest('actor_token is not taken.');
-    const grant = await ofSubject(client, parameters);
+    const grant = await ofSubject(client, parameters, proof);
     assertScope(grant, parameters);
     const live = await liveToken(parts, grant);
     return { live, scope: scopeOf(live, grant), refreshToken: null, issuedTokenType: ACCESS_TOKEN };

@@ -1,10 +1,9 @@
 /**
- * Assertions that were used: each works once (RFC 7523 section 3), on whichever node it comes, and after a restart. They
- * lie in the store, by their end and under a unique digest, until they are over.
+ * Assertions (RFC 7523 section 3) and proofs (RFC 9449 section 11.1) that were used: each works once, on whichever node it
+ * comes, and after a restart. They lie in the store, by their end and under a unique digest, until they are over.
  *
  * State: when it was last looked for those that are over.
  */
-import type { ClientId } from '../core/id.ts';
 import { digestOf } from './clients.ts';
 import type { IssuerParts } from './parts.ts';
 
@@ -21,9 +20,12 @@ export class UsedAssertions {
     this.#parts = parts;
   }
 
-  /** False where it was used before. `endsAtMs`: nobody takes it any more from then on. */
-  async use(client: ClientId, jti: string, endsAtMs: number): Promise<boolean> {
-    const digest = digestOf(`${client} ${jti}`);
+  /**
+   * False where it was used before. `whose`: who made it, a client or a key. `endsAtMs`: nobody takes it any more from
+   * then on.
+   */
+  async use(whose: string, jti: string, endsAtMs: number): Promise<boolean> {
+    const digest = digestOf(`${whose} ${jti}`);
     const id = `${String(Math.ceil(endsAtMs)).padStart(DIGITS_OF_MS, '0')}-${digest}`;
     const terms = [{ name: 'jti', value: digest, unique: true }];
     const written = await this.#parts.records.insert('client-assertion', id, '{}', terms);

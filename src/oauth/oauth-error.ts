@@ -1,6 +1,6 @@
 /** Errors of our own OAuth endpoints, in the words of their RFCs. What the wire shows may be less than what is known. */
 
-/** RFC 6749 sections 4.1.2.1 and 5.2, RFC 8628 section 3.5, RFC 8707 section 2. */
+/** RFC 6749 sections 4.1.2.1 and 5.2, RFC 8628 section 3.5, RFC 8707 section 2, RFC 9449 sections 5 and 8. */
 export const OAUTH_ERRORS = {
   invalid_request: 400,
   invalid_client: 401,
@@ -14,6 +14,8 @@ export const OAUTH_ERRORS = {
   authorization_pending: 400,
   slow_down: 400,
   expired_token: 400,
+  invalid_dpop_proof: 400,
+  use_dpop_nonce: 400,
   temporarily_unavailable: 503,
   server_error: 500,
 } as const;
@@ -25,6 +27,8 @@ export interface OAuthErrorDetails {
   readonly description?: string;
   readonly uri?: string;
   readonly retryAfterMs?: number;
+  /** What the next DPoP proof is to carry (RFC 9449 section 8). */
+  readonly dpopNonce?: string;
   /** Instead of the usual one, where HTTP has a better word: 405, 413. */
   readonly status?: number;
   readonly cause?: unknown;

@@ -71,10 +71,14 @@ export function issuerOn(world: Bench, options: IssuerOptions = {}) {
   let issuer = start();
 
   /** A request to the token endpoint, first as a repetition, then whole. */
-  async function token(fields: Readonly<Record<string, string>>, authorization?: string): Promise<Answer> {
+  async function token(
+    fields: Readonly<Record<string, string>>,
+    authorization?: string,
+    dpop?: string,
+  ): Promise<Answer> {
     const form = Buffer.from(new URLSearchParams(fields).toString());
-    const body =
-      issuer.token.recall(authorization, form) ?? (await world.clock.until(issuer.token.answer(authorization, form)));
+    const known = dpop === undefined ? issuer.token.recall(authorization, form) : null;
+    const body = known ?? (await world.clock.until(issuer.token.answer(authorization, form, dpop)));
     return JSON.parse(body) as Answer;
   }
 
@@ -83,8 +87,8 @@ export function issuerOn(world: Bench, options: IssuerOptions = {}) {
     const { client: made, secret, tokens } = await issuer.clients.create({ name: 'Reports', grants: [alias], ...wish });
     const credentials = { client_id: made.id, ...(secret ? { client_secret: secret.reveal() } : {}) };
     const refreshToken = tokens[0]?.refreshToken.reveal() ?? '';
-    const refresh = (text = refreshToken) =>
-      token({ grant_type: 'refresh_token', refresh_token: text, ...credentials });
+    const refresh = (text = refreshToken, dpop?: string) =>
+      token({ grant_type: 'refresh_token', refresh_token: text, ...credentials }, undefined, dpop);
     return { made, id: made.id, credentials, secret: secret?.reveal() ?? '', refreshToken, refresh };
   }
 

@@ -58,16 +58,11 @@ export function counted(store: Store): Counted {
     repairs.tookMs += Math.max(0, event.at.at - brokenSince);
   }
 
-  async function countRenewal(grant: GrantId, event: ChainEvent, before: Chain | undefined, chain: Chain) {
-    if (event.type === 'announced') {
-      const provider = await providerOf(store, grant);
-      announcements[provider] = (announcements[provider] ?? 0) + 1;
-    }
-    const need = needOf(event, before, chain);
-    if (!need) return;
+  async function countByProvider(grant: GrantId, what: 'announcement' | keyof Renewals): Promise<void> {
     const provider = await providerOf(store, grant);
     const known = renewals[provider] ?? { announced: 0, unannounced: 0 };
-    renewals[provider] = { ...known, [need]: known[need] + 1 };
+    if (what === 'announcement') announcements[provider] = (announcements[provider] ?? 0) + 1;
+    else renewals[provider] = { ...known, [what]: known[what] + 1 };
   }
 
   const append: Chains['append'] = async (grant, expected, event, dueOf) => {
@@ -79,7 +74,8 @@ export function counted(store: Store): Counted {
     const isNew = appended.outcome === 'appended' && appended.version !== before?.version;
     if (!isNew) return appended;
     count(event, end?.kind === 'broken' && !appended.chain.end ? end.diagnosis.since : null);
-    await countRenewal(grant, event, before?.chain, appended.chain);
+    const need = event.type === 'announced' ? 'announcement' : needOf(event, before?.chain, appended.chain);
+    if (need) await countByProvider(grant, need);
     return appended;
   };
   const through = <T extends object>(target: () => T, own: Partial<T>): T =>

@@ -114,8 +114,8 @@ function chainCounters(registry: Registry, keeper: Keeper): void {
 }
 
 /** How predictable the need of a person is: `announced="no"` is what operators promise to keep rare. */
-function renewalCounter(registry: Registry, keeper: Keeper): void {
-  new Counter({
+function renewalCounter(registry: Registry, keeper: Keeper): Counter {
+  return new Counter({
     name: 'evergrant_renewals_needed_total',
     help: 'Times that a grant needed a person. announced yes: the date was told ahead; no: it broke out of the blue.',
     labelNames: ['provider', 'announced'],

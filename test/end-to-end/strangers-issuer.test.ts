@@ -199,6 +199,99 @@ test('oauth4webapi pushes its request, proves itself by a key, checks the issuer
   await expect(oauth.processRefreshTokenResponse(as, metadata, late)).rejects.toMatchObject({ error: 'invalid_grant' });
 });
 
+/** A client without a secret, whose refresh tokens are bound to its key. */
+async function page(): Promise<string> {
+  const wish = {
+    name: 'Page',
+    type: 'public',
+    apps: [app],
+    redirect_uris: [CALLBACK],
+    dpop_bound_refresh_tokens: true,
+  };
+  const made = await world.api('POST', '/v1/clients', wish);
+  return (made.body as unknown as Made).client_id;
+}
+
+test('openid-client without a secret keeps one refresh token by DPoP, and nobody else can use it [S127]', async () => {
+  const config = await openid.discovery(new URL(origin), await page(), undefined, openid.None(), OPENID);
+  const DPoP = openid.getDPoPHandle(config, await openid.randomDPoPKeyPair());
+  const verifier = openid.randomPKCECodeVerifier();
+  const parameters = {
+    redirect_uri: CALLBACK,
+    state: 's',
+    code_challenge: await openid.calculatePKCECodeChallenge(verifier),
+    code_challenge_method: 'S256',
+    dpop_jkt: await DPoP.calculateThumbprint(),
+  };
+  const back = await visit(openid.buildAuthorizationUrl(config, parameters));
+  const checks = { pkceCodeVerifier: verifier, expectedState: 's' };
+  const tokens = await openid.authorizationCodeGrant(config, back, checks, undefined, { DPoP });
+  expect(tokens).toMatchObject({ access_token: await present(), token_type: 'bearer' });
+  const token = tokens.refresh_token ?? '';
+  secrets.push(token);
+  for (let use = 0; use < 3; use++) {
+    const again = await openid.refreshTokenGrant(config, token, undefined, { DPoP });
+    expect(again).toMatchObject({ access_token: await present(), refresh_token: token });
+  }
+  const other = openid.getDPoPHandle(config, await openid.randomDPoPKeyPair('Ed25519'));
+  for (const options of [undefined, { DPoP: other }]) {
+    const stolen = openid.refreshTokenGrant(config, token, undefined, options);
+    await expect(stolen).rejects.toMatchObject({ status: 400, error: 'invalid_grant' });
+  }
+  await openid.tokenRevocation(config, token);
+  const late = openid.refreshTokenGrant(config, token, undefined, { DPoP });
+  await expect(late).rejects.toMatchObject({ error: 'invalid_grant' });
+});
+
+test.each(['ES256', 'PS256', 'RS256', 'Ed25519'])(
+  'oauth4webapi pushes, redeems and refreshes with DPoP by %s, also where its clock is an hour behind',
+  async (algorithm) => {
+    const insecure = { [oauth.allowInsecureRequests]: true };
+    const metadata: oauth.Client = { client_id: await page(), [oauth.clockSkew]: -3_600 };
+    const discovery = await oauth.discoveryRequest(new URL(origin), { ...insecure, algorithm: 'oauth2' });
+    const as = await oauth.processDiscoveryResponse(new URL(origin), discovery);
+    const DPoP = oauth.DPoP(metadata, await oauth.generateKeyPair(algorithm));
+    const options = { ...insecure, DPoP };
+    const verifier = oauth.generateRandomCodeVerifier();
+    const parameters = {
+      response_type: 'code',
+      redirect_uri: CALLBACK,
+      code_challenge: await oauth.calculatePKCECodeChallenge(verifier),
+      code_challenge_method: 'S256',
+    };
+    const push = async () =>
+      oauth.processPushedAuthorizationResponse(
+        as,
+        metadata,
+        await oauth.pushedAuthorizationRequest(as, metadata, oauth.None(), parameters, options),
+      );
+    // Its own time is refused, and the answer has what to send instead.
+    const refused = await push().catch((error: unknown) => error);
+    expect(oauth.isDPoPNonceError(refused)).toBe(true);
+    const { request_uri } = await push();
+    const query = new URLSearchParams({ client_id: metadata.client_id, request_uri });
+    const callback = await visit(`${as.authorization_endpoint}?${String(query)}`);
+    const back = oauth.validateAuthResponse(as, metadata, callback, oauth.expectNoState);
+    const code = await oauth.authorizationCodeGrantRequest(
+      as,
+      metadata,
+      oauth.None(),
+      back,
+      CALLBACK,
+      verifier,
+      options,
+    );
+    const tokens = await oauth.processAuthorizationCodeResponse(as, metadata, code);
+    const token = tokens.refresh_token ?? '';
+    const again = await oauth.refreshTokenGrantRequest(as, metadata, oauth.None(), token, options);
+    const answer = await oauth.processRefreshTokenResponse(as, metadata, again);
+    expect(answer).toMatchObject({ access_token: await present(), token_type: 'bearer', refresh_token: token });
+    const alone = await oauth.refreshTokenGrantRequest(as, metadata, oauth.None(), token, insecure);
+    const stolen = oauth.processRefreshTokenResponse(as, metadata, alone);
+    await expect(stolen).rejects.toMatchObject({ error: 'invalid_grant' });
+  },
+);
+
 test.each(['header', 'body'] as const)(
   'simple-oauth2 connects an account with its secret in the %s',
   async (method) => {
@@ -250,7 +343,7 @@ test('and no secret, code or token of all that lies in a file or in a line of th
   const stored = files.map((entry) => readFileSync(join(entry.parentPath, entry.name), 'latin1')).join('\n');
   expect(stored).toContain(client_id);
   expect(world.output).toContain('client event');
-  expect(secrets).toHaveLength(14);
+  expect(secrets).toHaveLength(15);
   for (const secret of secrets) {
     expect(secret.length).toBeGreaterThan(20);
     expect(stored.includes(secret) || world.output.includes(secret)).toBe(false);

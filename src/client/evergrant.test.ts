@@ -4,12 +4,14 @@ import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { inspect } from 'node:util';
+import { EmbeddedJWK, jwtVerify } from 'jose';
 import { evergrant, EvergrantProblem } from 'evergrant/client';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 
 interface Asked {
   readonly url: string;
   readonly authorization: string;
+  readonly dpop?: string;
   readonly body: string;
 }
 type Answer = readonly [status: number, body: unknown, headers?: Record<string, string>];
@@ -25,7 +27,9 @@ const token = (access_token: string, expires_in: number | null = 600): Answer =>
 beforeAll(async () => {
   server = createServer((incoming: IncomingMessage, outgoing) => {
     void text(incoming).then((body) => {
-      asked.push({ url: incoming.url ?? '', authorization: incoming.headers.authorization ?? '', body });
+      const { authorization = '', dpop } = incoming.headers;
+      const proof = dpop === undefined ? {} : { dpop: String(dpop) };
+      asked.push({ url: incoming.url ?? '', authorization, body, ...proof });
       const [status, said, headers] = (answers.length > 1 ? answers.shift() : answers[0]) ?? [500, {}];
       outgoing.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(said));
     });
@@ -195,4 +199,46 @@ test('[S114] nothing that is secret can be read out of it', async () => {
   await eol.accessToken();
   const shown = inspect(eol, { depth: 10, showHidden: true }) + JSON.stringify(eol);
   for (const secret of ['durable-secret', 's:e+cret', 'first']) expect(shown).not.toContain(secret);
+});
+
+describe('a client without a secret', () => {
+  const key = () =>
+    globalThis.crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign', 'verify']);
+  const page = async (more: object = {}) =>
+    evergrant({ server: `${origin}/`, clientId: 'cli_1', refreshToken: 'evr_x', dpop: await key(), ...more });
+  const claimsOf = ({ dpop = '' }: Asked) => JSON.parse(Buffer.from(dpop.split('.')[1] ?? '', 'base64url').toString());
+
+  test('names itself in the body and proves its key, which nobody can read, anew with each request [S127]', async () => {
+    const eol = await page();
+    await eol.accessToken();
+    await eol.accessToken({ minTtl: 599 });
+    vi.advanceTimersByTime(600_000);
+    await eol.accessToken();
+    const [first, second] = asked;
+    expect(first).toMatchObject({
+      authorization: '',
+      body: 'grant_type=refresh_token&refresh_token=evr_x&client_id=cli_1',
+    });
+    const { payload, protectedHeader } = await jwtVerify(first?.dpop ?? '', EmbeddedJWK, { typ: 'dpop+jwt' });
+    expect(Object.keys(protectedHeader.jwk ?? {}).toSorted()).toEqual(['crv', 'kty', 'x', 'y']);
+    expect(payload).toMatchObject({ htm: 'POST', htu: `${origin}/oauth/token`, iat: expect.any(Number) });
+    expect(second && claimsOf(second).jti).toMatch(/^[\w-]{22}$/);
+    expect(second && claimsOf(second).jti).not.toBe(payload.jti);
+  });
+
+  test('whose clock is wrong sends the nonce that it is given, at once and from then on', async () => {
+    const wanted: Answer = [400, { error: 'use_dpop_nonce' }, { 'dpop-nonce': 'n1' }];
+    answers = [wanted, token('first', 10), token('second')];
+    const eol = await page();
+    expect(await eol.accessToken()).toBe('first');
+    vi.advanceTimersByTime(8_000);
+    expect(await eol.accessToken()).toBe('second');
+    expect(asked.map((one) => claimsOf(one).nonce)).toEqual([undefined, 'n1', 'n1']);
+  });
+
+  test('does not go on for ever where its proof is asked for with the same nonce again', async () => {
+    answers = [[400, { error: 'use_dpop_nonce' }, { 'dpop-nonce': 'n1' }]];
+    await expect((await page()).accessToken()).rejects.toMatchObject({ code: 'use_dpop_nonce' });
+    expect(asked).toHaveLength(2);
+  });
 });

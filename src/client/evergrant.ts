@@ -6,6 +6,7 @@
  * A token: none → held (until its end by either clock, or until the provider refuses it) → none. Whoever asks while one
  * is on its way gets that one.
  */
+import { base64url, type DpopKeyPair, dpopProof } from './dpop.ts';
 import { EvergrantProblem, objectIn, textOf } from './problem.ts';
 import { type ApiAnswer, NoAnswer, request } from './request.ts';
 import { now, pause, uptime } from './time.ts';
@@ -33,7 +34,10 @@ interface WithApiKey {
 /** A client of Evergrant's own OAuth endpoints. */
 interface WithClient {
   readonly clientId: string;
-  readonly clientSecret: string;
+  /** Left out by a public client. */
+  readonly clientSecret?: string;
+  /** Proves a key with each request (RFC 9449): for a client whose refresh tokens are bound to one. */
+  readonly dpop?: DpopKeyPair;
   /** The durable one; without it, client credentials are used. */
   readonly refreshToken?: string;
   /** Alias; a client of one grant need not say which. */
@@ -84,6 +88,8 @@ class Tokens {
   readonly #options: EvergrantOptions;
   #held: Held | null = null;
   #coming: Promise<void> | null = null;
+  /** What the server wants in the next proof, where this clock is not right. */
+  #nonce: string | null = null;
 
   constructor(options: EvergrantOptions) {
     this.#options = { ...options, server: options.server.replace(/\/+$/, '') };
@@ -130,16 +136,25 @@ class Tokens {
     const patienceEnds = uptime() + (this.#options.patience ?? USUAL_PATIENCE_MS / 1000) * 1000;
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
       const [at, atUptime] = [now(), uptime()];
-      const answer = await attempt(await tokenRequest(this.#options, minTtl, refused));
+      const answer = await attempt(await tokenRequest(this.#options, minTtl, refused, this.#nonce));
       if (!(answer instanceof Error) && answer.status === 200) {
         this.#held = heldOf(answer, at, atUptime);
         return;
       }
       const problem = answer instanceof Error ? answer : new EvergrantProblem(answer);
+      if (!(answer instanceof Error) && this.#isNonceNew(problem, answer)) continue;
       const waitMs = waitAfter(problem, pauseMs);
       if (waitMs === null || uptime() + waitMs > patienceEnds) throw problem;
       await pause(waitMs);
     }
+  }
+
+  #isNonceNew(problem: Error, { headers }: ApiAnswer): boolean {
+    const nonce = headers['dpop-nonce'] ?? this.#nonce;
+    if (!(problem instanceof EvergrantProblem) || problem.code !== 'use_dpop_nonce' || nonce === this.#nonce)
+      return false;
+    this.#nonce = nonce;
+    return true;
   }
 }
 
@@ -176,7 +191,12 @@ async function attempt(wanted: Parameters<typeof request>[0]): Promise<ApiAnswer
   }
 }
 
-async function tokenRequest(options: EvergrantOptions, minTtl: number | undefined, refused: string | undefined) {
+async function tokenRequest(
+  options: EvergrantOptions,
+  minTtl: number | undefined,
+  refused: string | undefined,
+  nonce: string | null,
+) {
   const common = { origin: options.server, method: 'POST', timeoutMs: ANSWER_TIMEOUT_MS } as const;
   if ('apiKey' in options) {
     const rejected = refused === undefined ? null : await digest(refused);
@@ -188,25 +208,33 @@ async function tokenRequest(options: EvergrantOptions, minTtl: number | undefine
       body: JSON.stringify(wish),
     };
   }
+  const { clientId, clientSecret, dpop, server } = options;
+  const path = '/oauth/token';
   return {
     ...common,
-    path: '/oauth/token',
-    headers: { authorization: basic(options), 'content-type': 'application/x-www-form-urlencoded' },
+    path,
+    headers: {
+      'content-type': 'application/x-www-form-urlencoded',
+      ...(clientSecret === undefined ? {} : { authorization: basic(clientId, clientSecret) }),
+      ...(dpop === undefined ? {} : { dpop: await dpopProof(dpop, server + path, nonce) }),
+    },
     body: String(new URLSearchParams(form(options))),
   };
 }
 
 /** RFC 6749 sections 4.4.2 and 6; `audience` as in RFC 8693. */
-function form({ refreshToken, grant }: WithClient): Record<string, string> {
-  const what =
-    refreshToken === undefined
+function form({ clientId, clientSecret, refreshToken, grant }: WithClient): Record<string, string> {
+  return {
+    ...(refreshToken === undefined
       ? { grant_type: 'client_credentials' }
-      : { grant_type: 'refresh_token', refresh_token: refreshToken };
-  return grant === undefined ? what : { ...what, audience: grant };
+      : { grant_type: 'refresh_token', refresh_token: refreshToken }),
+    ...(clientSecret === undefined ? { client_id: clientId } : {}),
+    ...(grant === undefined ? {} : { audience: grant }),
+  };
 }
 
 /** RFC 6749 section 2.3.1: both are form-encoded first. */
-function basic({ clientId, clientSecret }: WithClient): string {
+function basic(clientId: string, clientSecret: string): string {
   return `Basic ${btoa(`${encodeURIComponent(clientId)}:${encodeURIComponent(clientSecret)}`)}`;
 }
 
@@ -214,8 +242,7 @@ function basic({ clientId, clientSecret }: WithClient): string {
 async function digest(text: string): Promise<string | null> {
   if (!globalThis.crypto?.subtle) return null;
   const bytes = await globalThis.crypto.subtle.digest('SHA-256', new TextEncoder().encode(text));
-  const base64 = btoa(String.fromCharCode(...new Uint8Array(bytes)));
-  return base64.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+  return base64url(new Uint8Array(bytes));
 }
 
 async function authorizedFetch(tokens: Tokens, input: string | URL | Request, init?: RequestInit): Promise<Response> {

@@ -200,7 +200,7 @@ test('oauth4webapi pushes its request, proves itself by a key, checks the issuer
 });
 
 /** A client without a secret, whose refresh tokens are bound to its key. */
-async function page(): Promise<string> {
+async function boundClient(): Promise<string> {
   const wish = {
     name: 'Page',
     type: 'public',
@@ -213,7 +213,7 @@ async function page(): Promise<string> {
 }
 
 test('openid-client without a secret keeps one refresh token by DPoP, and nobody else can use it [S127]', async () => {
-  const config = await openid.discovery(new URL(origin), await page(), undefined, openid.None(), OPENID);
+  const config = await openid.discovery(new URL(origin), await boundClient(), undefined, openid.None(), OPENID);
   const DPoP = openid.getDPoPHandle(config, await openid.randomDPoPKeyPair());
   const verifier = openid.randomPKCECodeVerifier();
   const parameters = {
@@ -247,7 +247,7 @@ test.each(['ES256', 'PS256', 'RS256', 'Ed25519'])(
   'oauth4webapi pushes, redeems and refreshes with DPoP by %s, also where its clock is an hour behind',
   async (algorithm) => {
     const insecure = { [oauth.allowInsecureRequests]: true };
-    const metadata: oauth.Client = { client_id: await page(), [oauth.clockSkew]: -3_600 };
+    const metadata: oauth.Client = { client_id: await boundClient(), [oauth.clockSkew]: -3_600 };
     const discovery = await oauth.discoveryRequest(new URL(origin), { ...insecure, algorithm: 'oauth2' });
     const as = await oauth.processDiscoveryResponse(new URL(origin), discovery);
     const DPoP = oauth.DPoP(metadata, await oauth.generateKeyPair(algorithm));

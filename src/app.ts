@@ -3,7 +3,7 @@
  * inside out, so that nothing is served before everything the last run left is taken up; closed the other way round.
  */
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { apiKeys } from './access/api-keys.ts';
 import { catalogue } from './catalogue/catalogue.ts';
@@ -28,6 +28,9 @@ import { connectPostgres, openPostgresStore } from './storage/postgres/store.ts'
 import { compareKeyCheck, peekKeyCheck, verifyKeyCheck } from './storage/sqlite/key-check.ts';
 import { openSqliteStore } from './storage/sqlite/store.ts';
 import { withToldFailures } from './storage/told-failures.ts';
+import { announcing } from './workers/announcing.ts';
+import { Crew } from './workers/crew.ts';
+import type { Order } from './workers/order.ts';
 import { loadAdminKey } from './world/admin-key.ts';
 import { type AesSealer, createAesSealer } from './world/aes-sealer.ts';
 import { openDataFolder, loadNodeId } from './world/data-folder.ts';
@@ -39,7 +42,7 @@ import { network } from './world/network.ts';
 import { createLog } from './world/pino-log.ts';
 import { readProviderFile, readProviderFiles } from './world/provider-files.ts';
 import { relay } from './world/relay.ts';
-import { loadRootKey } from './world/root-key.ts';
+import { loadRootKey, type RootKey } from './world/root-key.ts';
 import { systemClock } from './world/system-clock.ts';
 import { systemRandom } from './world/system-random.ts';
 import { VERSION } from './world/version.ts';
@@ -70,6 +73,8 @@ export interface Settings {
   readonly proxyListen: { readonly host: string; readonly port: number } | null;
   /** Memory for answers to GET that providers allow to be kept. */
   readonly proxyCacheBytes: number;
+  /** Processes that answer requests; 1: the one that does everything else. */
+  readonly workers: number;
   readonly drainMs: number;
   readonly log: 'debug' | 'info' | 'warn' | 'error' | 'silent';
 }
@@ -143,17 +148,23 @@ export async function startApp(
   const publicUrl = settings.publicUrl.replace(/:0$/, `:${address.port}`);
   const folder = opened.adopt(openDataFolder(settings.dataFolder), (one) => one.close());
   const { databaseUrl } = settings;
-  const { store: raw, sealer } =
-    databaseUrl === null
-      ? openOwnStore(settings, folder.path)
-      : await openSharedStore({ ...settings, databaseUrl }, folder.path, { clock, log });
-  const store = withToldFailures(raw);
+  const {
+    store: raw,
+    sealer,
+    key,
+  } = databaseUrl === null
+    ? openOwnStore(settings, folder.path)
+    : await openSharedStore({ ...settings, databaseUrl }, folder.path, { clock, log });
+  // Workers are told of what this process changes, too.
+  const announced = listen === 'all' && settings.workers > 1 ? announcing(withToldFailures(raw)) : null;
+  const store = announced?.store ?? withToldFailures(raw);
   opened.defer(() => store.close());
   const journal = opened.adopt(
     await openFileJournal({ dataFolder: folder.path, clock, log, keyCheck: sealer.keyCheck }),
     (one) => one.close(),
   );
-  const providers = providerCatalogue(settings, clock);
+  const files = providerFiles(settings);
+  const providers = catalogue({ ...files, now: () => clock.now() });
   const folderId = loadNodeId(folder.path, systemRandom);
   const keeper = await createKeeper({
     store,
@@ -174,10 +185,11 @@ export async function startApp(
   const drainOnce = () => (drained ??= drain(keeper, settings.drainMs, log));
   opened.defer(drainOnce);
   const adminKey = loadAdminKey({ text: settings.adminKey, dataFolder: folder.path, random: systemRandom });
+  const told = announced ? { records: store.records, ...announced.changes } : store;
   const issuer = createIssuer({
     keeper,
     records: store.records,
-    changes: store,
+    changes: told,
     sealer,
     network: network({ allowPrivate: settings.allowPrivateUpstream }),
     clock,
@@ -190,7 +202,7 @@ export async function startApp(
     keeper,
     issuer,
     catalogue: providers,
-    apiKeys: apiKeys({ store, random: systemRandom, clock, adminKey: adminKey.key }),
+    apiKeys: apiKeys({ store: told, random: systemRandom, clock, adminKey: adminKey.key }),
     records: store.records,
     sealer,
     clock,
@@ -209,9 +221,16 @@ export async function startApp(
   // Calls within this process reach everything; what the socket offers may be less.
   const surface = settings.proxyListen === null ? 'all' : 'no-proxy';
   const server = opened.adopt(await buildServer({ ...http, surface }), (one) => one.close());
-  if (listen === 'all') await server.listen(address);
   const proxyAddress = listen === 'all' && settings.proxyListen ? await freeAddress(settings.proxyListen) : null;
-  if (proxyAddress) {
+  if (announced) {
+    const shared = { keeper, issuer, shared: http.shared, announcing: announced, clock, log };
+    const secrets = { rootKey: key.reveal(), adminKey: adminKey.key, providers: files };
+    const addresses = { listen: address, proxyListen: proxyAddress };
+    const crew = crewOf(settings, shared, { ...secrets, ...addresses, http: http.settings });
+    await crew.start();
+    opened.defer(() => crew.stop(drainOnce()));
+  } else if (listen === 'all') await server.listen(address);
+  if (proxyAddress && !announced) {
     const proxy = opened.adopt(await buildServer({ ...http, surface: 'proxy' }), (one) => one.close());
     await proxy.listen(proxyAddress);
   }
@@ -241,13 +260,36 @@ export async function startApp(
   };
 }
 
+/** Beside this file, and in the same language. */
+const WORKER = fileURLToPath(new URL(`worker${extname(import.meta.filename)}`, import.meta.url));
 const RUN_BYTES = 8;
 const DATABASE = 'evergrant.db';
 const BUILT_IN_PROVIDERS = fileURLToPath(new URL('../providers', import.meta.url));
 
+type Common = ConstructorParameters<typeof Crew>[0]['common'];
+
+/** Processes of their own that answer requests, over the keeper and the store of this one. */
+function crewOf(
+  settings: Settings,
+  common: Omit<Common, 'endOfTurn' | 'doubted'>,
+  order: Pick<Order, 'rootKey' | 'adminKey' | 'providers' | 'listen' | 'proxyListen' | 'http'>,
+): Crew {
+  const { workers: size, allowPrivateUpstream, log } = settings;
+  // Together they may keep what one would.
+  const http = { ...order.http, proxyCacheBytes: Math.floor(order.http.proxyCacheBytes / size) };
+  const metricsType = common.shared.metrics.contentType;
+  return new Crew({
+    size,
+    file: WORKER,
+    order: (worker): Order => ({ ...order, http, worker, allowPrivateUpstream, metricsType, log }),
+    common: { ...common, endOfTurn, doubted: new Map() },
+  });
+}
+
 interface OpenStore {
   readonly store: Store;
   readonly sealer: AesSealer;
+  readonly key: RootKey;
 }
 
 /** Database and root key belong together: neither is made or changed where they do not match. */
@@ -265,7 +307,7 @@ function openOwnStore(settings: Settings, folder: string): OpenStore {
   if (kept !== null) compareKeyCheck(kept, sealer.keyCheck);
   const store = openSqliteStore(file, endOfTurn);
   verifyKeyCheck(store.meta, sealer.keyCheck);
-  return { store, sealer };
+  return { store, sealer, key };
 }
 
 /** As `openOwnStore`, where other nodes may be starting on the same database. */
@@ -290,7 +332,7 @@ async function openSharedStore(
   compareKeyChecks(kept, sealer.keyCheck);
   const store = await openPostgresStore({ db, keyCheck: sealer.keyCheck, listenUrl: databaseListenUrl, clock, log });
   opened.move();
-  return { store, sealer };
+  return { store, sealer, key };
 }
 
 /** The journal in the folder of another node, sealed as it is; `tell` hears of what cannot be read. */
@@ -309,12 +351,9 @@ export function checkProviderFile(path: string) {
   return { file: path, id: provider.id, name: provider.name, again: againInWords(provider) };
 }
 
-function providerCatalogue(settings: Settings, clock: Clock) {
-  return catalogue({
-    builtIn: readProviderFiles(BUILT_IN_PROVIDERS),
-    extra: settings.providersFolder === null ? [] : readProviderFiles(settings.providersFolder),
-    now: () => clock.now(),
-  });
+function providerFiles({ providersFolder }: Settings): Order['providers'] {
+  const extra = providersFolder === null ? [] : readProviderFiles(providersFolder);
+  return { builtIn: readProviderFiles(BUILT_IN_PROVIDERS), extra };
 }
 
 async function drain(keeper: Keeper, drainMs: number, log: Log): Promise<void> {

@@ -17,11 +17,13 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   access: ['core', 'ports'],
   http: ['core', 'oauth', 'ports', 'catalogue', 'keeper', 'issuer', 'access'],
   sim: ['core', 'catalogue', 'ports', 'keeper', 'issuer', 'emulator', 'storage'],
+  workers: ['core', 'oauth', 'ports', 'keeper', 'issuer', 'http'],
   client: [],
   dashboard: ['client'],
   // Core for its one table of errors and exit codes: pure, and light to load.
   cli: ['core', 'app.ts', 'emulator.ts', 'simulate.ts', 'client'],
-  'app.ts': ['core', 'catalogue', 'ports', 'keeper', 'issuer', 'storage', 'world', 'http', 'access'],
+  'app.ts': ['core', 'catalogue', 'ports', 'keeper', 'issuer', 'storage', 'world', 'http', 'access', 'workers'],
+  'worker.ts': ['catalogue', 'issuer', 'world', 'http', 'access', 'workers'],
   'emulator.ts': ['core', 'catalogue', 'ports', 'emulator', 'storage', 'world'],
   'simulate.ts': ['core', 'catalogue', 'ports', 'keeper', 'issuer', 'emulator', 'storage', 'sim', 'world'],
 };
@@ -38,6 +40,7 @@ export const NODE_MODULES: Readonly<Record<string, Readonly<Record<string, reado
 export const ENTRIES = [
   'src/cli/main.ts',
   'src/app.ts',
+  'src/worker.ts',
   'src/emulator.ts',
   'src/simulate.ts',
   'src/client/evergrant.ts',

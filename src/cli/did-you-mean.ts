@@ -1,4 +1,4 @@
-/** Finds what somebody probably meant to type, and what to use instead of what there is not. */
+/** Finds what somebody probably meant to type. */
 
 /** The nearest of the known words, as ` Did you mean …?`, or nothing when none is near. */
 export function didYouMean(typed: string, known: Iterable<string>): string {
@@ -23,15 +23,4 @@ function editDistance(from: string, to: string): number {
     row = next;
   }
   return row[to.length] ?? 0;
-}
-
-/** Settings that people look for and that there are not, with what does the same. */
-const INSTEAD: Readonly<Record<string, string>> = {
-  workers: 'One process serves a data folder. To use more processors, run more nodes: docs/operating/cluster.md.',
-};
-
-/** What to do instead of a setting that there is not, as somebody named it; null where nothing is known of it. */
-export function insteadOf(named: string): string | null {
-  const name = named.replace(/^(EVERGRANT_|--)/, '').toLowerCase();
-  return Object.hasOwn(INSTEAD, name) ? (INSTEAD[name] ?? null) : null;
 }

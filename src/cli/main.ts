@@ -5,7 +5,6 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { EvergrantError } from '../core/errors.ts';
-import { insteadOf } from './did-you-mean.ts';
 import { say } from './output.ts';
 import { describe, exitCodeOf, problemOf, usageError } from './problem.ts';
 
@@ -118,8 +117,7 @@ function asProblemError(error: unknown, words: readonly string[]): unknown {
   if (error.code === 'commander.help') return usageError('No command was given.', remedy);
   const sentence = `${message.charAt(0).toUpperCase()}${message.slice(1)}${/[.?]$/.test(message) ? '' : '.'}`;
   if (words[0] !== 'serve' && words[0] !== 'config') return usageError(sentence, remedy);
-  const instead = insteadOf(/'--([\w-]+)/.exec(message)?.[1] ?? '');
-  return new EvergrantError('setting', sentence, { remedy: instead ?? `${remedy}, or docs/settings.md` });
+  return new EvergrantError('setting', sentence, { remedy: `${remedy}, or docs/settings.md` });
 }
 
 /** Whatever a command opened is closed by now: what still ticks must not keep the shell waiting. */

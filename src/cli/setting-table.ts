@@ -29,8 +29,10 @@ const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 const ROOT_KEY_BYTES = 32;
 const ADMIN_KEY_LEAST = 32;
 const POSTGRES_URL = 'the URL of a PostgreSQL database, as in postgres://user:password@host:5432/evergrant';
+/** One may be busy with a batch of appends while another one reads. */
 const CONNECTIONS_LEAST = 2;
 const CONNECTIONS_MOST = 500;
+const WORKERS_MOST = 64;
 
 const plain = { secret: false, list: false };
 const list = { secret: false, list: true };
@@ -82,7 +84,7 @@ export const SETTINGS: SettingTable = {
     about: 'How many connections this node opens to the PostgreSQL database at most, besides one to listen.',
     byDefault: '`10`',
     expects: 'a number from 2 to 500',
-    parse: parseConnections,
+    parse: (text) => parseNumber(text, CONNECTIONS_LEAST, CONNECTIONS_MOST),
   },
   nodeId: {
     ...plain,
@@ -174,6 +176,16 @@ export const SETTINGS: SettingTable = {
     expects: 'a size in megabytes, as in 64',
     parse: parseMegabytes,
   },
+  workers: {
+    ...plain,
+    name: 'workers',
+    argument: 'NUMBER',
+    about:
+      'Processes that answer requests, to use more processors; with more than one, the parent answers none itself.',
+    byDefault: '`1`: the one that does everything else',
+    expects: 'a number from 1 to 64',
+    parse: (text) => parseNumber(text, 1, WORKERS_MOST),
+  },
   drainMs: {
     ...plain,
     name: 'drain',
@@ -246,10 +258,9 @@ function parsePostgresUrl(text: string): string | undefined {
   return URL.canParse(text) && ['postgres:', 'postgresql:'].includes(new URL(text).protocol) ? text : undefined;
 }
 
-/** One connection may be busy with a batch of appends while another one reads. */
-function parseConnections(text: string): number | undefined {
-  const number = /^\d{1,3}$/.test(text) ? Number(text) : 0;
-  return number >= CONNECTIONS_LEAST && number <= CONNECTIONS_MOST ? number : undefined;
+function parseNumber(text: string, least: number, most: number): number | undefined {
+  const number = /^\d{1,3}$/.test(text) ? Number(text) : Number.NaN;
+  return number >= least && number <= most ? number : undefined;
 }
 
 function parseRanges(text: string): readonly string[] | undefined {

@@ -55,6 +55,9 @@ test.each([
   ['public-url', 'ftp://example.com'],
   ['allow-private-upstream', '10.0.0.0/33'],
   ['insecure-http', 'maybe'],
+  ['workers', '0'],
+  ['workers', '65'],
+  ['workers', 'all'],
   ['drain', 'soon'],
   ['log', 'loud'],
 ])('a wrong %s (%s) is refused by its name, with what was found and what is expected', async (name, value) => {
@@ -74,14 +77,13 @@ test('an unknown key of the settings file is refused, with the one that was prob
   expect((await complaint({ config }, {})).message).toContain('Did you mean listen?');
 });
 
-test('whoever looks for workers is told what to do instead', async () => {
+test('workers are one unless a number of them is named', async () => {
   const config = file('evergrant.yaml', 'workers: 4\n');
-  for (const error of [await complaint({}, { EVERGRANT_WORKERS: '4' }), await complaint({ config }, {})]) {
-    expect(error).toMatchObject({
-      exitCode: 78,
-      details: { remedy: expect.stringContaining('docs/operating/cluster.md') },
-    });
-  }
+  const workersOf = async (flags: Flags, environment: Environment) =>
+    (await readConfiguration(flags, environment)).settings.workers;
+  expect(await workersOf({}, {})).toBe(1);
+  expect(await workersOf({ config }, {})).toBe(4);
+  expect(await workersOf({ config }, { EVERGRANT_WORKERS: '2' })).toBe(2);
 });
 
 test('variables that Kubernetes makes for a service called evergrant are no settings', async () => {

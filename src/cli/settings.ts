@@ -5,7 +5,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import type { Settings } from '../app.ts';
 import { EvergrantError } from '../core/errors.ts';
-import { didYouMean, insteadOf } from './did-you-mean.ts';
+import { didYouMean } from './did-you-mean.ts';
 import {
   FIELDS,
   flagOf,
@@ -72,6 +72,7 @@ export async function readConfiguration(flags: Flags, environment: Environment):
     trustedProxies: take('trustedProxies', []),
     proxyListen: take('proxyListen', null),
     proxyCacheBytes: take('proxyCacheBytes', 0),
+    workers: take('workers', 1),
     drainMs: take('drainMs', 125_000),
     log: take('log', 'info'),
   };
@@ -183,8 +184,6 @@ function refuseUnknownKeys(path: string, values: ReadonlyMap<string, unknown>): 
   const known = settings.flatMap(keysOf);
   for (const key of values.keys()) {
     if (known.includes(key)) continue;
-    const instead = insteadOf(key);
-    if (instead !== null) throw settingError(`"${key}" in ${path} is no setting.`, instead);
     const isSecret = settings.some((setting) => setting.secret && setting.name === key);
     const remedy = isSecret
       ? `Put it into a file of its own and name that as ${key}-file.`
@@ -213,8 +212,6 @@ function refuseUnknownVariables(environment: Environment): void {
   for (const [name, value] of Object.entries(environment)) {
     if (!name.startsWith('EVERGRANT_') || known.has(name) || SERVICE_LINK.test(name)) continue;
     if (name === 'EVERGRANT_PORT' && value?.startsWith('tcp://')) continue;
-    const instead = insteadOf(name);
-    if (instead !== null) throw settingError(`${name} is no setting.`, instead);
     throw settingError(`${name} is no setting.${didYouMean(name, known)}`, 'docs/settings.md names every setting.');
   }
 }

@@ -12,6 +12,8 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
 export interface LogOptions {
   readonly level: LogLevel;
+  /** Stands on every line of one of several processes. */
+  readonly worker?: number;
   /** Readable lines instead of JSON; by default where stderr is a terminal. */
   readonly isTerminal?: boolean;
   /** Where lines go; by default stderr. */
@@ -25,12 +27,12 @@ const MOST_CAUSES = 5;
 const ON_EVERY_LINE = ['level', 'time', 'msg', 'error'];
 
 export function createLog(options: LogOptions): Log {
-  const { level, isTerminal = process.stderr.isTTY, write = writeToStderr } = options;
+  const { level, worker, isTerminal = process.stderr.isTTY, write = writeToStderr } = options;
   const sink = { write: (line: string) => write(isTerminal ? readable(line) : line) };
   const logger = pino(
     {
       level,
-      base: null,
+      base: worker === undefined ? null : { worker },
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },

@@ -18,6 +18,7 @@ export function settingsFor(dataFolder: string, change: Partial<Settings> = {}):
     trustedProxies: [],
     proxyListen: null,
     proxyCacheBytes: 0,
+    workers: 1,
     drainMs: 125_000,
     log: 'silent',
     ...change,

@@ -396,6 +396,30 @@ describe('a store that goes back to an older backup while the nodes run', () => 
     expect(upstream.presented).toEqual(['rt-0-eol']);
   });
 
+  test('hears from every journal what was sent and never answered, whoever held the token that was sent', async () => {
+    const { clock, upstream, store, nodes, imported } = await clusterBench(POLICIES.revokingAccount);
+    await imported();
+    store.backup();
+    await clock.advance(600_000);
+    expect(await tokenOf(nodes[0], clock)).toBe('at-1');
+    await clock.advance(600_000);
+    diesAt(nodes[1], 'received');
+    void nodes[1].keeper.tokens.get('eol', WISH).catch(() => undefined);
+    await clock.advance(1_000);
+    expect(upstream.presented).toEqual(['rt-0-eol', 'rt-1']);
+    for (const node of nodes) node.die();
+    await store.restore();
+    await clock.advance(20_000);
+    // What presents the token is merged before what received it.
+    await nodes[1].restart();
+    await nodes[0].restart();
+    await nodes[2].restart();
+    await clock.advance(120_000);
+    expect(await refusalOf(nodes[2], clock, 30_000)).toBe('authorization_required');
+    expect((await nodes[2].keeper.grants.get('eol')).diagnosis?.code).toBe('successor_lost');
+    expect(upstream.presented).toEqual(['rt-0-eol', 'rt-1']);
+  });
+
   test('holds what another node may have exchanged, until that node is back or given up', async () => {
     const { clock, upstream, store, nodes, imported } = await clusterBench(POLICIES.oneTimeRevoking);
     await imported();

@@ -174,7 +174,7 @@ test('what came later waits for how its chain began, where another journal may t
   await before.imported();
   await before.clock.advance(600_000);
   expect(await tokenOf(before.nodes[0], before.clock, 30_000)).toBe('at-1');
-  const [began, answered] = before.nodes[0].journal.records;
+  const [began, intended, answered] = before.nodes[0].journal.records;
   // A database that knows nothing of it, and two nodes that have not merged for it.
   const { clock, nodes, store, upstream } = await clusterBench(POLICIES.oneTimeRevoking);
   nodes[0].die();
@@ -187,6 +187,7 @@ test('what came later waits for how its chain began, where another journal may t
     const { brought, waiting: left } = await journals.merge(record ? [record] : [], []);
     return { brought, waiting: left };
   };
+  expect(await merge(intended)).toEqual({ brought: 0, waiting: 1 });
   expect(await merge(answered)).toEqual({ brought: 0, waiting: 1 });
   expect(await merge(began)).toEqual({ brought: 1, waiting: 0 });
   expect(await merge(answered)).toEqual({ brought: 1, waiting: 0 });

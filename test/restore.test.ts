@@ -5,7 +5,7 @@ import type { RotationPolicy } from '../src/core/rotation-policy.ts';
 import { Secret } from '../src/core/secret.ts';
 import type { NumberedRecord } from '../src/ports/journal.ts';
 import { type Restorable, restorable } from './support/restorable.ts';
-import { json } from './support/scripted-upstream.ts';
+import { json, LOST } from './support/scripted-upstream.ts';
 import { codeOf } from './support/refusal.ts';
 
 const WISH = { minTtlMs: 5_000, waitMs: 0 };
@@ -63,6 +63,71 @@ describe('a database restored from an older backup', () => {
     expect(await ask()).not.toBe('served');
     expect(upstream.presented).toEqual([]);
     expect(await run.use()).toBe('at-2');
+  });
+
+  test('does not present again what was sent since and never answered, where that would end other grants too', async () => {
+    await using run = await restorable(POLICIES.revokingAccount);
+    await run.world.imported();
+    await run.use();
+    const backup = run.backup();
+    run.world.upstream.script.push(() => LOST);
+    expect(await run.use().catch(codeOf)).toBe('authorization_required');
+    await run.restore(backup);
+    expect(await run.use().catch(codeOf)).toBe('authorization_required');
+    expect(run.world.upstream.presented).toEqual([]);
+    const { diagnosis } = await run.world.keeper.grants.get('eol');
+    expect(diagnosis?.code).toBe('successor_lost');
+    expect(diagnosis?.evidence).toContain('the database that knew what became of it was restored from an older backup');
+  });
+
+  test.each([
+    ['the answer was lost', 'oneTimeRevoking', () => LOST],
+    ['the answer was a server error', 'oneTimeRevoking', () => json(502, {})],
+    ['the answer was lost', 'oneTime', () => LOST],
+    ['the answer was lost', 'window60s', () => LOST],
+  ] as const)('says that %s before the restore, when the token is refused after it (%s)', async (_, name, lost) => {
+    await using run = await restorable(POLICIES[name]);
+    const { clock, upstream, keeper } = run.world;
+    await run.world.imported();
+    await run.use();
+    const backup = run.backup();
+    upstream.script.push(lost);
+    await clock.advance(700_000);
+    void keeper.tokens.get('eol', WISH).catch(() => undefined);
+    await clock.advance(500);
+    await run.restore(backup);
+    expect((await run.world.keeper.grants.get('eol')).state).toBe('in_doubt');
+    upstream.script.push(() => json(400, { error: 'invalid_grant' }));
+    expect(await run.use().catch(codeOf)).toBe('authorization_required');
+    expect((await run.world.keeper.grants.get('eol')).diagnosis?.code).toBe('successor_lost');
+    expect(upstream.presented).toEqual(['rt-1']);
+  });
+
+  test('believes what was refused before the restore, and asks nobody again', async () => {
+    await using run = await restorable(POLICIES.revokingAccount);
+    await run.world.imported();
+    await run.use();
+    const backup = run.backup();
+    run.world.upstream.script.push(() => json(400, { error: 'invalid_grant' }));
+    expect(await run.use().catch(codeOf)).toBe('authorization_required');
+    await run.restore(backup);
+    expect(await run.use().catch(codeOf)).toBe('authorization_required');
+    expect(run.world.upstream.presented).toEqual([]);
+    expect((await run.world.keeper.grants.get('eol')).diagnosis?.code).toBe('used_elsewhere');
+  });
+
+  test('knows what was never sent: its token counts as unused', async () => {
+    await using run = await restorable(POLICIES.revokingAccount);
+    await run.world.imported();
+    await run.use();
+    const backup = run.backup();
+    run.world.upstream.script.push(() => ({ kind: 'not_sent', reason: 'the connection was closed' }));
+    expect(await run.use()).toBe('at-2');
+    const notSent = run.world.journal.numbered.slice(0, -2);
+    await run.restore(backup, notSent);
+    expect((await run.world.keeper.grants.get('eol')).state).toBe('active');
+    expect(await run.use()).toBe('at-3');
+    expect(run.world.upstream.presented).toEqual(['rt-1']);
   });
 
   test('says what was answered since, and that the store was told of it, and needs no second merge', async () => {

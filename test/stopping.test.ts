@@ -48,7 +48,7 @@ test('a stop ends in time although the store is down, the answer stays in the jo
   const atTheEnd = state.calls;
   await b.clock.advance(HOUR_MS);
   expect(state.calls).toBe(atTheEnd);
-  expect(b.journal.records.map((record) => record.purpose)).toEqual(['begun', 'exchange']);
+  expect(b.journal.records.map((record) => record.purpose)).toEqual(['begun', 'intent', 'exchange']);
 });
 
 /** What was under way at the end of the drain may be tried once more. */

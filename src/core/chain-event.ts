@@ -42,6 +42,17 @@ export type ChainEvent =
       readonly node: NodeId;
       readonly run: string;
     }
+  /** As a journal tells: this was sent in a time that the store has forgotten, and its answer is not known here. */
+  | {
+      readonly type: 'recalled';
+      readonly at: Moment;
+      readonly id: LinkId;
+      readonly presented: LinkId;
+      readonly sequence: number;
+      readonly node: NodeId;
+      readonly run: string;
+      readonly startedAt: Moment;
+    }
   /** It is sure that the request never left. */
   | { readonly type: 'not_sent'; readonly at: Moment; readonly id: LinkId; readonly reason: string }
   /** It is sure that no answer will come. */

@@ -52,6 +52,17 @@ const lost = (id: string, seconds: number): ChainEventWithoutAnswer => ({
   reason: 'no_answer',
   said: null,
 });
+/** What a journal tells of an exchange that the store has forgotten. */
+const recalled = (id: string, presented: string, sequence: number): ChainEventWithoutAnswer => ({
+  type: 'recalled',
+  at: at(9_000),
+  id: id as LinkId,
+  presented: presented as LinkId,
+  sequence,
+  node: 'n',
+  run: 'r',
+  startedAt: at(sequence * 600),
+});
 const published = (id: string, seconds: number): ChainEventWithoutAnswer => ({
   type: 'published',
   at: at(seconds),
@@ -198,6 +209,60 @@ describe('a chain', () => {
   });
 });
 
+describe('after a restore, what journals tell of a time that the chain has forgotten', () => {
+  // Of then: A gave B, B gave C, and C was presented twice, both times without an answer.
+  const told = [
+    received('B', 'A', 1_200),
+    received('C', 'B', 1_800, undefined, 3),
+    recalled('D', 'C', 4),
+    recalled('E', 'C', 5),
+  ];
+  const orders = (of: readonly ChainEventWithoutAnswer[]): ChainEventWithoutAnswer[][] =>
+    of.length === 0
+      ? [[]]
+      : of.flatMap((one) => orders(of.filter((other) => other !== one)).map((rest) => [one, ...rest]));
+
+  test('leaves the newest token and who presented it, whichever journal is read first', () => {
+    for (const order of orders(told)) {
+      const chain = fold(authorized('A', 0), ...order);
+      const names = order.map((one) => ('id' in one ? one.id : one.type === 'received' ? one.link.id : '')).join();
+      expect(chain.links.at(-1)?.id, names).toBe('C');
+      expect(linkOf(chain, 'C'), names).toMatchObject({ uses: 2, firstUsedAt: { at: 2_400_000 } });
+      expect(linkOf(chain, 'A')?.uses, names).toBeGreaterThan(0);
+      expect(
+        chain.attempts.map((one) => one.id),
+        names,
+      ).toEqual(['D', 'E']);
+      expect(chain.nextSequence, names).toBe(6);
+      expect(stateOf(chain)).toBe('in_doubt');
+    }
+  });
+
+  test('leaves no token unused where the one that was presented is not known', () => {
+    const chain = fold(authorized('A', 0), recalled('D', 'C', 4));
+    expect(linkOf(chain, 'A')?.uses).toBe(1);
+    expect(stateOf(chain)).toBe('in_doubt');
+  });
+
+  test('is nothing new where the chain knows of the exchange, or of a later one that was answered', () => {
+    const knows = fold(authorized('A', 0), started('B', 'A', 600), lost('B', 720));
+    expect(apply(knows, recalled('B', 'A', 2))).toBe(knows);
+    const notSent = apply(knows, { type: 'not_sent', at: at(730), id: 'B' as LinkId, reason: 'none' });
+    expect(apply(notSent, recalled('B', 'A', 2))).toBe(notSent);
+    const later = fold(authorized('A', 0), received('C', 'A', 1_800, undefined, 3));
+    expect(apply(later, recalled('B', 'A', 2))).toBe(later);
+  });
+
+  test('is an exchange without an answer until that comes: tokens, a refusal, or that it never left', () => {
+    const before = fold(authorized('A', 0), recalled('B', 'A', 2));
+    expect(before.attempts[0]?.lost?.reason).toBe('restore');
+    expect(apply(before, received('B', 'A', 1_200)).attempts).toEqual([]);
+    expect(linkOf(apply(before, refused('B', 1_200, 'superseded')), 'A')?.refusal?.means).toBe('superseded');
+    const unsent = apply(before, { type: 'not_sent', at: at(1), id: 'B' as LinkId, reason: 'none' });
+    expect(linkOf(unsent, 'A')).toMatchObject({ uses: 0, firstUsedAt: null });
+  });
+});
+
 describe('any sequence of events', () => {
   const ids = fc.constantFrom('A', 'B', 'C', 'D', 'E');
   const event: fc.Arbitrary<ChainEventWithoutAnswer> = fc.oneof(
@@ -205,6 +270,7 @@ describe('any sequence of events', () => {
     fc.tuple(ids, ids).map(([id, of]) => started(id, of, 2)),
     fc.tuple(ids, ids, fc.integer({ min: 2, max: 9 })).map(([id, of, seq]) => received(id, of, 3, undefined, seq)),
     ids.map((id) => lost(id, 4)),
+    fc.tuple(ids, ids, fc.integer({ min: 2, max: 9 })).map(([id, of, seq]) => recalled(id, of, seq)),
     ids.map((id) => published(id, 5)),
     ids.map((id) => refused(id, 6, 'superseded')),
     ids.map((id) => refused(id, 6, 'too_early')),

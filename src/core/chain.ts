@@ -24,7 +24,7 @@ import type { Announcement, ChainEvent, ChainEventWithoutAnswer, ReceivedLink } 
 import { type Diagnosis, isFatal } from './diagnosis.ts';
 import type { LinkId, NodeId } from './id.ts';
 import { elapsed, type Instant, type Moment } from './instant.ts';
-import type { Attempt, Deferral, Gap, Hold, Link, Loss, PastRefusal, Refusal } from './link.ts';
+import type { Attempt, Deferral, Gap, Hold, Link, Loss, PastRefusal } from './link.ts';
 import type { Fingerprint } from './secret.ts';
 
 export type { ChainEvent, ChainEventWithoutAnswer, ReceivedLink, RecordedEvent } from './chain-event.ts';
@@ -109,6 +109,8 @@ function fold(chain: Chain, event: ChainEventWithoutAnswer): Chain {
       return authorize(chain, event.link, event.by);
     case 'started':
       return start(chain, event);
+    case 'recalled':
+      return recall(chain, event);
     case 'not_sent':
       return forgetAttempt(chain, event.id);
     case 'lost':
@@ -191,13 +193,48 @@ function start(chain: Chain, event: ChainEvent & { type: 'started' }): Chain {
   return { ...used, attempts: [...used.attempts, attempt], nextSequence: attempt.sequence + 1 };
 }
 
+/**
+ * A presentation that the store has forgotten, and that is not known to be answered. Where the token that was presented
+ * is forgotten as well, all that are here are older, and were used before it.
+ */
+function recall(chain: Chain, event: ChainEvent & { type: 'recalled' }): Chain {
+  const { id, presented, sequence, node, run, startedAt, at } = event;
+  const isKnown = chain.attempts.some((one) => one.id === id) || chain.links.some((link) => link.id === id);
+  if (chain.end || chain.generation === 0 || isKnown || !isForgotten(chain, sequence)) return chain;
+  const lost: Loss = { at, reason: 'restore', said: null };
+  const attempt: Attempt = { id, presented, sequence, node, run, startedAt, lost, isRecalled: true };
+  const attempts = [...chain.attempts, attempt].toSorted((a, b) => a.sequence - b.sequence);
+  const ofToken = attempts.filter((one) => one.presented === presented);
+  const isHere = chain.links.some((link) => link.id === presented);
+  const after = isHere
+    ? withLink(chain, presented, (link) => usedBy(link, ofToken))
+    : { ...chain, links: chain.links.map(perhapsUsed) };
+  return withoutSurplus({ ...after, attempts, nextSequence: Math.max(chain.nextSequence, sequence + 1) });
+}
+
+/** Whether an exchange of this place is of a time that the chain knows nothing of, but for what journals told. */
+function isForgotten(chain: Chain, sequence: number): boolean {
+  const answered = newestLink(chain)?.sequence ?? 0;
+  const isAmongRecalled = chain.attempts.some((one) => one.isRecalled && one.sequence >= sequence);
+  return sequence >= chain.nextSequence || (isAmongRecalled && sequence > answered);
+}
+
+/** One more use became known. Where all that are known are these, the first of them was the first. */
+function usedBy(link: Link, attempts: readonly Attempt[]): Link {
+  const isAll = link.uses < attempts.length;
+  return { ...link, uses: link.uses + 1, firstUsedAt: (isAll && attempts[0]?.startedAt) || link.firstUsedAt };
+}
+
 function lose(chain: Chain, { id, at, reason, said, isUnread }: ChainEvent & { type: 'lost' }): Chain {
   const loss: Loss = { at, reason, said, ...(isUnread ? { isUnread } : {}) };
-  const lost = withoutSettled(withAttempt(chain, id, (attempt) => ({ ...attempt, lost: loss })));
-  const surplus = lost.attempts.length - ATTEMPTS_KEPT;
-  if (surplus <= 0) return lost;
-  // The first one tells where windows began, the last ones what to wait for.
-  return { ...lost, attempts: lost.attempts.filter((one, i) => i === 0 || i > surplus || one.lost === null) };
+  return withoutSurplus(withoutSettled(withAttempt(chain, id, (attempt) => ({ ...attempt, lost: loss }))));
+}
+
+/** The first one tells where windows began, the last ones what to wait for. */
+function withoutSurplus(chain: Chain): Chain {
+  const surplus = chain.attempts.length - ATTEMPTS_KEPT;
+  if (surplus <= 0) return chain;
+  return { ...chain, attempts: chain.attempts.filter((one, i) => i === 0 || i > surplus || one.lost === null) };
 }
 
 /** What other nodes said of attempts of this node is settled: whatever it had received is in the chain by now. */
@@ -263,6 +300,7 @@ function receive(chain: Chain, event: Omit<ChainEvent & { type: 'received' }, 'a
   if (!parent || chain.end?.kind === 'revoked' || chain.links.some((link) => link.id === received.id)) return chain;
   const isSameToken = received.fingerprint === null || received.fingerprint === parent.fingerprint;
   const isBeforeGap = chain.links.some((link) => link.isAfterGap && link.sequence > sequence);
+  const recalled = chain.attempts.filter((one) => one.presented === received.id);
   const link: Link = {
     ...received,
     generation: parent.generation,
@@ -272,8 +310,8 @@ function receive(chain: Chain, event: Omit<ChainEvent & { type: 'received' }, 'a
     tokenOf: isSameToken ? parent.tokenOf : received.id,
     fingerprint: received.fingerprint ?? parent.fingerprint,
     status: 'received',
-    uses: isBeforeGap ? 1 : 0,
-    firstUsedAt: isBeforeGap ? received.receivedAt : null,
+    uses: Math.max(isBeforeGap ? 1 : 0, recalled.length),
+    firstUsedAt: isBeforeGap ? received.receivedAt : (recalled[0]?.startedAt ?? null),
     refusal: null,
     ...(known ? {} : { isAfterGap: true }),
   };
@@ -299,7 +337,7 @@ function receive(chain: Chain, event: Omit<ChainEvent & { type: 'received' }, 'a
  * restored from an older backup. Whatever lay between, all that is known here is older than the token in that answer.
  */
 function forgottenParent(chain: Chain, { link, sequence }: Omit<ChainEvent & { type: 'received' }, 'answer'>) {
-  return link.fingerprint !== null && sequence >= chain.nextSequence ? newestLink(chain) : null;
+  return link.fingerprint !== null && isForgotten(chain, sequence) ? newestLink(chain) : null;
 }
 
 /** In a time that the store has forgotten, its refresh token may have been presented: it is no unused one any more. */

@@ -35,6 +35,7 @@ const LOSSES = {
   unreadable_answer: 'the answer could not be read',
   server_error: 'the provider answered with a server error',
   crash: 'the keeper was stopped before the answer was kept',
+  restore: 'the database that knew what became of it was restored from an older backup',
 } as const;
 
 /** What became of presentations that were never answered. */

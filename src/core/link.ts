@@ -75,6 +75,8 @@ export interface Attempt {
   readonly startedAt: Moment;
   /** Set when it is sure that no answer will come here: it may or may not have been processed. */
   readonly lost: Loss | null;
+  /** The store had forgotten it, and a journal told of it. */
+  readonly isRecalled?: true;
 }
 
 export interface Loss {
@@ -109,8 +111,8 @@ export interface Gap {
   readonly newest: number;
 }
 
-/** How an answer was lost. */
-export type LossReason = 'no_answer' | 'unreadable_answer' | 'server_error' | 'crash';
+/** How an answer was lost. restore: the store that knew what became of it was restored from an older backup. */
+export type LossReason = 'no_answer' | 'unreadable_answer' | 'server_error' | 'crash' | 'restore';
 
 /** Why nothing is sent for a while although the chain is intact. */
 export interface Deferral {

@@ -82,6 +82,7 @@ function itemOf(version: number, event: ChainEventWithoutAnswer, generation: num
 }
 
 const RESTORED = 'The store is older than what its nodes remember.';
+const FORGOTTEN = 'As a journal tells; the store had forgotten it.';
 const UNREAD = 'An answer may lie in the journal of a node that is not here.';
 
 function tell(event: ChainEventWithoutAnswer): Told {
@@ -90,6 +91,8 @@ function tell(event: ChainEventWithoutAnswer): Told {
       return { ...tellLink(event.link), outcome: event.by === 'import' ? 'imported' : 'authorized' };
     case 'started':
       return { link: event.id, parent: event.presented, node: event.node, outcome: 'sent' };
+    case 'recalled':
+      return { link: event.id, parent: event.presented, node: event.node, outcome: 'sent', said: FORGOTTEN };
     case 'not_sent':
       return { link: event.id, outcome: 'not_sent', said: event.reason };
     case 'lost':

@@ -67,6 +67,16 @@ const RecordJson = z.discriminatedUnion('purpose', [
     appBody: z.string().max(LONGEST_SEALED),
   }),
   z.strictObject({ purpose: z.enum(['ended', 'removed']), ...ofGrant, at: moment }),
+  z.strictObject({
+    purpose: z.literal('intent'),
+    ...ofGrant,
+    at: moment,
+    attempt: Id('lnk'),
+    presented: Id('lnk'),
+    sequence: z.int(),
+    run: text(255),
+  }),
+  z.strictObject({ purpose: z.literal('unsent'), ...ofGrant, at: moment, attempt: Id('lnk') }),
 ]);
 
 const MergeBody = named(

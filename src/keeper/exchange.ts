@@ -17,6 +17,7 @@ import type { Connection, HttpAnswer } from '../ports/network.ts';
 import { type DueOf, LeaseLost, type StoredChain } from '../ports/store.ts';
 import { type KeptAnswer, keepable, openAnswer, sameAnswer, sealAnswer } from './answers.ts';
 import { heldAnswer } from './held-answers.ts';
+import { type Noted, note } from './journaling.ts';
 import { freshId, type KeeperParts, reach } from './parts.ts';
 import { readAnswer, tokensOf } from './reading.ts';
 import { persistently } from './persistently.ts';
@@ -69,18 +70,27 @@ async function exchangeOver(
   if (intended === 'unconfirmed') return defer(work, stored, 'storage_fault', null, null);
   const { id, at: requestedAt, sequence } = intended;
   await reach(parts, 'intended', grant);
+  const { generation } = stored.chain;
+  const noted = { grant, generation, attempt: id };
+  await note(parts, { purpose: 'intent', ...noted, at: requestedAt, presented: present, sequence, run: parts.run });
   if (elapsed(requestedAt, parts.clock.moment()).atMostMs > SEND_WITHIN_MS) {
-    return append(work, { type: 'not_sent', at: parts.clock.moment(), id, reason: 'the intent took too long' });
+    return notSent(work, noted, 'the intent took too long');
   }
   await reach(parts, 'sending', grant);
   const outcome = await connection.send(request, REQUEST_TIMEOUT_MS);
   if (outcome.kind === 'answer') {
-    const { generation } = stored.chain;
     return settle(work, { id, present, sequence, generation, node: parts.node, requestedAt }, token, outcome);
   }
   if (outcome.kind === 'lost') return lose(work, id, 'no_answer', null);
-  const unsent = await append(work, { type: 'not_sent', at: parts.clock.moment(), id, reason: outcome.reason });
+  const unsent = await notSent(work, noted, outcome.reason);
   return defer(work, unsent, 'upstream_unavailable', null, null);
+}
+
+async function notSent(work: Work, noted: Noted, reason: string): Promise<StoredChain> {
+  const { parts } = work;
+  const at = parts.clock.moment();
+  await note(parts, { purpose: 'unsent', ...noted, at });
+  return append(work, { type: 'not_sent', at, id: noted.attempt, reason });
 }
 
 /** The refresh token of a link, opened for the wire; null where nothing of the link can be read any more. */

@@ -1,10 +1,11 @@
 /**
- * What is written into the journal beside the answers of exchanges: how chains begin and grants end. With that, a store
- * that is restored from an older backup gets the grants that were made since, and loses again those that were ended.
+ * What is written into the journal beside the answers of exchanges: how chains begin and grants end, and what is about to
+ * be sent. With that, a store that is restored from an older backup gets the grants that were made since, loses again
+ * those that were ended, and hears which tokens were presented and never answered.
  */
 import type { ChainEvent } from '../core/chain.ts';
 import type { GrantId, LinkId } from '../core/id.ts';
-import type { BegunRecord } from '../ports/journal.ts';
+import type { BegunRecord, IntentRecord, NoteRecord } from '../ports/journal.ts';
 import { freshId, type KeeperParts } from './parts.ts';
 import type { GrantRecord } from './records.ts';
 
@@ -50,4 +51,19 @@ export async function journalEnd(parts: KeeperParts, grant: GrantId, purpose: 'e
     log.error('The journal cannot be written; the end of a grant goes to the store alone.', { grant }, cause);
   }
   return link;
+}
+
+/** The exchange that something is noted of. */
+export type Noted = Pick<IntentRecord, 'grant' | 'generation' | 'attempt'>;
+
+type Untold<R> = R extends unknown ? Omit<R, 'link' | 'node'> : never;
+
+/** Notes something of an exchange. The store knows it as well, so a journal that takes nothing stops no exchange. */
+export async function note(parts: KeeperParts, record: Untold<NoteRecord>): Promise<void> {
+  const { journal, node, log } = parts;
+  try {
+    await journal.note({ ...record, link: freshId(parts, 'lnk'), node });
+  } catch (cause) {
+    log.warn('The journal took no note of an exchange.', { grant: record.grant, why: String(cause) });
+  }
 }

@@ -12,7 +12,8 @@ import type { GrantRegistry } from './grants.ts';
 import type { Journals, MergedRecords } from './keeper.ts';
 import { othersAreToMerge } from './merge-journal.ts';
 import type { KeeperParts } from './parts.ts';
-import { bringIn, type WorkOf } from './restore.ts';
+import { Intents, recall } from './recall.ts';
+import { bringIn, type BroughtIn, type WorkOf } from './restore.ts';
 
 const PAGE = 100;
 
@@ -111,8 +112,15 @@ async function bringAll(
   mayWait: boolean,
 ): Promise<Bringing> {
   const counts = { brought: 0, waiting: 0, failed: 0, unreadable: 0 };
+  const intents = new Intents<null>();
   for (const record of records) {
-    counts[await bringOne(parts, registry, workOf, record, mayWait)]++;
+    const before = intents.next(record, null).map(({ intent }) => intent);
+    if (record.purpose === 'intent') continue;
+    const outcome = await bringOne(parts, record, () => bringIn(parts, registry, workOf, record, mayWait, before));
+    counts[outcome] += 1 + before.length;
+  }
+  for (const { intent } of intents.left()) {
+    counts[await bringOne(parts, intent, () => recall(parts, workOf, intent, mayWait))]++;
   }
   const sealed = records.filter((record) => 'answer' in record).length;
   if (sealed > 0 && counts.unreadable === sealed) throw anotherKey();
@@ -120,17 +128,14 @@ async function bringAll(
 }
 
 async function bringOne(
-  parts: KeeperParts,
-  registry: GrantRegistry,
-  workOf: WorkOf,
-  record: JournalRecord,
-  mayWait: boolean,
+  { log }: KeeperParts,
+  { grant, link }: JournalRecord,
+  bring: () => Promise<BroughtIn>,
 ): Promise<'brought' | 'waiting' | 'failed' | 'unreadable'> {
-  const { grant, link } = record;
   try {
-    return (await bringIn(parts, registry, workOf, record, mayWait)) === 'waiting' ? 'waiting' : 'brought';
+    return (await bring()) === 'waiting' ? 'waiting' : 'brought';
   } catch (cause) {
-    parts.log.error('A record of the journal of another node could not be brought in.', { grant, link }, cause);
+    log.error('A record of the journal of another node could not be brought in.', { grant, link }, cause);
     return cause instanceof SealBroken ? 'unreadable' : 'failed';
   }
 }

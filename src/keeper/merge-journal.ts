@@ -7,7 +7,8 @@ import type { NodeId } from '../core/id.ts';
 import type { Journal, NumberedRecord } from '../ports/journal.ts';
 import type { GrantRegistry } from './grants.ts';
 import type { KeeperParts } from './parts.ts';
-import { bringIn, type WorkOf } from './restore.ts';
+import { type Intent, Intents, recall } from './recall.ts';
+import { bringIn, type BroughtIn, type WorkOf } from './restore.ts';
 
 export interface Merged {
   readonly brought: number;
@@ -33,9 +34,17 @@ export async function mergeJournal(
   const { restore } = await parts.store.nodes.view();
   const mayWait = await othersAreToMerge(parts, new Set([parts.node]));
   const counts = { brought: 0, failed: 0, waiting: 0 };
+  const intents = new Intents<NumberedRecord>();
   for await (const numbered of journal.since(Math.min(since, journal.settledUpTo()))) {
-    const outcome = await bringOne(parts, registry, workOf, numbered, mayWait);
-    counts[outcome]++;
+    const { record } = numbered;
+    const before = intents.next(record, numbered);
+    if (record.purpose === 'intent') continue;
+    const told = before.map(({ intent }) => intent);
+    const work = () => bringIn(parts, registry, workOf, record, mayWait, told);
+    counts[await bringOne(parts, numbered, before, work)]++;
+  }
+  for (const { intent, held } of intents.left()) {
+    counts[await bringOne(parts, held, [], () => recall(parts, workOf, intent, mayWait))]++;
   }
   // A node alone keeps its store telling of the restore for a while; see `Cluster`.
   if (parts.store.isShared || !isStoreOlder(journal, since)) await tell(parts, journal.settledUpTo());
@@ -45,25 +54,25 @@ export async function mergeJournal(
   return counts;
 }
 
+/** The intents go with the record that ended them: where it has to be brought again, so have they. */
 async function bringOne(
-  parts: KeeperParts,
-  registry: GrantRegistry,
-  workOf: WorkOf,
+  { journal, log }: KeeperParts,
   numbered: NumberedRecord,
-  mayWait: boolean,
+  intents: readonly Intent<NumberedRecord>[],
+  bring: () => Promise<BroughtIn>,
 ): Promise<keyof Merged> {
-  const { journal, log } = parts;
   const { grant, link } = numbered.record;
+  const all = [...intents.map(({ held }) => held), numbered];
   try {
-    const outcome = await bringIn(parts, registry, workOf, numbered.record, mayWait);
+    const outcome = await bring();
     if (outcome === 'awaited') return 'brought';
-    if (outcome !== 'waiting') journal.settled(link, outcome);
-    else journal.pending(numbered);
+    if (outcome === 'waiting') for (const one of all) journal.pending(one);
+    else for (const { record } of all) journal.settled(record.link, record.purpose === 'intent' ? 'nothing' : outcome);
     return outcome === 'waiting' ? 'waiting' : 'brought';
   } catch (cause) {
     // One grant that cannot be read, its provider file gone or its record damaged, must not stop all others.
     log.error('A record of the journal could not be brought into the store.', { grant, link }, cause);
-    journal.pending(numbered);
+    for (const one of all) journal.pending(one);
     return 'failed';
   }
 }

@@ -5,13 +5,14 @@
  */
 import type { Chain, ChainEvent } from '../core/chain.ts';
 import type { GrantId } from '../core/id.ts';
-import type { AnswerRecord, BegunRecord, EndedRecord, JournalRecord } from '../ports/journal.ts';
+import type { AnswerRecord, BegunRecord, EndedRecord, IntentRecord, JournalRecord } from '../ports/journal.ts';
 import type { Term } from '../ports/store.ts';
 import { openAnswer } from './answers.ts';
 import { keep, recordAnswer, type Work } from './exchange.ts';
 import { type GrantRegistry, insert } from './grants.ts';
 import type { KeeperParts } from './parts.ts';
 import { readAnswer } from './reading.ts';
+import { recall } from './recall.ts';
 import { type AppRecord, appTerms, type GrantRecord } from './records.ts';
 
 /** What is needed to record something in a chain; rejects where app or provider of the grant are not here. */
@@ -23,18 +24,28 @@ export type WorkOf = (grant: GrantId) => Promise<Work>;
  */
 export type BroughtIn = 'tokens' | 'nothing' | 'waiting' | 'awaited';
 
-/** `mayWait`: other journals are still to come. */
+/**
+ * `mayWait`: other journals are still to come. `intents`: those of its grant that nothing had followed before this record.
+ */
 export async function bringIn(
   parts: KeeperParts,
   registry: GrantRegistry,
   workOf: WorkOf,
-  record: JournalRecord,
+  record: Exclude<JournalRecord, IntentRecord>,
   mayWait: boolean,
+  intents: readonly IntentRecord[],
 ): Promise<BroughtIn> {
   const { chain } = await parts.store.chains.read(record.grant);
   switch (record.purpose) {
     case 'exchange':
-      return bringExchange(parts, workOf, record, chain, mayWait);
+      return bringExchange(parts, workOf, record, chain, mayWait, intents);
+    case 'unsent':
+      if (chain.attempts.some((one) => one.id === record.attempt)) {
+        const at = parts.clock.moment();
+        const reason = 'the journal says so';
+        await parts.store.chains.append(record.grant, 'any', { type: 'not_sent', at, id: record.attempt, reason });
+      }
+      return 'nothing';
     case 'authorization':
       return 'awaited';
     case 'begun':
@@ -51,6 +62,7 @@ async function bringExchange(
   record: AnswerRecord,
   chain: Chain,
   mayWait: boolean,
+  intents: readonly IntentRecord[],
 ): Promise<BroughtIn> {
   const { grant, link, presented, sequence, generation } = record;
   const before = generation === null ? 0 : generation - chain.generation;
@@ -61,13 +73,27 @@ async function bringExchange(
   const work = await workOf(grant);
   const answer = openAnswer(parts.sealer, grant, link, record.answer);
   const gave = readAnswer(answer, work.upstream.provider, record.receivedAt.at, []).kind;
-  // What was refused in a time that the store has forgotten says nothing about the token that the chain holds by now.
-  if (gave !== 'tokens' && !chain.attempts.some((attempt) => attempt.id === link)) return 'nothing';
+  if (gave !== 'tokens' && !(await isAwaiting(parts, workOf, record, intents))) return 'nothing';
   const { node, requestedAt } = record;
   const sent = { id: link, present: presented, sequence, generation, node, requestedAt };
   await recordAnswer(work, sent, record.receivedAt, answer, record.answer);
   parts.log.info('An answer was brought from the journal into the store.', { grant, link });
   return gave === 'tokens' ? 'tokens' : 'nothing';
+}
+
+/**
+ * Whether the chain waits for this answer, perhaps since it was told of the attempt that the store had forgotten. What
+ * was refused in a time of which nothing is known says nothing about the token that the chain holds by now.
+ */
+async function isAwaiting(
+  parts: KeeperParts,
+  workOf: WorkOf,
+  { grant, link }: AnswerRecord,
+  intents: readonly IntentRecord[],
+): Promise<boolean> {
+  for (const intent of intents) await recall(parts, workOf, intent, false);
+  const { chain } = await parts.store.chains.read(grant);
+  return chain.attempts.some((attempt) => attempt.id === link);
 }
 
 async function bringBeginning(

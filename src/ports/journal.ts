@@ -12,7 +12,7 @@ import type { Fingerprint, Sealed } from '../core/secret.ts';
 
 interface OfGrant {
   readonly grant: GrantId;
-  /** The exchange or authorization that is told of; of an end, an id of its own. */
+  /** The exchange or authorization that is told of; of ends, intents and what was not sent, an id of its own. */
   readonly link: LinkId;
   /** The authorization of the grant, counted from 1, that it belongs to; null: an older version wrote it. */
   readonly generation: number | null;
@@ -49,7 +49,31 @@ export interface EndedRecord extends OfGrant {
   readonly at: Moment;
 }
 
-export type JournalRecord = AnswerRecord | BegunRecord | EndedRecord;
+/**
+ * A request that is about to be sent. The store knows of it too; a store that was restored from an older backup hears of
+ * it from here alone.
+ */
+export interface IntentRecord extends OfGrant {
+  readonly purpose: 'intent';
+  readonly at: Moment;
+  /** The attempt, which an answer to it names as its `link`. */
+  readonly attempt: LinkId;
+  readonly presented: LinkId;
+  readonly sequence: number;
+  readonly run: string;
+}
+
+/** It is sure that the request of this attempt never left. */
+export interface UnsentRecord extends OfGrant {
+  readonly purpose: 'unsent';
+  readonly at: Moment;
+  readonly attempt: LinkId;
+}
+
+/** What is told of an exchange besides its answer. */
+export type NoteRecord = IntentRecord | UnsentRecord;
+
+export type JournalRecord = AnswerRecord | BegunRecord | EndedRecord | NoteRecord;
 
 export interface NumberedRecord {
   readonly number: number;
@@ -70,6 +94,11 @@ export interface Journal {
    * together share one fsync. Rejects when that cannot be; the caller then still has the answer in memory.
    */
   append(record: JournalRecord): Promise<number>;
+  /**
+   * Written, and not waited for until it is on disk: it outlives the process, and a loss of power once a later `append`
+   * has resolved. It never counts as unsettled by itself.
+   */
+  note(record: NoteRecord): Promise<void>;
   /**
    * The records of this link are in the store now. What gave tokens stays until newer ones of the same chain came, the
    * rest leaves after a while.

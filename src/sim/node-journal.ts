@@ -5,7 +5,7 @@
  * State: the records by number; which of them are settled; what the store was told; until when the disk is full.
  */
 import type { GrantId, LinkId } from '../core/id.ts';
-import type { Journal, JournalRecord, NumberedRecord } from '../ports/journal.ts';
+import type { Journal, JournalRecord, NoteRecord, NumberedRecord } from '../ports/journal.ts';
 import type { Life } from './life.ts';
 import type { VirtualTime } from './virtual-time.ts';
 
@@ -70,6 +70,7 @@ export class JournalDisk {
     const told = (): number => this.#told;
     return {
       append: (record) => life.through(() => this.#append(record)),
+      note: (record) => life.through(async () => this.#note(record)),
       settled: (link, gave) => {
         if (life.isAlive) this.#settle(link, gave);
       },
@@ -114,6 +115,14 @@ export class JournalDisk {
     this.#open.add(number);
     if (fails === 'after') throw new Error('Injected: the disk did not confirm');
     return number;
+  }
+
+  /** Handed to the system: it outlives the process, and is counted as settled. */
+  #note(record: NoteRecord): void {
+    if (this.isFull) throw new Error('Injected: no space left on device');
+    const number = ++this.#last;
+    this.#rows.set(number, { number, record, writtenAt: this.#time.now() });
+    this.#numbersOf.set(record.link, [number]);
   }
 
   #settle(link: LinkId, gave: 'tokens' | 'nothing'): void {

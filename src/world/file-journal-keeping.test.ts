@@ -11,6 +11,7 @@ import {
   beginning,
   eachWithOwnFolder,
   ids,
+  intent,
   linksSince,
   moment,
   numbersOf,
@@ -69,6 +70,25 @@ describe('making room', () => {
       world.nowMs += 2 * DAY_MS;
       expect(await linksSince(await openJournal(), 0)).toEqual(['lnk_anew', 'lnk_end']);
     }
+  });
+
+  test('of what was about to be sent, the newest stays until something follows it', async () => {
+    const journal = await openJournal();
+    for (const name of ['a', 'b']) await journal.append(record(name));
+    for (const name of ['a', 'b']) journal.settled(`lnk_${name}`, 'tokens');
+    await journal.note(intent('first'));
+    await journal.note(intent('second'));
+    await journal.close();
+    for (let i = 0; i < 3; i++) {
+      world.nowMs += 100 * DAY_MS;
+      expect(await linksSince(await openJournal(), 0)).toEqual(['lnk_b', 'lnk_second']);
+    }
+    const last = await openJournal();
+    await last.append(record('c'));
+    last.settled('lnk_c', 'tokens');
+    await last.close();
+    world.nowMs += 100 * DAY_MS;
+    expect(await linksSince(await openJournal(), 0)).toEqual(['lnk_c']);
   });
 
   test('a record that was never settled stays for good, and keeps its number', async () => {

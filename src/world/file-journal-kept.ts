@@ -1,9 +1,9 @@
 /**
- * Which records of a journal must stay: those that are not settled, and of every chain the newest that gave tokens and
- * the newest with which it began; the ends of grants for ever. What is known for that is built up by reading the journal
+ * Which records of a journal must stay: those that are not settled, and of every chain the newest that gave tokens, the
+ * newest with which it began, and the intent that nothing has followed; the ends of grants for ever. What is known for that is built up by reading the journal
  * once, and then with every frame; the order in which it is learnt does not matter.
  *
- * Memory: 24 bytes for each grant (a digest of its id and two numbers), in tables that are half full at the worst; 45 MB
+ * Memory: 32 bytes for each grant (a digest of its id and three numbers), in tables that are half full at the worst; 60 MB
  * were measured for a million grants; and one byte for each record of the segments that were not rewritten yet.
  */
 import { createHash } from 'node:crypto';
@@ -42,6 +42,10 @@ export class Kept {
         return !isSettled || newest.begun <= number;
       case 'authorization':
         return !isSettled;
+      case 'intent':
+        return !isSettled || newest.any <= number;
+      case 'unsent':
+        return !isSettled;
       case 'exchange':
         return !isSettled || ((gave ?? this.gave(number)) !== 'nothing' && newest.tokens <= number);
     }
@@ -60,19 +64,22 @@ export class Kept {
 
   #noteRecord(number: number, record: JournalRecord, gave: Gave | null): void {
     const { grant, purpose } = record;
+    this.#newest.raise(grant, { any: number });
     switch (purpose) {
       case 'begun':
       case 'ended':
-        this.#newest.raise(grant, number, number);
+        this.#newest.raise(grant, { tokens: number, begun: number });
         break;
       case 'exchange': {
         const known = gave ?? this.gave(number);
-        if (known === 'tokens') this.#newest.raise(grant, number, 0);
+        if (known === 'tokens') this.#newest.raise(grant, { tokens: number });
         else if (known === null) this.#unknown.set(number, grant);
         break;
       }
       case 'authorization':
       case 'removed':
+      case 'intent':
+      case 'unsent':
     }
   }
 
@@ -83,14 +90,22 @@ export class Kept {
     const grant = this.#unknown.get(number);
     if (gave === null || grant === undefined) return;
     this.#unknown.delete(number);
-    if (gave === 'tokens') this.#newest.raise(grant, number, 0);
+    if (gave === 'tokens') this.#newest.raise(grant, { tokens: number });
   }
 }
 
-/**
- * Of every grant the number of the newest record that gave tokens, and of the newest that began it: open addressing over
- * 64 bits of the SHA-256 of its id.
- */
+interface Newest {
+  /** The number of the newest record of a grant that gave tokens. */
+  readonly tokens: number;
+  /** That of the newest with which it began. */
+  readonly begun: number;
+  /** That of the newest of all. */
+  readonly any: number;
+}
+
+/** These three numbers of every grant: open addressing over 64 bits of the SHA-256 of its id. */
+const NONE: Newest = { tokens: 0, begun: 0, any: 0 };
+
 class NumberTable {
   #size = FIRST_SIZE;
   #used = 0;
@@ -98,13 +113,17 @@ class NumberTable {
   #highs = new Uint32Array(FIRST_SIZE);
   #tokens = new Float64Array(FIRST_SIZE);
   #begun = new Float64Array(FIRST_SIZE);
+  #any = new Float64Array(FIRST_SIZE);
 
-  get(grant: GrantId): { readonly tokens: number; readonly begun: number } {
-    const slot = this.#slotOf(keyOf(grant));
-    return { tokens: this.#tokens[slot] ?? 0, begun: this.#begun[slot] ?? 0 };
+  get(grant: GrantId): Newest {
+    return this.#at(this.#slotOf(keyOf(grant)));
   }
 
-  raise(grant: GrantId, tokens: number, begun: number): void {
+  #at(slot: number): Newest {
+    return { tokens: this.#tokens[slot] ?? 0, begun: this.#begun[slot] ?? 0, any: this.#any[slot] ?? 0 };
+  }
+
+  raise(grant: GrantId, { tokens = 0, begun = 0, any = 0 }: Partial<Newest>): void {
     const key = keyOf(grant);
     let slot = this.#slotOf(key);
     if (this.#highs[slot] === 0) {
@@ -112,11 +131,12 @@ class NumberTable {
         this.#grow();
         slot = this.#slotOf(key);
       }
-      this.#put(slot, key, 0, 0);
+      this.#put(slot, key, NONE);
       this.#used++;
     }
     this.#tokens[slot] = Math.max(this.#tokens[slot] ?? 0, tokens);
     this.#begun[slot] = Math.max(this.#begun[slot] ?? 0, begun);
+    this.#any[slot] = Math.max(this.#any[slot] ?? 0, any);
   }
 
   /** Where the key is, or would be. */
@@ -128,23 +148,26 @@ class NumberTable {
     return slot;
   }
 
-  #put(slot: number, { low, high }: Key, tokens: number, begun: number): void {
+  #put(slot: number, { low, high }: Key, { tokens, begun, any }: Newest): void {
     this.#lows[slot] = low;
     this.#highs[slot] = high;
     this.#tokens[slot] = tokens;
     this.#begun[slot] = begun;
+    this.#any[slot] = any;
   }
 
   #grow(): void {
-    const [lows, highs, tokens, begun] = [this.#lows, this.#highs, this.#tokens, this.#begun];
+    const [lows, highs, tokens, begun, any] = [this.#lows, this.#highs, this.#tokens, this.#begun, this.#any];
     this.#size = Math.ceil(this.#size * GROWTH);
     this.#lows = new Uint32Array(this.#size);
     this.#highs = new Uint32Array(this.#size);
     this.#tokens = new Float64Array(this.#size);
     this.#begun = new Float64Array(this.#size);
+    this.#any = new Float64Array(this.#size);
     for (let i = 0; i < highs.length; i++) {
       const key = { low: lows[i] ?? 0, high: highs[i] ?? 0 };
-      if (key.high !== 0) this.#put(this.#slotOf(key), key, tokens[i] ?? 0, begun[i] ?? 0);
+      const newest = { tokens: tokens[i] ?? 0, begun: begun[i] ?? 0, any: any[i] ?? 0 };
+      if (key.high !== 0) this.#put(this.#slotOf(key), key, newest);
     }
   }
 }

@@ -6,7 +6,7 @@ import { afterEach, beforeEach } from 'vitest';
 import type { Instant, Moment } from '../core/instant.ts';
 import type { Fingerprint, Sealed } from '../core/secret.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { AnswerRecord, BegunRecord, Journal, NumberedRecord } from '../ports/journal.ts';
+import type { AnswerRecord, BegunRecord, IntentRecord, Journal, NumberedRecord } from '../ports/journal.ts';
 import type { Log } from '../ports/log.ts';
 import { type FileJournalOptions, openFileJournal } from './file-journal.ts';
 
@@ -86,6 +86,12 @@ export function beginning(name: string): BegunRecord {
     grantBody: '{}',
     appBody: '{}',
   };
+}
+
+/** A note that this is about to be sent. */
+export function intent(name: string): IntentRecord {
+  const attempt = `lnk_attempt-${name}` as const;
+  return { ...ids(name), purpose: 'intent', at: moment(), attempt, presented: 'lnk_0', sequence: 7, run: 'run-1' };
 }
 
 export function numbersOf(records: readonly NumberedRecord[]): number[] {

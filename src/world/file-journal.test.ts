@@ -7,7 +7,10 @@ import { describe, expect, test } from 'vitest';
 import { type Disk, nodeDisk } from './file-journal-disk.ts';
 import {
   eachWithOwnFolder,
+  ids,
+  intent,
   linksSince,
+  moment,
   openJournal,
   record,
   segments,
@@ -74,6 +77,24 @@ test('a hundred appends at once share a few fsyncs', async () => {
   expect(counts.sync).toBeGreaterThanOrEqual(1);
   expect(counts.sync).toBeLessThanOrEqual(3);
   expect(await unsettledAfterReopening()).toHaveLength(100);
+});
+
+test('notes of what is about to be sent cost no fsync, outlive the process and are not waited for', async () => {
+  const { disk, counts } = watchedDisk();
+  const journal = await openJournal({ disk });
+  await journal.append(record('a'));
+  journal.settled('lnk_a', 'tokens');
+  const before = counts.sync;
+  for (const name of ['b', 'c']) await journal.note(intent(name));
+  const unsent = { ...ids('d'), purpose: 'unsent', at: moment(), attempt: 'lnk_attempt-c' } as const;
+  await journal.note(unsent);
+  expect(counts.sync).toBe(before);
+  expect(journal.settledUpTo()).toBe(4);
+  // The process dies: nothing is closed, and what follows reads what it left.
+  const again = await openJournal();
+  expect(again.unsettled()).toEqual([]);
+  const read = await Array.fromAsync(again.since(1));
+  expect(read.map((one) => one.record)).toEqual([intent('b'), intent('c'), unsent]);
 });
 
 test('an append is not acknowledged before its fsync', async () => {

@@ -24,6 +24,7 @@ import type {
   Journal,
   JournalFigures,
   JournalRecord,
+  NoteRecord,
   NumberedRecord,
 } from '../ports/journal.ts';
 import type { Log } from '../ports/log.ts';
@@ -32,7 +33,7 @@ import { verifyJournalKey } from './file-journal-key.ts';
 import { Kept } from './file-journal-kept.ts';
 import { Reserve } from './file-journal-reserve.ts';
 import { type NumberedFrame, type PlacedFrame, type Segment, Segments } from './file-journal-segments.ts';
-import { encode, type Frame, type Gave } from './journal-frame.ts';
+import { encode, type Frame, type Gave, isNote } from './journal-frame.ts';
 import { codeOf, syncFolder } from './new-file.ts';
 
 const SEGMENT_MOST_BYTES = 16 * 1024 * 1024;
@@ -164,7 +165,7 @@ class SegmentedJournal implements Journal {
         if (frame.type === 'done') done.add(frame.number);
         if (frame.type !== 'record' || (frame.number <= settledUpTo && segment.old === null)) continue;
         records.set(frame.number, frame.record);
-        if (frame.gave) done.add(frame.number);
+        if (frame.gave || isNote(frame.record)) done.add(frame.number);
       }
     }
     const unsettled = [...records].filter(([number]) => !done.has(number)).toSorted(([a], [b]) => a - b);
@@ -183,6 +184,11 @@ class SegmentedJournal implements Journal {
       throw error;
     }
     return number;
+  }
+
+  async note(record: NoteRecord): Promise<void> {
+    if (this.#isClosed) throw new Error('The journal is closed');
+    await this.#enqueue({ type: 'record', number: this.#nextNumber++, record }, false);
   }
 
   settled(link: LinkId, gave: Gave): void {

@@ -7,7 +7,7 @@ import type { ReceivedLink } from '../core/chain-event.ts';
 import type { AppId, GrantId, LinkId } from '../core/id.ts';
 import type { Instant, Moment } from '../core/instant.ts';
 import type { Fingerprint, Sealed } from '../core/secret.ts';
-import type { JournalRecord } from '../ports/journal.ts';
+import type { JournalRecord, NoteRecord } from '../ports/journal.ts';
 
 /** Of a record that is settled, whether it gave tokens. */
 export type Gave = 'tokens' | 'nothing';
@@ -136,6 +136,11 @@ function isGave(value: unknown): value is Gave {
   return value === 'tokens' || value === 'nothing';
 }
 
+/** What is only noted: it is not synced by itself, and never counts as unsettled. */
+export function isNote({ purpose }: JournalRecord): boolean {
+  return purpose === 'intent' || purpose === 'unsent';
+}
+
 /** Null where it is no record of a journal. */
 export function parseJournalRecord(value: unknown): JournalRecord | null {
   if (!isObject(value)) return null;
@@ -157,9 +162,24 @@ export function parseJournalRecord(value: unknown): JournalRecord | null {
     case 'ended':
     case 'removed':
       return at && { purpose, ...ids, at };
+    case 'intent':
+    case 'unsent':
+      return at && parseNote(value, ids, at);
     default:
       return null;
   }
+}
+
+function parseNote(
+  { purpose, attempt, presented, sequence, run }: Readonly<Record<string, unknown>>,
+  ids: Pick<NoteRecord, 'grant' | 'link' | 'node' | 'generation'>,
+  at: Moment,
+): NoteRecord | null {
+  if (typeof attempt !== 'string') return null;
+  const noted = { ...ids, at, attempt: attempt as LinkId };
+  if (purpose === 'unsent') return { purpose, ...noted };
+  if (typeof presented !== 'string' || typeof sequence !== 'number' || typeof run !== 'string') return null;
+  return { purpose: 'intent', ...noted, presented: presented as LinkId, sequence, run };
 }
 
 function parseAnswered(value: Readonly<Record<string, unknown>>) {

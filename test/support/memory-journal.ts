@@ -6,6 +6,7 @@ import type {
   Journal,
   JournalFigures,
   JournalRecord,
+  NoteRecord,
   NumberedRecord,
 } from '../../src/ports/journal.ts';
 
@@ -24,6 +25,12 @@ export class MemoryJournal implements Journal {
     if (this.isBroken) throw new Error('no space left on device');
     this.numbered.push({ number: ++this.#last, record });
     return this.#last;
+  }
+
+  async note(record: NoteRecord): Promise<void> {
+    if (this.isBroken) throw new Error('no space left on device');
+    this.done.add(record.link);
+    this.numbered.push({ number: ++this.#last, record });
   }
 
   settled(link: string): void {

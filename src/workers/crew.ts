@@ -6,6 +6,8 @@
  */
 import cluster, { type Worker } from 'node:cluster';
 import { once } from 'node:events';
+import { getCompileCacheDir } from 'node:module';
+import { dirname } from 'node:path';
 import type { FromParent, FromWorker } from './messages.ts';
 import { type Common, ParentEnd } from './parent-end.ts';
 import { fromWire, toWire } from './wire.ts';
@@ -22,6 +24,8 @@ export interface CrewParts {
 /** A worker pings five times a second. One that was not heard in so many looks in a row hangs. */
 const LOOK_EVERY_MS = 1_000;
 const MOST_LOOKS_UNHEARD = 15;
+/** Before it is heard for the first time, it reads its own code. */
+const MOST_LOOKS_STARTING = 120;
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 10_000;
 /** Who lived for so long did not end for a reason that is there at once again. */
@@ -92,7 +96,7 @@ export class Crew {
     first: PromiseWithResolvers<void>,
   ): Promise<{ readonly ended: string; readonly pid: number }> {
     const { common, order } = this.#parts;
-    const worker = cluster.fork(withoutSettings());
+    const worker = cluster.fork(environment());
     const pid = worker.process.pid ?? 0;
     const end = new ParentEnd(common, (message) => tell(worker, message));
     const gone = once(worker, 'exit');
@@ -121,10 +125,12 @@ export class Crew {
   }
 
   async #endIfHung(number: number, worker: Worker, end: ParentEnd, over: AbortSignal): Promise<void> {
-    for (let unheard = 0; unheard < MOST_LOOKS_UNHEARD; ) {
+    for (let unheard = 0, most = MOST_LOOKS_STARTING; unheard < most; ) {
       await this.#parts.common.clock.sleep(LOOK_EVERY_MS, over);
       if (over.aborted) return;
-      unheard = end.wasHeardSince() ? 0 : unheard + 1;
+      const isHeard = end.wasHeardSince();
+      if (isHeard) most = MOST_LOOKS_UNHEARD;
+      unheard = isHeard ? 0 : unheard + 1;
     }
     this.#parts.common.log.error('A worker hangs, and is ended.', { worker: number, pid: worker.process.pid ?? 0 });
     worker.process.kill('SIGKILL');
@@ -136,8 +142,12 @@ function tell(worker: Worker, message: FromParent): void {
   if (worker.isConnected()) worker.send(message, () => undefined);
 }
 
-/** Settings, secrets among them, come with the order. */
-function withoutSettings(): Readonly<Record<string, undefined>> {
+/** Settings, secrets among them, come with the order. What the parent compiled, a worker need not compile again. */
+function environment(): Readonly<Record<string, string | undefined>> {
   const names = Object.keys(process.env).filter((name) => name.startsWith('EVERGRANT_'));
-  return Object.fromEntries(names.map((name) => [name, undefined]));
+  const compiled = getCompileCacheDir();
+  return {
+    ...Object.fromEntries(names.map((name) => [name, undefined])),
+    ...(compiled === undefined ? {} : { NODE_COMPILE_CACHE: dirname(compiled) }),
+  };
 }

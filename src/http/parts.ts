@@ -12,6 +12,7 @@ import type { Random } from '../ports/random.ts';
 import type { Relay } from '../ports/relay.ts';
 import type { Sealer } from '../ports/sealer.ts';
 import type { Records } from '../ports/store.ts';
+import type { ArrivalLimits } from './arrival.ts';
 import type { Reservation } from './idempotency.ts';
 import type { Shared } from './shared.ts';
 
@@ -31,6 +32,8 @@ export interface HttpParts {
   readonly shared: Shared;
   /** For the proxy. */
   readonly relay: Relay;
+  /** Tests wait for less. */
+  readonly arrival?: ArrivalLimits;
   /**
    * `callback`: only the browser's part of an authorization, and health. `proxy`: only the proxy, and health. `no-proxy`:
    * everything else, where the proxy has an origin of its own.

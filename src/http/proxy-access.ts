@@ -5,7 +5,7 @@
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
-import { may } from '../access/api-keys.ts';
+import { type Caller, may } from '../access/api-keys.ts';
 import { EvergrantError } from '../core/errors.ts';
 import type { GrantApi } from '../keeper/keeper.ts';
 import { basicCredentials } from '../oauth/basic-credentials.ts';
@@ -26,29 +26,64 @@ export function refuseCrossSite(headers: IncomingHttpHeaders, ownOrigin: string)
   });
 }
 
+/** What a caller may reach, and by what: that is looked at again while the answer is under way. */
+export interface Permit {
+  readonly api: GrantApi;
+  /** The provider's own token is good as long as that says so. */
+  readonly by: 'key' | 'client' | 'access token';
+}
+
 /** The API that the caller may reach; a grant that is not there and one that is not the caller's look the same. */
-export async function apiFor(parts: HttpParts, headers: IncomingHttpHeaders, name: string): Promise<GrantApi> {
+export async function permitFor(parts: HttpParts, headers: IncomingHttpHeaders, name: string): Promise<Permit> {
   const { authorization } = headers;
-  const key = bearerText(authorization);
-  const caller = key === null ? null : (parts.apiKeys.recall(key) ?? (await parts.apiKeys.verify(key)));
+  const caller = await callerOf(parts, authorization);
   if (caller) {
-    if (may(caller, 'proxy')) return parts.keeper.apis.of(name);
+    if (may(caller, 'proxy')) return { api: await parts.keeper.apis.of(name), by: 'key' };
     throw new EvergrantError('forbidden', 'This API key does not have the scope "proxy".', {
       remedy: 'Use a key that has it, or make one: evergrant api-keys add NAME --scope proxy',
     });
   }
-  const api = await clientsApi(parts, authorization, name);
-  if (api) return api;
+  const permit = await clientsPermit(parts, authorization, name);
+  if (permit) return permit;
   const wasGiven = authorization !== undefined;
   throw new EvergrantError('unauthorized', wasGiven ? 'What was sent opens nothing here.' : 'No key was sent.', {
     remedy: 'Send Authorization: Bearer KEY with an API key of scope "proxy", or Basic with client id and secret.',
   });
 }
 
-async function clientsApi(parts: HttpParts, authorization: string | undefined, name: string): Promise<GrantApi | null> {
+/** Whether a request that was permitted would be once more. */
+export async function stillMay(parts: HttpParts, headers: IncomingHttpHeaders, { api, by }: Permit): Promise<boolean> {
+  const { authorization = '' } = headers;
+  switch (by) {
+    case 'key': {
+      const caller = await callerOf(parts, authorization);
+      return caller !== null && may(caller, 'proxy');
+    }
+    case 'client': {
+      const credentials = basicCredentials(authorization);
+      return credentials !== null && (await parts.issuer.access.mayUse(credentials, api.grant)) === true;
+    }
+    case 'access token':
+      return true;
+  }
+}
+
+async function callerOf({ apiKeys }: HttpParts, authorization: string | undefined): Promise<Caller | null> {
+  const key = bearerText(authorization);
+  return key === null ? null : (apiKeys.recall(key) ?? apiKeys.verify(key));
+}
+
+async function clientsPermit(
+  parts: HttpParts,
+  authorization: string | undefined,
+  name: string,
+): Promise<Permit | null> {
   if (authorization === undefined || authorization.length > LONGEST_TOKEN) return null;
   const token = /^bearer +(\S+) *$/i.exec(authorization)?.[1];
-  if (token !== undefined) return (await isLiveToken(parts, name, token)) ? parts.keeper.apis.of(name) : null;
+  if (token !== undefined) {
+    const isLive = await isLiveToken(parts, name, token);
+    return isLive ? { api: await parts.keeper.apis.of(name), by: 'access token' } : null;
+  }
   const credentials = basicCredentials(authorization);
   if (!credentials) return null;
   // Who proves nothing does not learn which grants there are.
@@ -56,7 +91,7 @@ async function clientsApi(parts: HttpParts, authorization: string | undefined, n
   const isAllowed = await parts.issuer.access.mayUse(credentials, api?.grant ?? 'grt_');
   if (isAllowed === null) return null;
   if (!api || !isAllowed) throw notFound();
-  return api;
+  return { api, by: 'client' };
 }
 
 function nothingThere(cause: unknown): null {

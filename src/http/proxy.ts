@@ -11,14 +11,16 @@ import { EvergrantError } from '../core/errors.ts';
 import type { AccessToken } from '../core/secret.ts';
 import type { GrantApi } from '../keeper/keeper.ts';
 import type { RelayAnswer, RelayCaller } from '../ports/relay.ts';
+import type { Arrivals } from './arrival.ts';
 import type { Metrics } from './metrics.ts';
 import type { HttpParts, Routes } from './parts.ts';
 import { invalidRequest } from './problem.ts';
-import { apiFor, refuseCrossSite } from './proxy-access.ts';
+import { type Permit, permitFor, refuseCrossSite, stillMay } from './proxy-access.ts';
 import type { Spent } from './proxy-budget.ts';
 import { type Cached, ProxyCache } from './proxy-cache.ts';
 import { answerHeaders, requestHeaders, textOf } from './proxy-headers.ts';
 import { locationFor, type ProxyAddress, readAddress, type Target, targetOf } from './proxy-target.ts';
+import { UnderwayRequests } from './proxy-underway.ts';
 
 /** Of the token that a request carries: it must not end on its way. */
 const MIN_TTL_MS = 5_000;
@@ -41,8 +43,14 @@ interface Exchange {
   readonly caller: RelayCaller;
 }
 
-export function proxyRoutes(routes: Routes, parts: HttpParts, all: Metrics): void {
-  const proxy = new Proxying(parts);
+/** Who waits for an answer. */
+interface Waiting extends RelayCaller {
+  /** Takes the request out of what is under way. */
+  done: (() => void) | null;
+}
+
+export function proxyRoutes(routes: Routes, parts: HttpParts, all: Metrics, arrivals: Arrivals): void {
+  const proxy = new Proxying(parts, arrivals);
   // Bodies stay streams, whatever they are.
   routes.removeAllContentTypeParsers();
   routes.addContentTypeParser('*', (_request, _payload, done) => done(null));
@@ -50,6 +58,7 @@ export function proxyRoutes(routes: Routes, parts: HttpParts, all: Metrics): voi
     all.request(request.method, '/proxy/:grant/*', reply.statusCode, reply.elapsedTime / 1000);
   });
   routes.addHook('preClose', async () => {
+    proxy.stop();
     // Not waited for: what ends in time ends by itself.
     void parts.clock.sleep(GRACE_MS).then(() => parts.relay.close());
   });
@@ -61,19 +70,24 @@ export function proxyRoutes(routes: Routes, parts: HttpParts, all: Metrics): voi
 
 class Proxying {
   readonly #parts: HttpParts;
+  readonly #arrivals: Arrivals;
+  readonly #underway: UnderwayRequests;
   readonly #cache: ProxyCache | null;
   readonly #ownOrigin: string;
 
-  constructor(parts: HttpParts) {
+  constructor(parts: HttpParts, arrivals: Arrivals) {
     this.#parts = parts;
+    this.#arrivals = arrivals;
+    this.#underway = new UnderwayRequests(parts.clock);
     const { proxyCacheBytes, publicUrl } = parts.settings;
     this.#cache = proxyCacheBytes > 0 ? new ProxyCache(proxyCacheBytes, parts.clock) : null;
     this.#ownOrigin = publicUrl;
   }
 
   async answer(request: FastifyRequest, reply: FastifyReply): Promise<undefined> {
-    const caller: RelayCaller = { isGone: false, onGone: null };
+    const caller: Waiting = { isGone: false, onGone: null, done: null };
     reply.raw.once('close', () => {
+      caller.done?.();
       if (reply.raw.writableFinished) return;
       caller.isGone = true;
       caller.onGone?.();
@@ -89,8 +103,12 @@ class Proxying {
     return undefined;
   }
 
-  async #answer(request: FastifyRequest, reply: FastifyReply, caller: RelayCaller): Promise<void> {
-    const exchange = await this.#prepare(request, caller);
+  stop(): void {
+    this.#underway.stop();
+  }
+
+  async #answer(request: FastifyRequest, reply: FastifyReply, caller: Waiting): Promise<void> {
+    const exchange = await this.#prepare(request, reply, caller);
     // First, so that nothing kept is given away for a grant that has ended.
     const token = exchange.api.credential ? null : await this.#token(exchange.name);
     const cached = this.#cache?.find(exchange.api, exchange.target, request) ?? null;
@@ -98,14 +116,28 @@ class Proxying {
     else await this.#relay(exchange, token, reply, cached);
   }
 
-  async #prepare(request: FastifyRequest, caller: RelayCaller): Promise<Exchange> {
+  async #prepare(request: FastifyRequest, reply: FastifyReply, caller: Waiting): Promise<Exchange> {
     const { raw, headers } = request;
     refuseCrossSite(headers, this.#ownOrigin);
     assertPlain(request);
     const address = readAddress(raw.url ?? '');
-    const api = await apiFor(this.#parts, headers, address.grant);
+    const permit = await permitFor(this.#parts, headers, address.grant);
+    this.#watch(permit, request, reply, caller);
+    const { api } = permit;
     const target = targetOf(api, address, textOf(headers['evergrant-base-url']));
-    return { request, name: address.grant, address, api, target, body: await bodyOf(request), caller };
+    const body = await bodyOf(request);
+    if (body === raw) this.#arrivals.follow(raw);
+    return { request, name: address.grant, address, api, target, body, caller };
+  }
+
+  /** Ends the request when the right to it is lost, wherever it is by then. */
+  #watch(permit: Permit, { headers }: FastifyRequest, reply: FastifyReply, caller: Waiting): void {
+    if (reply.raw.closed) return;
+    caller.done = this.#underway.add({
+      right: `${permit.api.grant} ${headers.authorization}`,
+      stillMay: () => stillMay(this.#parts, headers, permit),
+      end: () => reply.raw.destroy(),
+    });
   }
 
   async #relay(

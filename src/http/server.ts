@@ -9,6 +9,7 @@ import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fas
 import { EvergrantError } from '../core/errors.ts';
 import { apiKeyRoutes } from './api-keys.ts';
 import { appRoutes } from './apps.ts';
+import { ARRIVAL, Arrivals } from './arrival.ts';
 import { authenticate } from './authentication.ts';
 import { authorizationPasteRoutes } from './authorization-paste.ts';
 import { authorizeRoutes } from './authorize-page.ts';
@@ -40,14 +41,11 @@ import { vaultRoutes } from './vault.ts';
 const MOST_BODY_BYTES = 1_048_576;
 const MOST_FORM_BYTES = 16_384;
 const LONGEST_PATH_PART = 512;
-/** For the head of a request to arrive; slower ones are a way to hold connections. */
-const HEAD_ARRIVAL_MS = 30_000;
-/** For the whole of it: what passes through the proxy may be large, and the line slow. */
-const ARRIVAL_MS = 900_000;
 
 /** A server that is ready to `listen` or to `inject`. */
 export async function buildServer(parts: HttpParts): Promise<Routes> {
-  const app = frame(parts);
+  const arrivals = new Arrivals(parts.clock, parts.arrival ?? ARRIVAL);
+  const app = frame(parts, arrivals);
   const known: KnownRoute[] = [];
   app.addHook('onRoute', ({ method, url }) => {
     known.push({ methods: [method].flat(), path: pathPattern(url) });
@@ -73,7 +71,7 @@ export async function buildServer(parts: HttpParts): Promise<Routes> {
     healthRoutes(routes, parts);
   });
   if (parts.surface === 'all' || parts.surface === 'proxy') {
-    await app.register(async (routes) => proxyRoutes(routes, parts, all));
+    await app.register(async (routes) => proxyRoutes(routes, parts, all, arrivals));
   }
   if (parts.surface !== 'proxy') await app.register(async (routes) => browserGroup(routes, parts, all));
   app.setNotFoundHandler((request, reply) => sendProblem(parts, request, reply, nothingAt(known, request, reply)));
@@ -81,13 +79,15 @@ export async function buildServer(parts: HttpParts): Promise<Routes> {
   return app;
 }
 
-function frame(parts: HttpParts): Routes {
+function frame(parts: HttpParts, arrivals: Arrivals): Routes {
   const { trustedProxies } = parts.settings;
+  const { headMs, wholeMs, everyMs } = parts.arrival ?? ARRIVAL;
   const app = Fastify({
     logger: false,
     bodyLimit: MOST_BODY_BYTES,
-    requestTimeout: ARRIVAL_MS,
-    http: { headersTimeout: HEAD_ARRIVAL_MS },
+    requestTimeout: wholeMs,
+    http: { headersTimeout: headMs, requestTimeout: wholeMs, connectionsCheckingInterval: everyMs },
+    clientErrorHandler: (error, socket) => arrivals.refuse(error, socket),
     trustProxy: trustedProxies.length > 0 ? [...trustedProxies] : false,
     return503OnClosing: false,
     routerOptions: { maxParamLength: LONGEST_PATH_PART },

@@ -94,7 +94,7 @@ async function serve(order: Order): Promise<() => Promise<void>> {
     random,
     log,
     settings,
-    shared: remoteShared(offer, metrics),
+    shared: remoteShared(link, offer, metrics),
     relay: opened.adopt(relay({ allowPrivate }), (one) => one.close()),
   };
   const surface = proxyListen === null ? 'all' : 'no-proxy';

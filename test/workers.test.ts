@@ -283,6 +283,16 @@ describe('what all workers share', () => {
     }
   });
 
+  test('what one worker changed at a provider is forgotten by the caches of all before its caller is answered', async () => {
+    using bench = await workersBench();
+    const [one, two] = bench.workers;
+    const forgotten: string[] = [];
+    for (const { shared } of [one, two]) shared.outdated.watch((key) => forgotten.push(key));
+    await bench.clock.until(Promise.resolve(one.shared.outdated.tell('grant GET /x')));
+    await bench.clock.until(two.ask('keeper.isReady'));
+    expect(forgotten).toEqual(['grant GET /x', 'grant GET /x']);
+  });
+
   test('counts of all workers are figures of the server, asked of any', async () => {
     using bench = await workersBench();
     const [one, two] = bench.workers;

@@ -76,14 +76,16 @@ export class ProxyCache {
     return { entry, isFresh: false, ...shown(entry), conditions: Object.fromEntries(conditions) };
   }
 
-  /** Keeps an answer that is about to be read, if it may be kept; what was changed is forgotten. */
+  /** The key of what this request has changed (RFC 9111 section 4.4); null: nothing. */
+  outdatedBy({ api, target, request }: Asked, answer: RelayAnswer): string | null {
+    const isSafe = ['GET', 'HEAD', 'OPTIONS'].includes(request.method);
+    return isSafe || answer.status >= 400 ? null : keyOf(api, target);
+  }
+
+  /** Keeps an answer that is about to be read, if it may be kept. */
   keep({ api, target, request }: Asked, answer: RelayAnswer): void {
+    if (request.method !== 'GET') return;
     const key = keyOf(api, target);
-    if (request.method !== 'GET') {
-      const isUnsafe = request.method !== 'HEAD' && request.method !== 'OPTIONS';
-      if (isUnsafe && answer.status < 400) this.#forget(key);
-      return;
-    }
     if (request.headers.range !== undefined || !KEPT_STATUSES.has(answer.status)) return;
     const policy = this.#policy(policyRequest(target, request), answer.status, answer.headers);
     if (!policy.storable() || policy.timeToLive() === 0) return;
@@ -117,16 +119,16 @@ export class ProxyCache {
   }
 
   #put(key: string, entry: Entry): void {
-    this.#forget(key);
+    this.forget(key);
     this.#entries.set(key, entry);
     this.#bytes += sizeOf(entry);
     for (const oldest of this.#entries.keys()) {
       if (this.#bytes <= this.#mostBytes) break;
-      this.#forget(oldest);
+      this.forget(oldest);
     }
   }
 
-  #forget(key: string): void {
+  forget(key: string): void {
     const entry = this.#entries.get(key);
     if (!entry) return;
     this.#entries.delete(key);

@@ -80,7 +80,9 @@ class Proxying {
     this.#arrivals = arrivals;
     this.#underway = new UnderwayRequests(parts.clock);
     const { proxyCacheBytes, publicUrl } = parts.settings;
-    this.#cache = proxyCacheBytes > 0 ? new ProxyCache(proxyCacheBytes, parts.clock) : null;
+    const cache = proxyCacheBytes > 0 ? new ProxyCache(proxyCacheBytes, parts.clock) : null;
+    if (cache) parts.shared.outdated.watch((key) => cache.forget(key));
+    this.#cache = cache;
     this.#ownOrigin = publicUrl;
   }
 
@@ -157,6 +159,9 @@ class Proxying {
       write(reply, renewed.status, renewed.headers).end(renewed.body);
       return;
     }
+    const outdated = this.#cache?.outdatedBy(exchange, answer) ?? null;
+    // Also where another process keeps it, before the caller knows that it was changed.
+    if (outdated !== null) await this.#parts.shared.outdated.tell(outdated);
     this.#cache?.keep(exchange, answer);
     answer.body.pipeTo(write(reply, answer.status, headersFor(exchange, answer)));
   }

@@ -1,6 +1,7 @@
 /**
- * What all requests of a server share, whichever of its processes answers them: counts, the providers' budgets, and what
- * came of authorizations. Asynchronous where it may lie in another process.
+ * What all requests of a server share, whichever of its processes answers them: counts, the providers' budgets, what came
+ * of authorizations, and which kept answers of providers are right no more. Asynchronous where it may lie in another
+ * process.
  */
 import type { Instant } from '../core/instant.ts';
 import type { Issuer } from '../issuer/issuer.ts';
@@ -14,6 +15,14 @@ export interface Shared {
   readonly metrics: Metrics;
   readonly budgets: SharedBudgets;
   readonly returns: Returning;
+  readonly outdated: Outdated;
+}
+
+/** Answers of providers that a cache may keep, by their key there, and that a request has changed. */
+export interface Outdated {
+  /** Every cache has heard of it before anybody sees what this is waited for with. */
+  tell(key: string): void | Promise<void>;
+  watch(listener: (key: string) => void): () => void;
 }
 
 export interface SharedBudgets {
@@ -23,5 +32,15 @@ export interface SharedBudgets {
 
 /** For a server of one process, and for the parent of several. */
 export function sharedState(parts: { readonly keeper: Keeper; readonly issuer: Issuer; readonly log: Log }): Shared {
-  return { metrics: metrics(parts), budgets: new Budgets(), returns: new Returns(parts) };
+  const listeners = new Set<(key: string) => void>();
+  const outdated: Outdated = {
+    tell(key) {
+      for (const listener of listeners) listener(key);
+    },
+    watch(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+  return { metrics: metrics(parts), budgets: new Budgets(), returns: new Returns(parts), outdated };
 }

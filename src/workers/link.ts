@@ -23,6 +23,7 @@ export class Link {
   readonly #send: (message: FromWorker) => void;
   readonly #asked = new Map<number, PromiseWithResolvers<unknown>>();
   readonly #listeners = new Set<(change: Change) => void>();
+  readonly #onOutdated = new Set<(key: string) => void>();
   #lastId = 0;
   /** The ping that was not answered yet. */
   #ping: { readonly id: number; readonly atMs: number } | null = null;
@@ -55,6 +56,9 @@ export class Link {
       case 'change':
         for (const listener of this.#listeners) listener(message.change);
         break;
+      case 'outdated':
+        for (const listener of this.#onOutdated) listener(message.key);
+        break;
       case 'pong':
         if (message.id !== this.#ping?.id) break;
         this.#heardAtMs = this.#ping.atMs - message.heardAgoMs;
@@ -69,6 +73,11 @@ export class Link {
     const own = (change: Change): void => listener(change);
     this.#listeners.add(own);
     return () => this.#listeners.delete(own);
+  }
+
+  watchOutdated(listener: (key: string) => void): () => void {
+    this.#onOutdated.add(listener);
+    return () => this.#onOutdated.delete(listener);
   }
 
   heardAgoMs(): number {

@@ -16,6 +16,8 @@ export type FromParent =
   | { readonly is: 'answer'; readonly id: number; readonly value: unknown }
   | { readonly is: 'refusal'; readonly id: number; readonly error: unknown }
   | { readonly is: 'change'; readonly change: Change }
+  /** What a provider answered under this key is right no more. */
+  | { readonly is: 'outdated'; readonly key: string }
   /** Every change that was made up to `heardAgoMs` before the ping came has been told. */
   | { readonly is: 'pong'; readonly id: number; readonly heardAgoMs: number }
   /** Nothing new from now on; end when what is under way is answered. */

@@ -27,6 +27,7 @@ export interface Offer {
   readonly authorize: Pick<Authorize, 'view' | 'open' | 'viewDevice' | 'openDevice'>;
   readonly returns: Returning;
   readonly budgets: OfferedBudgets;
+  readonly outdated: { tell(key: string): Promise<void> };
   readonly metrics: OfferedMetrics;
 }
 
@@ -113,6 +114,7 @@ export const OFFERED: Table = {
   authorize: { view: true, open: true, viewDevice: true, openDevice: true },
   returns: { finish: true },
   budgets: { take: true, answered: true, lost: true },
+  outdated: { tell: true },
   metrics: { note: true, text: true },
 };
 

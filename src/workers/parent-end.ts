@@ -44,7 +44,11 @@ export class ParentEnd {
     this.#common = common;
     this.#send = send;
     const hear = (change: Change): void => send({ is: 'change', change });
-    this.#unwatch = common.announcing.changes.watch(hear);
+    const { outdated } = common.shared;
+    const unwatch = [common.announcing.changes.watch(hear), outdated.watch((key) => send({ is: 'outdated', key }))];
+    this.#unwatch = () => {
+      for (const end of unwatch) end();
+    };
     const { keeper, issuer, shared } = common;
     this.#offer = {
       keeper,
@@ -60,6 +64,7 @@ export class ParentEnd {
       returns: shared.returns,
       tokens: tokensFor(common),
       budgets: this.#budgets(),
+      outdated: { tell: async (key) => outdated.tell(key) },
       metrics: {
         async note({ fromMemory, tokens, requests }) {
           for (let i = 0; i < fromMemory; i++) shared.metrics.servedFromMemory();

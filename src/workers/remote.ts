@@ -111,8 +111,9 @@ export class RemoteMetrics implements Metrics {
   }
 }
 
-export function remoteShared(offer: Offer, metrics: RemoteMetrics): Shared {
-  return { metrics, budgets: remoteBudgets(offer.budgets), returns: offer.returns };
+export function remoteShared(link: Link, offer: Offer, metrics: RemoteMetrics): Shared {
+  const outdated = { tell: (key: string) => offer.outdated.tell(key), watch: link.watchOutdated.bind(link) };
+  return { metrics, budgets: remoteBudgets(offer.budgets), returns: offer.returns, outdated };
 }
 
 function remoteBudgets(offered: Offer['budgets']): SharedBudgets {

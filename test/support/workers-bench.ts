@@ -87,7 +87,7 @@ export async function workersBench() {
       end,
       clients: issuerOn({ ...world, keeper } as unknown as Bench, { records: offer.records, changes }),
       apiKeys: apiKeys({ store, random: systemRandom, clock, adminKey: new Secret('api key', ADMIN_KEY) }),
-      shared: remoteShared(offer, metrics),
+      shared: remoteShared(link, offer, metrics),
       metrics,
       /** Asks for a thing by any name. */
       ask: (name: string, ...given: unknown[]) => link.ask(name, given),

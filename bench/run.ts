@@ -122,8 +122,12 @@ function rowsOf({
     ['Memory at rest, after start', `${memory.afterStart.toFixed(0)} MB (aim: below 120)`],
     ['Memory at rest, 1 grant', `${memory.oneGrant.toFixed(0)} MB`],
     [`Memory at rest, ${memory.many} grants, just imported`, `${memory.manyGrants.toFixed(0)} MB`],
-    ['`evergrant token`, start to end', `${cold.token.toFixed(0)} ms (median of ${cold.starts})`],
+    ['`evergrant token`, start to end', `${cold.token.toFixed(0)} ms (median of ${cold.starts}; aim: below 150)`],
     ['`node -e 0`, start to end', `${cold.emptyNode.toFixed(0)} ms`],
+    [
+      'Processor time of a start',
+      `\`evergrant token\` ${cold.tokenCpu.toFixed(0)} ms, \`node -e 0\` ${cold.emptyNodeCpu.toFixed(0)} ms: ${(cold.tokenCpu / cold.emptyNodeCpu).toFixed(2)} times as much`,
+    ],
   ];
 }
 

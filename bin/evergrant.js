@@ -1,11 +1,10 @@
 #!/usr/bin/env node
 // Finds a Node new enough for Evergrant (24 or later), then runs the command line. In a clone that is the Node which
 // `npm install` put into node_modules; this file alone must therefore parse under old Nodes.
-import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import module from 'node:module';
 import { fileURLToPath } from 'node:url';
 
+// Imported as a module, it would bring all of its members with it.
+const { existsSync } = process.getBuiltinModule?.('node:fs') ?? (await import('node:fs'));
 const WANTED_MAJOR = 24;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 const here = (path) => new URL(path, import.meta.url);
@@ -16,13 +15,14 @@ const main = existsSync(built) ? built : here('../src/cli/main.ts');
 if (isNewEnough) {
   // Compiled code is kept beside the code itself, where nobody may write who may not change that as well (the default
   // is a folder in /tmp): a start takes less time, and the server less memory. Where it cannot be kept, nothing changes.
-  module.enableCompileCache?.(fileURLToPath(here('../node_modules/.cache/evergrant')));
+  process.getBuiltinModule('node:module').enableCompileCache?.(fileURLToPath(here('../node_modules/.cache/evergrant')));
   await import(main.href);
 } else {
-  runWithOwnNode();
+  await runWithOwnNode();
 }
 
-function runWithOwnNode() {
+async function runWithOwnNode() {
+  const { spawn } = await import('node:child_process');
   const isWindows = process.platform === 'win32';
   const folder = `../node_modules/node-${isWindows ? 'win' : process.platform}-${process.arch}/bin/`;
   const own = fileURLToPath(here(folder + (isWindows ? 'node.exe' : 'node')));

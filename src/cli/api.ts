@@ -2,18 +2,16 @@
  * How commands reach the API: the server that was named, else the one that listens where the settings say, else the
  * same server started inside this process for as long as the command runs.
  */
-import { randomUUID } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Settings } from '../app.ts';
 import { type ApiAnswer, type ApiRequest, NoAnswer } from '../client/request.ts';
 import { EvergrantError } from '../core/errors.ts';
+import { existsSync, readFileSync } from './builtin.ts';
 import { httpRequest } from './http-request.ts';
 import { asObject, type Json, text } from './json.ts';
 import { type Problem, Refused } from './problem.ts';
 import { hostAndPort, isLoopback } from './setting-table.ts';
 import { type Configuration, type Flags, readConfiguration, settingError } from './settings.ts';
-import { closeOnSignals } from './stop.ts';
 
 export interface Api {
   /** Rejects with `Refused` when the answer is a problem. */
@@ -111,7 +109,7 @@ async function withOwnServer<T>(
   use: (api: Api) => Promise<T>,
 ): Promise<T> {
   const { settings, sources, apiKey } = configuration;
-  const { startApp } = await import('../app.ts');
+  const [{ startApp }, { closeOnSignals }] = await Promise.all([import('../app.ts'), import('./stop.ts')]);
   // A command's stderr is for its own messages, unless somebody asked for the server's.
   const app = await startApp({ ...settings, log: sources.log === undefined ? 'warn' : settings.log }, listen);
   // Ctrl-C must not cut an exchange off: the process ends once its answer is kept.
@@ -130,7 +128,7 @@ function apiOver(origin: string | null, key: string, send: Send): Api {
     call: async (method, path, body) => {
       const headers: Record<string, string> = { authorization: `Bearer ${key}`, accept: 'application/json' };
       if (body !== undefined) headers['content-type'] = 'application/json';
-      if (method === 'POST') headers['idempotency-key'] = randomUUID();
+      if (method === 'POST') headers['idempotency-key'] = crypto.randomUUID();
       return read(await send({ method, path, headers, ...(body ? { body: JSON.stringify(body) } : {}) }));
     },
   };

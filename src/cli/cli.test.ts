@@ -87,6 +87,38 @@ describe.concurrent('evergrant token', () => {
     expect(ran.err).toContain('Remedy:');
   });
 
+  // The plain form is read without commander; whatever else is written means the same, and mistakes are told alike.
+  test.each([
+    [
+      ['eol', '--format', 'header', '--min-ttl', '60'],
+      ['--min-ttl=60', '--format=header', 'eol'],
+    ],
+    [
+      ['eol', '--wait', '9', '--json'],
+      ['--json', '--wait=9', '--', 'eol'],
+    ],
+  ])('%j prints the same as %j', async (plain, other) => {
+    const TOKENS = { 'GET /v1/grants/eol/token': { json: TOKEN }, 'POST /v1/grants/eol/token': { json: TOKEN } };
+    await using api = await fakeApi(TOKENS);
+    const ran = await evergrant(['token', ...plain], { env: env(api.origin) });
+    expect(ran).toMatchObject({ exit: 0, err: '' });
+    expect(await evergrant(['token', ...other], { env: env(api.origin) })).toEqual(ran);
+    const [first, second] = api.asked;
+    expect(second).toEqual(first);
+  });
+
+  test.each([
+    [['eol', 'more']],
+    [[]],
+    [['eol', '--format', 'xml']],
+    [['eol', '--min-ttl', 'soon']],
+    [['eol', '--wat']],
+  ])('%j is a wrong use', async (words) => {
+    await using api = await fakeApi({});
+    expect(await evergrant(['token', ...words], { env: env(api.origin) })).toMatchObject({ exit: 2, out: '' });
+    expect(api.asked).toEqual([]);
+  });
+
   test('an answer of something else than Evergrant is not taken for a token', async () => {
     await using api = await fakeApi({ 'GET /v1/grants/eol/token': { text: '<html>hello</html>' } });
     expect(await evergrant(['token', 'eol'], { env: env(api.origin) })).toMatchObject({ exit: 1, out: '' });
@@ -107,10 +139,10 @@ describe.concurrent('evergrant token', () => {
     expect(api.asked[0]?.authorization).toBe(`Bearer ${KEY}`);
   });
 
-  test('loads neither web framework, schema library nor server', async () => {
+  test('loads neither web framework, schema library, command-line library nor server, and of Node the least', async () => {
     await using api = await fakeApi({ 'GET /v1/grants/eol/token': { json: TOKEN } });
     const hook = `data:text/javascript,${encodeURIComponent(
-      "import { registerHooks } from 'node:module'; registerHooks({ load(url, context, next) { if (/fastify|zod|undici|app\\.ts/.test(url)) process.exit(99); return next(url, context); } });",
+      "import { registerHooks } from 'node:module'; registerHooks({ load(url, context, next) { if (/fastify|zod|undici|commander|app\\.ts|^node:(?!url|path|net)/.test(url)) process.exit(99); return next(url, context); } });",
     )}`;
     const ran = await evergrant(['token', 'eol'], { env: { ...env(api.origin), NODE_OPTIONS: `--import ${hook}` } });
     expect(ran).toMatchObject({ exit: 0, out: 'at-1\n' });

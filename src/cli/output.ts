@@ -2,7 +2,7 @@
  * What goes to stdout (data, nothing else) and to stderr (messages). Everything that came from elsewhere is shown
  * without control characters: an account's label must not be able to paint a terminal.
  */
-import { stripVTControlCharacters, styleText } from 'node:util';
+import { stripVTControlCharacters, styleText } from './builtin.ts';
 
 type Style = Parameters<typeof styleText>[0];
 

@@ -2,9 +2,9 @@
  * Reads the settings: a flag beats an environment variable beats `evergrant.yaml` beats the default. Whatever is
  * unknown or wrong stops the command with exit code 78, the name of the setting and what is expected.
  */
-import { existsSync, readFileSync, statSync } from 'node:fs';
 import type { Settings } from '../app.ts';
 import { EvergrantError } from '../core/errors.ts';
+import { existsSync, readFileSync, statSync } from './builtin.ts';
 import { didYouMean } from './did-you-mean.ts';
 import {
   FIELDS,

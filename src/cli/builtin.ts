@@ -1,0 +1,6 @@
+/**
+ * Members of Node's modules, for commands that should not be felt. `import` would load every member of these modules,
+ * those too that Node itself loads only when somebody uses them.
+ */
+export const { existsSync, readFileSync, statSync } = process.getBuiltinModule('node:fs');
+export const { stripVTControlCharacters, styleText } = process.getBuiltinModule('node:util');

@@ -3,17 +3,19 @@ import { type Context, shownTime } from './context.ts';
 import { spoil, strikesBefore } from './faults.ts';
 import type { Access, ApiRefusal } from './form.ts';
 import { claimsOf } from './id-tokens.ts';
+import type { Presented } from './register.ts';
 import { answer, bearerOf, type EmulatorAnswer, type EmulatorRequest, json, pathOf } from './wire.ts';
 
 export function apiEndpoint(context: Context, request: EmulatorRequest): EmulatorAnswer {
   const { upstream } = context;
   const token = bearerOf(request);
-  const owner = token === null ? null : upstream.ownerOf(token);
-  const user = (owner && upstream.accounts.userById(owner.user)?.username) ?? null;
+  const presented = token === null ? null : upstream.presented(token);
+  const owner = presented === null ? null : upstream.ownerOf(presented);
+  const user = owner?.username ?? null;
   const fault = context.faults.take({ endpoint: 'api', user, app: owner?.client ?? null });
   const isProcessed = !(fault && strikesBefore(fault));
   const { decision, reason, given } = isProcessed
-    ? decide(context, request, token)
+    ? decide(context, request, presented)
     : { decision: 'not processed', reason: null, given: answer(200, {}) };
   const delivered = fault ? spoil(given, fault) : given;
   context.ledger.add({
@@ -23,7 +25,7 @@ export function apiEndpoint(context: Context, request: EmulatorRequest): Emulato
     path: pathOf(request),
     app: owner?.client ?? null,
     user,
-    presented: token && upstream.asIssued(token),
+    presented,
     issued: null,
     issuedAccess: null,
     decision,
@@ -34,7 +36,7 @@ export function apiEndpoint(context: Context, request: EmulatorRequest): Emulato
   return delivered;
 }
 
-function decide(context: Context, request: EmulatorRequest, token: string | null) {
+function decide(context: Context, request: EmulatorRequest, token: Presented | null) {
   const { upstream } = context;
   if (token === null) return refuse(context, 'missing');
   const realm = upstream.form.realm(request.headers.host ?? '', upstream.switches);

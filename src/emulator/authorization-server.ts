@@ -24,6 +24,7 @@ import {
   type PageOptions,
   totpPage,
 } from './login-page.ts';
+import type { Presented } from './register.ts';
 import { idToken } from './token-endpoint.ts';
 import { answer, type EmulatorAnswer, type EmulatorRequest, formOf, originOf, redirect, urlOf } from './wire.ts';
 
@@ -378,10 +379,10 @@ function implicit(context: Context, request: AuthorizationRequest, allowed: Allo
   if (!outcome.ok) return back(request, { error: 'server_error' });
   const { accessToken } = outcome.issued;
   const user = upstream.accounts.userById(allowed.user);
-  record(context, 'authorize', { app: allowed.client, user, decision, issued: accessToken });
+  record(context, 'authorize', { app: allowed.client, user, decision, issued: accessToken.id });
   const expiresIn = Math.floor((upstream.policy.life.accessTokenMs ?? 0) / 1000);
   const parameters = {
-    access_token: accessToken,
+    access_token: accessToken.text,
     token_type: 'bearer',
     expires_in: String(expiresIn),
     id_token: idToken(context, request, outcome.issued, expiresIn),
@@ -408,7 +409,7 @@ function record(
     readonly user?: User | undefined;
     readonly decision: string;
     readonly reason?: string;
-    readonly issued?: string;
+    readonly issued?: Presented;
     readonly fault?: FaultSpec | null;
     readonly status?: number;
   },

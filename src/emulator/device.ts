@@ -63,7 +63,7 @@ export function deviceEndpoint(context: Context, request: EmulatorRequest): Emul
   const { upstream, devices } = context;
   const { form, switches, chance } = upstream;
   const realm = form.realm(request.headers.host ?? '', switches);
-  const parsed = readTokenRequest(form, request, realm);
+  const parsed = readTokenRequest(upstream, request, realm);
   const who = parsed && authenticate(context, parsed);
   if (!parsed || !who?.app) {
     const reason = who && !who.app ? 'client-secret-wrong' : 'malformed';

@@ -2,11 +2,12 @@
 import type { Instant } from '../core/instant.ts';
 import type { FaultName } from './faults.ts';
 import type { TokenRefusal } from './form.ts';
+import type { Presented, TokenId } from './register.ts';
 
 export interface Incident {
   readonly at: Instant;
   /** The refresh token that was presented. */
-  readonly token: string;
+  readonly token: Presented;
   readonly reason: TokenRefusal;
 }
 
@@ -16,7 +17,7 @@ const MOST = 20;
 export class Incidents {
   readonly #byFamily = new Map<string, Incident[]>();
   /** Which fault struck the answer that brought a refresh token. */
-  readonly #struck = new Map<string, FaultName>();
+  readonly #struck = new Map<TokenId, FaultName>();
   readonly #unknown: Incident[] = [];
 
   add(family: string | null, incident: Incident): void {
@@ -31,7 +32,7 @@ export class Incidents {
     this.#byFamily.delete(family);
   }
 
-  strike(refreshToken: string, fault: FaultName): void {
+  strike(refreshToken: TokenId, fault: FaultName): void {
     this.#struck.set(refreshToken, fault);
   }
 
@@ -44,7 +45,7 @@ export class Incidents {
     return this.#unknown;
   }
 
-  faultOf(refreshToken: string): FaultName | null {
+  faultOf(refreshToken: TokenId): FaultName | null {
     return this.#struck.get(refreshToken) ?? null;
   }
 }

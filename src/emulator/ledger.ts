@@ -2,6 +2,7 @@
 import type { Family } from '../core/family.ts';
 import { type Instant, toRfc3339 } from '../core/instant.ts';
 import { fingerprint } from './chance.ts';
+import type { Presented } from './register.ts';
 import type { Upstream } from './upstream.ts';
 
 export type Endpoint = 'authorize' | 'login' | 'token' | 'api';
@@ -26,20 +27,25 @@ export interface LedgerEntry {
   readonly status: number | null;
 }
 
-/** What is told of a request, with the tokens as they are: most entries are never looked at. */
+/** What is told of a request, with the tokens by their ids: most entries are never looked at. */
 export interface Happened extends Omit<LedgerEntry, 'n' | 'time' | 'presented' | 'issued'> {
   readonly at: Instant;
-  readonly presented: string | null;
-  readonly issued: string | null;
-  readonly issuedAccess: string | null;
+  readonly presented: Presented | null;
+  readonly issued: Presented | null;
+  readonly issuedAccess: Presented | null;
 }
 
 /** The newest so many requests, at least, are kept. */
 export const LEAST_ENTRIES = 50_000;
 
 export class Ledger {
+  readonly #textOf: (presented: Presented) => string;
   #kept: Happened[] = [];
   #count = 0;
+
+  constructor(textOf: (presented: Presented) => string) {
+    this.#textOf = textOf;
+  }
 
   add(happened: Happened): void {
     this.#count++;
@@ -53,14 +59,15 @@ export class Ledger {
       n: first + i,
       time: toRfc3339(at),
       ...rest,
-      presented: fingerprints(presented),
-      issued: fingerprints(issued, issuedAccess),
+      presented: this.#fingerprints(presented),
+      issued: this.#fingerprints(issued, issuedAccess),
     }));
   }
-}
 
-const fingerprints = (...texts: readonly (string | null)[]) =>
-  texts.flatMap((text) => (text === null ? [] : [fingerprint(text)]));
+  #fingerprints(...tokens: readonly (Presented | null)[]): readonly string[] {
+    return tokens.flatMap((one) => (one === null ? [] : [fingerprint(this.#textOf(one))]));
+  }
+}
 
 export interface FamilyTree {
   readonly id: string;
@@ -85,6 +92,7 @@ interface TokenRow {
 
 /** A family as people read it: fingerprints and states. */
 export function familyTree(family: Family, upstream: Upstream): FamilyTree {
+  const nameOf = (id: string) => fingerprint(upstream.textOf(Number(id)));
   const time = (instant: Instant | null) => (instant === null ? null : toRfc3339(instant));
   return {
     id: family.id,
@@ -94,8 +102,8 @@ export function familyTree(family: Family, upstream: Upstream): FamilyTree {
     lastIssuedAt: toRfc3339(family.lastIssuedAt),
     revoked: family.revoked?.reason ?? null,
     tokens: family.tokens.map((one) => ({
-      fingerprint: fingerprint(one.id),
-      parent: one.parent === null ? null : fingerprint(one.parent),
+      fingerprint: nameOf(one.id),
+      parent: one.parent === null ? null : nameOf(one.parent),
       generation: one.generation,
       state: stateOf(one),
       issuedAt: toRfc3339(one.issuedAt),

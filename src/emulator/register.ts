@@ -1,7 +1,47 @@
 /**
- * Every token that was issued, with its family. A token carries its own number in its last characters, as an index
- * into lists: a map with long texts as keys would cost more than the rest of an exchange. State: grows by each token.
+ * Every token that was issued, by its text. A token carries its own number in its last characters: a map with long
+ * texts as keys would cost more than the rest of an exchange. State: grows by each token.
  */
+import { Rows } from './rows.ts';
+
+/** Twice the number of a token among those of its kind, and one more where it is an access token. */
+export type TokenId = number;
+
+export interface Token {
+  readonly id: TokenId;
+  readonly text: string;
+}
+
+/** What was presented: by its id where it is a token that was issued here, else as it came. */
+export type Presented = TokenId | string;
+
+export const isRefreshToken = (id: TokenId): boolean => id % 2 === 0;
+
+export class Register {
+  readonly #refreshTokens = new Texts();
+  readonly #accessTokens = new Texts();
+
+  addRefreshToken(text: string): Token {
+    const number = this.#refreshTokens.add(text);
+    return { id: 2 * number, text: this.#refreshTokens.at(number) };
+  }
+
+  addAccessToken(text: string): Token {
+    const number = this.#accessTokens.add(text);
+    return { id: 2 * number + 1, text: this.#accessTokens.at(number) };
+  }
+
+  textOf(id: TokenId): string {
+    return isRefreshToken(id) ? this.#refreshTokens.at(id / 2) : this.#accessTokens.at((id - 1) / 2);
+  }
+
+  find(text: string): TokenId | null {
+    const number = numberIn(text);
+    if (number === null) return null;
+    if (this.#refreshTokens.has(number, text)) return 2 * number;
+    return this.#accessTokens.has(number, text) ? 2 * number + 1 : null;
+  }
+}
 
 /** 64 to the power of this is more than memory can hold. */
 const DIGITS = 5;
@@ -9,28 +49,41 @@ const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
 const VALUES = new Int8Array(128).fill(-1);
 for (let i = 0; i < ALPHABET.length; i++) VALUES[ALPHABET.charCodeAt(i)] = i;
 
-export class Register {
-  readonly #texts: string[] = [];
-  readonly #families: string[] = [];
+/** Texts are kept so many bytes at a time, outside of the heap that is collected; none is longer than that. */
+const BYTES_AT_ONCE = 65_536;
 
-  /** The text as it is issued: its end gives way to its number. */
-  add(text: string, family: string): string {
-    const numbered = text.slice(0, -DIGITS) + spelled(this.#texts.length);
-    this.#texts.push(numbered);
-    this.#families.push(family);
-    return numbered;
+const START = 0;
+const LENGTH = 1;
+
+/** ASCII, as all tokens are (RFC 6749 appendix A). */
+class Texts {
+  readonly #parts: Buffer[] = [];
+  readonly #places = new Rows(2);
+  #count = 0;
+  #end = 0;
+
+  /** The end of the text gives way to its number. */
+  add(text: string): number {
+    const number = this.#count++;
+    const isFull = this.#end + text.length > this.#parts.length * BYTES_AT_ONCE;
+    const start = isFull ? this.#parts.length * BYTES_AT_ONCE : this.#end;
+    if (isFull) this.#parts.push(Buffer.allocUnsafeSlow(BYTES_AT_ONCE));
+    this.#parts.at(-1)?.write(text.slice(0, -DIGITS) + spelled(number), start % BYTES_AT_ONCE, 'latin1');
+    this.#places.set(number, START, start);
+    this.#places.set(number, LENGTH, text.length);
+    this.#end = start + text.length;
+    return number;
   }
 
-  /** The text as it is kept here, if it is one of these: another copy need not be kept as well. */
-  own(text: string): string | undefined {
-    const number = numberIn(text);
-    const own = number === null ? undefined : this.#texts[number];
-    return own === text ? own : undefined;
+  at(number: number): string {
+    const start = this.#places.get(number, START);
+    const from = start % BYTES_AT_ONCE;
+    const part = this.#parts[Math.floor(start / BYTES_AT_ONCE)];
+    return part?.toString('latin1', from, from + this.#places.get(number, LENGTH)) ?? '';
   }
 
-  familyOf(text: string): string | undefined {
-    const number = numberIn(text);
-    return number !== null && this.#texts[number] === text ? this.#families[number] : undefined;
+  has(number: number, text: string): boolean {
+    return number < this.#count && this.#places.get(number, LENGTH) === text.length && this.at(number) === text;
   }
 }
 

@@ -84,7 +84,7 @@ class Teller {
   }
 
   loss(incident: Incident): readonly string[] {
-    const token = this.#family.tokens.find((one) => one.id === incident.token);
+    const token = this.#family.tokens.find((one) => one.id === String(incident.token));
     if (!token) return [`A token of ${this.#name} was presented that is not of this chain.`];
     return [this.#refused(token, incident), ...this.#unreceived(token), ...this.#remedy(token)];
   }
@@ -158,7 +158,7 @@ class Teller {
     return this.#family.tokens
       .filter((one) => one === token || one.parent === token.id)
       .flatMap((one) => {
-        const fault = this.#context.incidents.faultOf(one.id);
+        const fault = this.#context.incidents.faultOf(Number(one.id));
         return fault === null ? [] : [`The answer that brought ${this.#short(one)} was struck by ${fault}.`];
       });
   }
@@ -202,7 +202,9 @@ class Teller {
 }
 
 function strangerSentence({ upstream }: Context, { at, token, reason }: Incident): string {
-  const twin = [...upstream.families.all()].flatMap((one) => one.tokens).find((one) => differsLittle(one.id, token));
+  const text = upstream.textOf(token);
+  const isTwin = (id: string) => differsLittle(upstream.textOf(Number(id)), text);
+  const twin = [...upstream.families.all()].flatMap((one) => one.tokens).find((one) => isTwin(one.id));
   const guess = twin
     ? ' It differs from one that was in a single character: a bit flipped on the way or in storage.'
     : '';

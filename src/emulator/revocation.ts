@@ -3,6 +3,7 @@ import { ASSERTION_ALGORITHMS } from './client-assertion.ts';
 import { authenticate } from './client-authentication.ts';
 import { type Context, tell } from './context.ts';
 import type { Form } from './form.ts';
+import { isRefreshToken, type TokenId } from './register.ts';
 import { DEVICE_GRANT, readTokenRequest } from './token-request.ts';
 import { answer, type EmulatorAnswer, type EmulatorRequest, json, originOf } from './wire.ts';
 
@@ -11,25 +12,27 @@ export function revocationEndpoint(context: Context, request: EmulatorRequest): 
   if (request.method !== 'POST') return answer(405, { allow: 'POST' });
   const { upstream } = context;
   const { form, switches } = upstream;
-  const parsed = readTokenRequest(form, request, form.realm(request.headers.host ?? '', switches));
+  const parsed = readTokenRequest(upstream, request, form.realm(request.headers.host ?? '', switches));
   const token = parsed?.fields.get('token');
   const who = parsed && authenticate(context, parsed);
   const isOpen = !form.revocationNeedsClient && parsed?.clientId === null;
   const details = { now: context.now(), endedAt: null, basic: parsed?.basic ?? false };
   if (!parsed || token === undefined) return form.refusal('malformed', details, switches);
   if (!isOpen && !who?.app) return form.refusal('client-secret-wrong', details, switches);
-  const family = upstream.familyOf(token);
-  if (family && (isOpen || family.client === who?.app?.clientId)) end(context, token);
+  const presented = upstream.presented(token);
+  const owner = typeof presented === 'number' ? upstream.ownerOf(presented) : null;
+  if (typeof presented === 'number' && owner && (isOpen || owner.client === who?.app?.clientId))
+    end(context, presented);
   return answer(200, { 'content-length': '0' });
 }
 
-function end(context: Context, token: string): void {
+function end(context: Context, token: TokenId): void {
   const { upstream } = context;
   const now = context.now();
   const family = upstream.familyOf(token);
   if (!family) return;
   tell(context, { at: now, client: family.client, user: family.user, what: 'revoked' });
-  if (!upstream.isRefreshToken(token)) {
+  if (!isRefreshToken(token)) {
     upstream.endAccess(token, now);
     return;
   }

@@ -125,7 +125,7 @@ export class EmulatedServer {
       upstream,
       faults: new Faults(faultRates, upstream.chance),
       limits: new Limits(speed),
-      ledger: new Ledger(),
+      ledger: new Ledger((presented) => upstream.textOf(presented)),
       incidents: new Incidents(),
       happenings: [],
       idTokens: new IdTokens(seed),
@@ -189,7 +189,7 @@ export class EmulatedServer {
     };
     const outcome = upstream.start(allowed, this.now());
     if (!outcome.ok || outcome.issued.refreshToken === null) throw new Error('no tokens were issued');
-    return { accessToken: outcome.issued.accessToken, refreshToken: outcome.issued.refreshToken };
+    return { accessToken: outcome.issued.accessToken.text, refreshToken: outcome.issued.refreshToken.text };
   }
 
   /** Why each chain that was lost was lost, in words. */

@@ -9,6 +9,7 @@ import { directGrantOf, directly } from './direct-grants.ts';
 import { type FaultSpec, isAnswerLost, spoil, strikesBefore } from './faults.ts';
 import type { TokenRefusal } from './form.ts';
 import type { ChainPlace } from './happening.ts';
+import type { Presented } from './register.ts';
 import { DEVICE_GRANT, readTokenRequest, type TokenRequest } from './token-request.ts';
 import { type Issued, type Outcome, refused } from './upstream.ts';
 import { answer, type EmulatorAnswer, type EmulatorRequest, json } from './wire.ts';
@@ -23,9 +24,9 @@ export function tokenEndpoint(context: Context, request: EmulatorRequest): Emula
   if (request.method !== 'POST') return answer(405, { allow: 'POST' });
   const { upstream } = context;
   const realm = upstream.form.realm(request.headers.host ?? '', upstream.switches);
-  const parsed = readTokenRequest(upstream.form, request, realm);
-  const owner = parsed?.presented ? upstream.ownerOf(parsed.presented) : null;
-  const user = (owner && upstream.accounts.userById(owner.user)?.username) ?? null;
+  const parsed = readTokenRequest(upstream, request, realm);
+  const presented = parsed?.presented ?? null;
+  const user = ownerOf(context, presented)?.username ?? null;
   const app = upstream.accounts.apps.get(parsed?.clientId ?? '')?.clientId ?? parsed?.clientId ?? null;
   const fault = context.faults.take({ endpoint: 'token', user, app });
   const processed = answerWithFault(context, parsed, fault);
@@ -39,15 +40,19 @@ export function tokenEndpoint(context: Context, request: EmulatorRequest): Emula
     path: upstream.form.paths.token,
     app,
     user,
-    presented: parsed?.presented ? upstream.asIssued(parsed.presented) : null,
-    issued: issued?.refreshToken ?? null,
-    issuedAccess: issued?.accessToken ?? null,
+    presented,
+    issued: issued?.refreshToken?.id ?? null,
+    issuedAccess: issued?.accessToken.id ?? null,
     decision: decisionOf(outcome, fault),
     reason: outcome && !outcome.ok ? outcome.reason : null,
     fault: fault?.fault ?? null,
     status: given.delivery.kind === 'none' || given.delivery.kind === 'hang' ? null : given.status,
   });
   return given;
+}
+
+function ownerOf({ upstream }: Context, presented: Presented | null) {
+  return presented === null ? null : upstream.ownerOf(presented);
 }
 
 function decisionOf(outcome: Outcome | null, fault: FaultSpec | null): string {
@@ -84,11 +89,11 @@ function noteIncident(
   if (outcome.ok) {
     const { refreshToken, family } = outcome.issued;
     incidents.forget(family.id);
-    if (fault && refreshToken !== null) incidents.strike(refreshToken, fault.fault);
+    if (fault && refreshToken !== null) incidents.strike(refreshToken.id, fault.fault);
     return;
   }
   const isExchange = parsed?.fields.get('grant_type') === 'refresh_token';
-  if (!isExchange || !parsed.presented || PASSING.has(outcome.reason)) return;
+  if (!isExchange || parsed.presented === null || PASSING.has(outcome.reason)) return;
   incidents.add(outcome.family?.id ?? null, { at: context.now(), token: parsed.presented, reason: outcome.reason });
 }
 
@@ -100,17 +105,19 @@ function answerWithFault(context: Context, parsed: TokenRequest | null, fault: F
     return { outcome: null, answer: spoil(chain, fault, { presented: null, members }) };
   }
   strikeServer(context, parsed, fault);
-  const issuedBefore = parsed?.presented ? (context.upstream.familyOf(parsed.presented)?.lastIssuedAt ?? null) : null;
+  const presented = parsed?.presented ?? null;
+  const issuedBefore = presented === null ? null : (context.upstream.familyOf(presented)?.lastIssuedAt ?? null);
   const processed = processOnceOrTwice(context, parsed, fault);
   afterwards(context, processed.outcome, fault, issuedBefore);
-  const spoiled = spoil(processed.answer, fault, { presented: parsed?.presented ?? null, members });
+  const text = presented === null ? null : context.upstream.textOf(presented);
+  const spoiled = spoil(processed.answer, fault, { presented: text, members });
   return { outcome: processed.outcome, answer: spoiled };
 }
 
 /** Faults that change the server before it looks at the request. */
 function strikeServer(context: Context, parsed: TokenRequest | null, fault: FaultSpec): void {
   const { upstream } = context;
-  const owner = parsed?.presented ? upstream.ownerOf(parsed.presented) : null;
+  const owner = ownerOf(context, parsed?.presented ?? null);
   const app = upstream.accounts.apps.get(parsed?.clientId ?? '');
   if (fault.fault === 'secret-rotated' && app) app.clientSecret = upstream.chance.text('client secret', 16);
   if (fault.fault === 'clock-skew') context.skewMs = fault.ms ?? 60_000;
@@ -158,8 +165,8 @@ function success(context: Context, parsed: TokenRequest | null, outcome: Outcome
   const asked = parsed?.fields.get('scope')?.split(form.scope.separator);
   const expiresInSeconds = Math.floor((policy.life.accessTokenMs ?? 0) / 1000);
   return form.tokenAnswer({
-    accessToken: issued.accessToken,
-    refreshToken: isNamed ? issued.refreshToken : null,
+    accessToken: issued.accessToken.text,
+    refreshToken: isNamed && issued.refreshToken ? issued.refreshToken.text : null,
     idToken: idToken(context, parsed, issued, expiresInSeconds),
     expiresInSeconds,
     expiresAt: after(context.now(), expiresInSeconds * 1000),
@@ -220,7 +227,7 @@ function decide(context: Context, parsed: TokenRequest | null): Outcome | 'the a
   const { app, isPublic } = who;
   if (parsed.fields.get('grant_type') === 'client_credentials' && form.own && !isPublic) return 'the app itself';
   if (direct) return directly(context, parsed, direct, who);
-  const owner = parsed.presented ? context.upstream.ownerOf(parsed.presented) : null;
+  const owner = ownerOf(context, parsed.presented);
   return owner ? withinLimits(context, parsed, app, owner.user) : grant(context, parsed, app, 0);
 }
 
@@ -263,8 +270,8 @@ function grant(context: Context, parsed: TokenRequest, app: App, callsToday: num
       return redeem(context, parsed, app);
     case DEVICE_GRANT:
       if (upstream.form.paths.device === null) return refused('unsupported-grant-type');
-      if (!parsed.presented) return refused('malformed');
-      return redeemDevice(context, parsed.presented, app.clientId, context.now());
+      if (parsed.presented === null) return refused('malformed');
+      return redeemDevice(context, upstream.textOf(parsed.presented), app.clientId, context.now());
     case undefined:
       return refused('malformed');
     default:
@@ -275,11 +282,12 @@ function grant(context: Context, parsed: TokenRequest, app: App, callsToday: num
 function refresh(context: Context, parsed: TokenRequest, app: App, callsToday: number): Outcome {
   const { upstream } = context;
   const { presented, realm, fields } = parsed;
-  if (!presented) return refused('malformed');
-  const family = upstream.familyOf(presented);
-  const allowed = family && upstream.allowedOf(family.id)?.scope;
+  if (presented === null) return refused('malformed');
+  const scope = fields.get('scope');
+  const family = scope === undefined ? null : upstream.familyOf(presented);
+  const allowed = family && upstream.allowedTo(presented)?.scope;
   // RFC 6749 section 6: no scope that was not allowed before.
-  const asked = fields.get('scope')?.split(upstream.form.scope.separator) ?? [];
+  const asked = scope?.split(upstream.form.scope.separator) ?? [];
   if (allowed && allowed.length > 0 && asked.some((one) => one !== '' && !allowed.includes(one))) {
     return refused('scope-too-wide', { family });
   }
@@ -289,8 +297,8 @@ function refresh(context: Context, parsed: TokenRequest, app: App, callsToday: n
 function redeem(context: Context, parsed: TokenRequest, app: App): Outcome {
   const { upstream } = context;
   const redirectUri = parsed.fields.get('redirect_uri');
-  if (!parsed.presented || redirectUri === undefined) return refused('malformed');
-  const code = upstream.codes.get(parsed.presented);
+  if (parsed.presented === null || redirectUri === undefined) return refused('malformed');
+  const code = upstream.codes.get(upstream.textOf(parsed.presented));
   if (!code || code.realm !== parsed.realm) return refused('code-unknown');
   if (code.client !== app.clientId) return refused('code-of-another-client');
   if (code.redirectUri !== redirectUri) return refused('redirect-uri-mismatch');
@@ -311,7 +319,7 @@ function tellOf(context: Context, parsed: TokenRequest | null, outcome: Outcome)
   if (outcome.ok) {
     const { refreshToken, family: chain, allowed } = outcome.issued;
     const what = isExchange ? 'exchanged' : 'authorized';
-    tell(context, { ...who, what, chain: placeOf(chain, refreshToken), scope: allowed.scope });
+    tell(context, { ...who, what, chain: placeOf(chain, refreshToken?.id ?? null), scope: allowed.scope });
     if (outcome.evicted.removed > 0) tell(context, { ...who, what: 'evicted', ...outcome.evicted });
     return;
   }
@@ -329,7 +337,7 @@ function tellOf(context: Context, parsed: TokenRequest | null, outcome: Outcome)
   else tell(context, { ...who, what: 'exchange-refused', reason, chain });
 }
 
-function placeOf(family: Issued['family'], token: string | null): ChainPlace {
-  const generation = family.tokens.find((one) => one.id === token)?.generation ?? family.latestGeneration;
+function placeOf(family: Issued['family'], token: Presented | null): ChainPlace {
+  const generation = family.tokens.find((one) => one.id === String(token))?.generation ?? family.latestGeneration;
   return { family: family.id, counter: generation + 1, latest: family.latestGeneration + 1 };
 }

@@ -1,7 +1,8 @@
 /** A request to the token endpoint, as far as it could be read: fields, and how the client says who it is. */
 import { parseObject } from '../oauth/json.ts';
 import { ASSERTION_TYPE } from './client-assertion.ts';
-import type { Form } from './form.ts';
+import type { Presented } from './register.ts';
+import type { Upstream } from './upstream.ts';
 import { type EmulatorRequest, formOf, jsonFieldsOf, originOf, pathOf } from './wire.ts';
 
 export interface TokenRequest {
@@ -12,7 +13,7 @@ export interface TokenRequest {
   /** Of `private_key_jwt`. */
   readonly assertion: string | null;
   /** The code or refresh token. */
-  readonly presented: string | null;
+  readonly presented: Presented | null;
   readonly realm: string;
   readonly origin: string;
 }
@@ -22,7 +23,8 @@ export const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code';
 const CODE_OF: Readonly<Record<string, string>> = { authorization_code: 'code', [DEVICE_GRANT]: 'device_code' };
 
 /** Null for what is no such request: another kind of body, a field that comes twice, two ways to authenticate. */
-export function readTokenRequest(form: Form, request: EmulatorRequest, realm: string): TokenRequest | null {
+export function readTokenRequest(upstream: Upstream, request: EmulatorRequest, realm: string): TokenRequest | null {
+  const { form } = upstream;
   const read =
     (form.bodies.includes('form') ? formOf(request) : null) ??
     (form.bodies.includes('json') ? jsonFieldsOf(request) : null);
@@ -34,13 +36,14 @@ export function readTokenRequest(form: Form, request: EmulatorRequest, realm: st
   const assertion = fields.get('client_assertion') ?? null;
   const ways = [basic, fields.get('client_secret') ?? null, assertion].filter((one) => one !== null);
   if (ways.length > 1 || (assertion !== null) !== (fields.get('client_assertion_type') === ASSERTION_TYPE)) return null;
+  const presented = fields.get(CODE_OF[fields.get('grant_type') ?? ''] ?? 'refresh_token');
   return {
     fields,
     basic: basic !== null,
     clientId: basic?.id ?? fields.get(form.clientIdParameter) ?? subjectOf(assertion),
     clientSecret: basic?.secret ?? fields.get('client_secret') ?? null,
     assertion,
-    presented: fields.get(CODE_OF[fields.get('grant_type') ?? ''] ?? 'refresh_token') ?? null,
+    presented: presented ? upstream.presented(presented) : null,
     realm,
     origin: originOf(request),
   };

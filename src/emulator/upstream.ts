@@ -4,11 +4,12 @@
  *
  * State: a code is unused, used or expired; the states of families and their tokens are in `core/family`. Everything is
  * in memory and dies with the server. Tokens are never forgotten, however long they are dead, because "used before" and
- * "never seen" are different answers: about 1 KB for each exchange.
+ * "never seen" are different answers: about 1 KB for each exchange, outside of the heap that is collected.
  */
 import {
   accessUsed,
   type Family,
+  type FamilyAccessToken,
   type FamilyToken,
   type NewIds,
   present,
@@ -21,15 +22,15 @@ import type { RotationPolicy } from '../core/rotation-policy.ts';
 import { Accounts, type User } from './accounts.ts';
 import { Chance } from './chance.ts';
 import { type Allowed, type Code, Codes } from './codes.ts';
-import { Families } from './families.ts';
+import { Families, type Owner } from './families.ts';
 import type { ApiRefusal, Form, Switches, TokenRefusal } from './form.ts';
-import { Register } from './register.ts';
+import { isRefreshToken, type Presented, Register, type Token, type TokenId } from './register.ts';
 import { atSpeed, divided } from './speed.ts';
 
 export interface Issued {
-  readonly accessToken: string;
+  readonly accessToken: Token;
   /** Null where the authorization brings none. */
-  readonly refreshToken: string | null;
+  readonly refreshToken: Token | null;
   readonly family: Family;
   readonly allowed: Allowed;
 }
@@ -79,10 +80,7 @@ export class Upstream {
   readonly accounts: Accounts;
   readonly codes = new Codes();
   readonly families: Families;
-  readonly #refreshTokens = new Register();
-  readonly #accessTokens = new Register();
-  /** What each family was allowed. */
-  readonly #allowed = new Map<string, Allowed>();
+  readonly #tokens = new Register();
   #switches: Switches;
   #policy: RotationPolicy;
 
@@ -93,7 +91,7 @@ export class Upstream {
     this.#switches = { ...options.form.switches, ...options.switches };
     this.#policy = atSpeed(this.form.policy(this.#switches), this.speed);
     const { liveAccessTokens } = this.#policy.caps;
-    this.families = new Families(Number.isFinite(liveAccessTokens) ? liveAccessTokens : 0);
+    this.families = new Families(Number.isFinite(liveAccessTokens) ? 3 * liveAccessTokens : 1);
     this.accounts = new Accounts(this.chance);
     this.accounts.addApp('Evergrant test app', options.redirectUris, options.jwks);
     this.accounts.addUser({ username: 'emma.devries@example.com', fullName: 'Emma de Vries' });
@@ -118,20 +116,34 @@ export class Upstream {
     for (const family of this.families.all()) if (family.latestGeneration > 0) this.end(family, 'revoked', now);
   }
 
+  /** Whoever keeps what it gives keeps no part of a request, where the text was issued here. */
+  presented(text: string): Presented {
+    return this.#tokens.find(text) ?? this.codes.get(text)?.text ?? text;
+  }
+
+  textOf(presented: Presented): string {
+    return typeof presented === 'string' ? presented : this.#tokens.textOf(presented);
+  }
+
   /** The owner of a token or code, whatever its state; for faults and the ledger. */
-  ownerOf(text: string): { readonly user: string; readonly client: string } | null {
-    return this.familyOf(text) ?? this.codes.get(text) ?? null;
+  ownerOf(presented: Presented): Pick<Owner, 'user' | 'username' | 'client'> | null {
+    if (typeof presented === 'number') return this.families.ownerOf(presented);
+    const code = this.codes.get(presented);
+    return code ? { ...code, username: this.#nameOf(code.user) } : null;
   }
 
-  /** The same text, as it was issued: whoever keeps it keeps no part of a request. */
-  asIssued(text: string): string {
-    return this.#refreshTokens.own(text) ?? this.#accessTokens.own(text) ?? this.codes.get(text)?.text ?? text;
+  #nameOf(user: string): string | null {
+    return this.accounts.userById(user)?.username ?? null;
   }
 
-  /** The family of a refresh or access token, with its newest rows. */
-  familyOf(text: string): Family | null {
-    const id = this.#refreshTokens.familyOf(text) ?? this.#accessTokens.familyOf(text);
-    return (id !== undefined && this.families.recent(id)) || null;
+  /** What the family of a token was allowed. */
+  allowedTo(token: Presented): Allowed | null {
+    return typeof token === 'number' ? (this.families.ownerOf(token)?.allowed ?? null) : null;
+  }
+
+  /** The family of a refresh or access token, with the rows that concern it. */
+  familyOf(presented: Presented): Family | null {
+    return typeof presented === 'string' ? null : this.families.forToken(presented);
   }
 
   issueCode(wish: Allowed & { readonly redirectUri: string; readonly challenge: string | null }, now: Instant): Code {
@@ -153,23 +165,25 @@ export class Upstream {
   /** A new family: an authorization that was given. */
   start(allowed: Allowed, now: Instant): Outcome {
     const { user, client, realm, isOffline } = allowed;
-    const id = `family-${this.families.size + 1}`;
+    const id = this.families.nextId;
     const consentMs = divided(this.#switches.consentMs, this.speed);
     const consentEndsAt = Number.isFinite(consentMs) ? after(now, consentMs) : null;
-    const started = startFamily({ id, user, client, now, ids: this.#ids(id, realm), consentEndsAt });
-    this.#allowed.set(id, allowed);
-    const joining = isOffline ? started : { ...started, tokens: [] };
-    const evicted = isOffline ? this.#admit(joining, now) : NOTHING_EVICTED;
-    if (!isOffline) this.families.replace(undefined, joining);
-    const issued = this.#issued(joining, started.tokens[0]?.id ?? '', started.accessTokens[0]?.id ?? '');
+    const made = new NewTokens(this.#tokens, this.form, this.chance, realm);
+    const started = startFamily({ id, user, client, now, ids: made, consentEndsAt });
+    const family = isOffline ? started : { ...started, tokens: [] };
+    const others = isOffline ? this.#othersUnderCaps(family) : [];
+    this.families.add({ id, user, username: this.#nameOf(user), client, allowed }, family);
+    const all = [...others, family];
+    const evicted = isOffline ? this.#keep(all, admit(others, family, this.#policy, now)) : NOTHING_EVICTED;
+    const refreshToken = isOffline ? made.newRefreshToken() : null;
+    const issued = { family, allowed, accessToken: made.newAccessToken(), refreshToken };
     return { ok: true, issued, answer: 'authorized', evicted };
   }
 
-  #admit(joining: Family, now: Instant): { from: number; removed: number } {
-    const { caps } = this.#policy;
-    const isCapped = Number.isFinite(Math.min(caps.familiesPerUserClient, caps.tokensPerUserClient));
-    const others = isCapped ? this.families.liveOf(joining.user, joining.client) : [];
-    return this.#keep([...others, joining], admit(others, joining, this.#policy, now));
+  #othersUnderCaps({ user, client }: Family): readonly Family[] {
+    const { familiesPerUserClient, tokensPerUserClient } = this.#policy.caps;
+    const isCapped = Number.isFinite(Math.min(familiesPerUserClient, tokensPerUserClient));
+    return isCapped ? this.families.liveOf(user, client) : [];
   }
 
   /** A second successor of one token may be one token too many. */
@@ -181,46 +195,50 @@ export class Upstream {
   }
 
   #keep(before: readonly Family[], kept: readonly Family[]): { from: number; removed: number } {
-    kept.forEach((one, i) => {
-      if (one !== before[i] || !this.families.recent(one.id)) this.families.replace(before[i], one);
-    });
+    before.forEach((one, i) => this.families.replace(one, kept[i] ?? one));
     const removed = evicted(kept) - evicted(before);
     return { from: removed === 0 ? 0 : this.#policy.caps.tokensPerUserClient + removed, removed };
   }
 
   /** Presents a refresh token. `callsToday` does not count this one. */
   refresh(
-    text: string,
+    presented: Presented,
     asks: { readonly client: string; readonly realm: string; readonly callsToday: number; readonly now: Instant },
   ): Outcome {
-    const id = this.#refreshTokens.familyOf(text);
-    const family = id === undefined ? undefined : this.families.forToken(id, text);
-    if (!family || this.allowedOf(family.id)?.realm !== asks.realm) {
-      return refused(this.form.looksLikeRefreshToken(text) ? 'unknown' : 'malformed');
+    const isKnown = typeof presented === 'number' && isRefreshToken(presented);
+    const family = isKnown ? this.families.forToken(presented) : null;
+    if (!isKnown || !family || this.allowedTo(presented)?.realm !== asks.realm) {
+      return refused(this.form.looksLikeRefreshToken(this.textOf(presented)) ? 'unknown' : 'malformed');
     }
     if (family.client !== asks.client) return refused('token-of-another-client', { family });
     const pacingFirst = this.#switches.errorOrder === 'spacing-first';
-    return this.#present(family, text, { policy: this.#policy, pacingFirst, ...asks });
+    return this.#present(family, presented, { policy: this.#policy, pacingFirst, ...asks });
   }
 
   #present(
     family: Family,
-    token: string,
+    token: TokenId,
     how: { policy: RotationPolicy; now: Instant; realm: string; callsToday: number; pacingFirst: boolean },
   ): Outcome {
-    const ids = this.#ids(family.id, how.realm);
+    const { policy, now, callsToday, pacingFirst } = how;
+    const made = new NewTokens(this.#tokens, this.form, this.chance, how.realm);
+    const options = { policy, now, callsToday, pacingFirst, ids: made };
     let read = family;
-    let result = present(read, token, { ...how, ids });
+    let result = present(read, String(token), options);
     if (result.outcome === 'refused' && result.revokes !== 'nothing') {
       // What it costs reaches all rows, the old ones too.
-      read = this.families.whole(family.id) ?? family;
-      result = present(read, token, { ...how, ids });
+      read = this.families.whole(family.id);
+      result = present(read, String(token), options);
     }
     this.families.replace(read, result.family);
     if (result.outcome === 'accepted') {
       const isFork = result.answer === 'fork';
       const evicted = isFork ? this.#capForks(result.family, how.now) : NOTHING_EVICTED;
-      const issued = this.#issued(result.family, result.refreshToken, result.accessToken);
+      const issued = this.#issued(
+        result.family,
+        made.refreshTokenOf(Number(result.refreshToken)),
+        made.newAccessToken(),
+      );
       return { ok: true, issued, answer: result.answer, evicted };
     }
     const isBreach = result.revokes !== 'nothing';
@@ -234,7 +252,7 @@ export class Upstream {
   }
 
   /** Too early: what a server with a fault of its own does beside, or instead of, saying so. */
-  #early(family: Family, token: string, how: { policy: RotationPolicy; now: Instant; realm: string }): Outcome {
+  #early(family: Family, token: TokenId, how: { policy: RotationPolicy; now: Instant; realm: string }): Outcome {
     const { earlyRefresh } = this.#switches;
     if (earlyRefresh === 'error') return refused('too-early', { family });
     const pacing = { minSpacingMs: 0, perDay: Number.POSITIVE_INFINITY };
@@ -244,12 +262,12 @@ export class Upstream {
       callsToday: 0,
       pacingFirst: false,
     });
-    if (result.ok && earlyRefresh === 'dead-token') this.kill(result.issued.refreshToken ?? '', how.now);
+    if (result.ok && earlyRefresh === 'dead-token') this.kill(result.issued.refreshToken, how.now);
     return earlyRefresh === 'error-and-advance' ? refused('too-early', { family }) : result;
   }
 
-  #endOf(family: Family, id: string, reason: TokenRefusal): Instant | null {
-    const token = family.tokens.find((one) => one.id === id);
+  #endOf(family: Family, id: TokenId, reason: TokenRefusal): Instant | null {
+    const token = family.tokens.find((one) => one.id === String(id));
     const { life } = this.#policy;
     if (reason === 'expired-absolute') return after(family.startedAt, life.absoluteMs);
     if (reason !== 'expired-idle' || !token) return null;
@@ -258,27 +276,23 @@ export class Upstream {
 
   /** An access token reaches the API. */
   useAccessToken(
-    text: string,
+    presented: Presented,
     realm: string,
     now: Instant,
   ):
     | { readonly ok: true; readonly user: User; readonly allowed: Allowed; readonly activated: boolean }
     | { readonly ok: false; readonly reason: Exclude<ApiRefusal, 'missing'> } {
-    const id = this.#accessTokens.familyOf(text);
-    const family = id === undefined ? undefined : this.families.forAccessToken(id, text);
+    if (typeof presented === 'string' || isRefreshToken(presented)) return { ok: false, reason: 'unknown' };
+    const family = this.families.forToken(presented);
     const user = family && this.accounts.userById(family.user);
-    const allowed = family && this.allowedOf(family.id);
+    const allowed = this.allowedTo(presented);
     if (!family || !user || allowed?.realm !== realm) return { ok: false, reason: 'unknown' };
-    const use = accessUsed(family, text, this.#policy, now);
-    if (use.family !== family) this.families.replace(family, use.family);
+    const use = accessUsed(family, String(presented), this.#policy, now);
+    this.families.replace(family, use.family);
     if (use.outcome === 'refused') return { ok: false, reason: use.reason };
     const isConsentOver = family.revoked !== null || now > (family.consentEndsAt ?? Number.POSITIVE_INFINITY);
     if (this.form.accessEndsWithConsent && isConsentOver) return { ok: false, reason: 'consent-gone' };
     return { ok: true, user, allowed, activated: use.activated };
-  }
-
-  allowedOf(family: string): Allowed | undefined {
-    return this.#allowed.get(family);
   }
 
   /** Ends the live families of a (user, client). Access tokens that are out live to their end. */
@@ -294,35 +308,32 @@ export class Upstream {
 
   end(family: Family, reason: 'revoked' | 'chain-reset', now: Instant): void {
     const before = this.families.whole(family.id);
-    if (before) this.families.replace(before, revoke(before, { reason, now, accessTokens: 'keep' }));
+    this.families.replace(before, revoke(before, { reason, now, accessTokens: 'keep' }));
   }
 
   /** Makes an issued refresh token dead, as if a sibling had displaced it. */
-  kill(text: string, now: Instant): void {
-    this.#changeToken(text, { displacedAt: now });
+  kill(token: Token | null, now: Instant): void {
+    if (token) this.#changeToken(token.id, { displacedAt: now });
   }
 
   /** A refresh token that was revoked alone. */
-  evict(text: string, now: Instant): void {
-    this.#changeToken(text, { evictedAt: now });
+  evict(token: TokenId, now: Instant): void {
+    this.#changeToken(token, { evictedAt: now });
   }
 
   /** An access token that was revoked alone. */
-  endAccess(text: string, now: Instant): void {
-    const before = this.families.whole(this.#accessTokens.familyOf(text) ?? '');
+  endAccess(token: TokenId, now: Instant): void {
+    const before = this.families.forToken(token);
     if (!before) return;
-    const accessTokens = before.accessTokens.map((one) => (one.id === text ? { ...one, revokedAt: now } : one));
+    const isIt = (one: FamilyAccessToken) => one.id === String(token);
+    const accessTokens = before.accessTokens.map((one) => (isIt(one) ? { ...one, revokedAt: now } : one));
     this.families.replace(before, { ...before, accessTokens });
-  }
-
-  isRefreshToken(text: string): boolean {
-    return this.#refreshTokens.familyOf(text) !== undefined;
   }
 
   /** The last issue of this family does not count for spacing, since its answer was not delivered. */
   forgetIssue(familyId: string, lastIssuedAt: Instant): void {
-    const family = this.families.recent(familyId);
-    if (family) this.families.replace(family, { ...family, lastIssuedAt });
+    const family = this.families.whole(familyId);
+    this.families.replace(family, { ...family, lastIssuedAt });
   }
 
   /** Lets everything of a kind that is alive run out at once. */
@@ -346,37 +357,57 @@ export class Upstream {
     else this.end(family, 'revoked', family.lastIssuedAt);
   }
 
-  #changeToken(text: string, how: Partial<FamilyToken>): void {
-    const before = this.families.whole(this.#refreshTokens.familyOf(text) ?? '');
+  #changeToken(token: TokenId, how: Partial<FamilyToken>): void {
+    const before = this.families.forToken(token);
     if (!before) return;
-    const tokens = before.tokens.map((one) => (one.id === text ? { ...one, ...how } : one));
+    const tokens = before.tokens.map((one) => (one.id === String(token) ? { ...one, ...how } : one));
     this.families.replace(before, { ...before, tokens });
   }
 
-  /** The texts are the ids; each is made when it is needed, and once. */
-  #ids(family: string, realm: string): NewIds {
-    const make = {
-      refreshToken: () => this.#refreshTokens.add(this.form.refreshTokenText(this.chance, realm), family),
-      accessToken: () => this.#accessTokens.add(this.form.accessTokenText(this.chance, realm), family),
-    };
-    let refreshToken: string | undefined;
-    let accessToken: string | undefined;
-    return {
-      get refreshToken() {
-        refreshToken ??= make.refreshToken();
-        return refreshToken;
-      },
-      get accessToken() {
-        accessToken ??= make.accessToken();
-        return accessToken;
-      },
-    };
-  }
-
-  #issued(family: Family, refreshToken: string, accessToken: string): Issued {
-    const allowed = this.#allowed.get(family.id);
+  #issued(family: Family, refreshToken: Token, accessToken: Token): Issued {
+    const allowed = this.allowedTo(accessToken.id);
     if (!allowed) throw new Error(`${family.id} was allowed nothing`);
     return { family, allowed, accessToken, refreshToken: allowed.isOffline ? refreshToken : null };
+  }
+}
+
+/** Tokens of one answer: each is made when it is needed, and once. */
+class NewTokens implements NewIds {
+  readonly #tokens: Register;
+  readonly #form: Form;
+  readonly #chance: Chance;
+  readonly #realm: string;
+  #refreshToken: Token | null = null;
+  #accessToken: Token | null = null;
+
+  constructor(tokens: Register, form: Form, chance: Chance, realm: string) {
+    this.#tokens = tokens;
+    this.#form = form;
+    this.#chance = chance;
+    this.#realm = realm;
+  }
+
+  get refreshToken(): string {
+    return String(this.newRefreshToken().id);
+  }
+
+  get accessToken(): string {
+    return String(this.newAccessToken().id);
+  }
+
+  newRefreshToken(): Token {
+    this.#refreshToken ??= this.#tokens.addRefreshToken(this.#form.refreshTokenText(this.#chance, this.#realm));
+    return this.#refreshToken;
+  }
+
+  newAccessToken(): Token {
+    this.#accessToken ??= this.#tokens.addAccessToken(this.#form.accessTokenText(this.#chance, this.#realm));
+    return this.#accessToken;
+  }
+
+  /** The new one, or one that was issued before. */
+  refreshTokenOf(id: TokenId): Token {
+    return this.#refreshToken?.id === id ? this.#refreshToken : { id, text: this.#tokens.textOf(id) };
   }
 }
 

@@ -146,7 +146,8 @@ export const ERROR_HELP: Readonly<Record<string, { readonly meaning: string; rea
     remedy: 'Try again in a moment.',
   },
   server_unavailable: {
-    meaning: 'A command got no answer from the server that it was told to use, or a node none from its database.',
+    meaning:
+      'A command got no answer from the server that it was told to use, a node none from its database, or a worker none from its parent, which hangs.',
     remedy: 'Start it (`evergrant serve`), or name another one: `--server`, `EVERGRANT_SERVER`, `--database-url`.',
   },
   setting: {

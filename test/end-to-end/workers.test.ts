@@ -32,7 +32,7 @@ async function addClient(alias = 'eol') {
   return { id: client_id, refresh: (line: Line) => line.ask('POST', '/oauth/token', { form }) };
 }
 
-test('200 callers of three workers who find no living token cause one exchange, and all have its token', async () => {
+test('[S84] 200 callers of three workers who find no living token cause one exchange, and all have its token', async () => {
   await startedWithGrant();
   const lines = await server.lines(4);
   const answers = await Promise.all(Array.from({ length: 200 }, (_, i) => token(lines[i % lines.length] as Line)));

@@ -1,5 +1,6 @@
 /** Several nodes on one store: what they do together, what one does when another dies, and what no node may do. */
 import { describe, expect, test } from 'vitest';
+import type { EvergrantError } from '../src/core/errors.ts';
 import { POLICIES } from '../src/core/policies.fixture.ts';
 import { Secret } from '../src/core/secret.ts';
 import type { Keeper } from '../src/keeper/keeper.ts';
@@ -376,6 +377,25 @@ describe('a store that goes back to an older backup while the nodes run', () => 
     expect(upstream.presented).toEqual(['rt-0-eol', 'rt-1']);
   });
 
+  test('while none of them runs, is noticed although all but the one that knows are started first', async () => {
+    const { clock, upstream, store, nodes, imported } = await clusterBench(POLICIES.oneTimeRevoking);
+    await imported();
+    store.backup();
+    await clock.advance(600_000);
+    expect(await tokenOf(nodes[0], clock)).toBe('at-1');
+    await clock.advance(600_000);
+    for (const node of nodes) node.die();
+    await store.restore();
+    await clock.advance(20_000);
+    await nodes[1].restart();
+    await nodes[2].restart();
+    expect(await refusalOf(nodes[2], clock, 30_000)).toBe('held');
+    await nodes[0].restart();
+    await clock.advance(80_000);
+    expect(await tokenOf(nodes[2], clock)).toBe('at-2');
+    expect(upstream.presented).toEqual(['rt-0-eol', 'rt-1']);
+  });
+
   test('waits for an answer that is under way, which the store has forgotten', async () => {
     const { clock, upstream, store, nodes, imported } = await clusterBench(POLICIES.oneTimeRevoking);
     await imported();
@@ -436,6 +456,71 @@ describe('a store that goes back to an older backup while the nodes run', () => 
     await clock.advance(10_000);
     expect(await tokenOf(nodes[0], clock)).toBe('at-2');
     expect(upstream.presented).toEqual(['rt-0-eol', 'rt-1']);
+  });
+});
+
+describe('nodes that were all down', () => {
+  async function allDown(): Promise<ClusterBench> {
+    const bench = await clusterBench(POLICIES.oneTimeRevoking);
+    await bench.imported();
+    await bench.clock.advance(600_000);
+    for (const node of bench.nodes) node.die();
+    await bench.clock.advance(20_000);
+    return bench;
+  }
+
+  test('serve a grant whose provider revokes on reuse as soon as all are back', async () => {
+    const { clock, nodes } = await allDown();
+    await nodes[0].restart();
+    const asked = nodes[0].keeper.tokens.get('eol', WISH);
+    await clock.advance(2_000);
+    await nodes[1].restart();
+    await nodes[2].restart();
+    const backAt = clock.now();
+    expect((await clock.until(asked)).accessToken.reveal()).toBe('at-1');
+    expect(clock.now() - backAt).toBeLessThan(5_000);
+  });
+
+  test('say why there is no token and for how long, while one of them is missing; then serve it', async () => {
+    const { clock, nodes, upstream } = await allDown();
+    await nodes[0].restart();
+    await nodes[1].restart();
+    await clock.advance(10_000);
+    for (const node of [nodes[0], nodes[1]]) {
+      const refused: unknown = await clock.until(node.keeper.tokens.get('eol', { ...WISH, waitMs: 0 }).catch((e) => e));
+      expect(refused).toMatchObject({ code: 'held', message: expect.stringContaining('not all are back') as string });
+      const { retryAfterMs } = (refused as EvergrantError).details;
+      expect(retryAfterMs).toBeGreaterThan(45_000);
+      expect(retryAfterMs).toBeLessThanOrEqual(50_000);
+    }
+    expect(upstream.presented).toEqual([]);
+    await clock.advance(50_000);
+    expect(await tokenOf(nodes[1], clock, 0)).toBe('at-1');
+  });
+
+  test('wait for none that was given up', async () => {
+    const { clock, nodes } = await allDown();
+    await nodes[0].restart();
+    for (const gone of ['node-2', 'node-3']) await nodes[0].keeper.journals.abandon(gone);
+    await clock.advance(3_000);
+    expect(await tokenOf(nodes[0], clock, 0)).toBe('at-1');
+    await clock.advance(600_000);
+    nodes[0].die();
+    await clock.advance(20_000);
+    await nodes[0].restart();
+    expect(await tokenOf(nodes[0], clock, 0)).toBe('at-2');
+  });
+
+  test('but one after the other: each serves at once', async () => {
+    const { clock, nodes, imported } = await clusterBench(POLICIES.oneTimeRevoking);
+    await imported();
+    for (const [i, node] of nodes.entries()) {
+      await clock.advance(600_000);
+      await clock.until(node.keeper.drain(5_000));
+      await clock.advance(20_000);
+      await node.restart();
+      expect(await tokenOf(node, clock, 0)).toBe(`at-${i + 1}`);
+    }
   });
 });
 

@@ -138,8 +138,10 @@ export const ERROR_HELP: Readonly<Record<string, { readonly meaning: string; rea
     remedy: 'Ask again after the time in Retry-After. Operators: look at the database, its disk and the log.',
   },
   held: {
-    meaning: 'A newer token may stand in the journal of another node; presenting an older one could end the chain.',
-    remedy: 'Start that node, or merge its journal: `evergrant journal merge DIR`.',
+    meaning:
+      'A newer token may stand in the journal of another node, or one may be on its way since before a restore; presenting an older one could end the chain.',
+    remedy:
+      'Start that node, or merge its journal: `evergrant journal merge DIR`. Otherwise ask again after the time in Retry-After.',
   },
   shutting_down: {
     meaning: 'The server takes no new work and finishes what is on the wire.',

@@ -3,12 +3,13 @@
  * result everybody gets who asked meanwhile. A token that lives is served whatever else is wrong with the chain.
  */
 import { createHash } from 'node:crypto';
-import { type Chain, stateOf } from '../core/chain.ts';
+import { type Chain, type ChainState, stateOf } from '../core/chain.ts';
 import { DIAGNOSES } from '../core/diagnosis.ts';
 import { type ErrorCode, EvergrantError } from '../core/errors.ts';
 import { explainDeferral } from '../core/explain.ts';
 import type { GrantId } from '../core/id.ts';
 import type { Step } from '../core/next-step.ts';
+import type { Barred } from './cluster.ts';
 import type { LiveAccessToken, Tokens, TokenWish } from './keeper.ts';
 import type { ChainMinder } from './minder.ts';
 import type { Minders } from './minders.ts';
@@ -203,15 +204,17 @@ function digest(live: LiveAccessToken): string {
 async function refusal(parts: KeeperParts, minder: ChainMinder): Promise<EvergrantError> {
   // Read anew: what the minder saw last lies before the exchange that may be under way.
   const { chain } = await parts.store.chains.read(minder.grant);
-  const waitMs = waitOf(await minder.step());
-  const code = refusalCode(chain);
+  const said = refusalCode(chain);
+  const barred = MAY_BE_BARRED.has(stateOf(chain)) ? await minder.barred() : null;
+  const code = barred && said !== 'in_doubt' ? 'held' : said;
+  const waitMs = barred?.atMostMs ?? waitOf(await minder.step());
   const diagnosis =
     chain.end?.kind === 'broken'
       ? chain.end.diagnosis
       : explainDeferral(chain, (await minder.upstream()).provider.policy);
-  const texts = TEXTS[code];
+  const texts = barred ? BARRED[barred.because] : TEXTS[code];
   return new EvergrantError(code, texts.detail, {
-    remedy: diagnosis ? DIAGNOSES[diagnosis.code].remedy : texts.remedy,
+    remedy: diagnosis && !barred ? DIAGNOSES[diagnosis.code].remedy : texts.remedy,
     grant: minder.grant,
     ...(diagnosis ? { diagnosis } : {}),
     ...(code === 'authorization_required' ? { renewUrl: renewUrl(parts, minder.grant) } : {}),
@@ -219,6 +222,7 @@ async function refusal(parts: KeeperParts, minder: ChainMinder): Promise<Evergra
   });
 }
 
+const MAY_BE_BARRED: ReadonlySet<ChainState> = new Set(['active', 'waiting', 'in_doubt']);
 const DEFAULT_RETRY_MS = 1_000;
 const ERRORS_WITH_RETRY: ReadonlySet<ErrorCode> = new Set([
   'in_doubt',
@@ -263,6 +267,25 @@ const TEXTS = {
     remedy: 'Start that node, or merge its journal.',
   },
 } as const;
+
+/** Why this node starts no exchange that the chain would be ready for. */
+const BARRED = {
+  apart: {
+    detail: 'This node has just joined the others, or lost its place among them: it brings in its journal first.',
+    remedy: 'Ask again after the time in Retry-After.',
+  },
+  woken: {
+    detail:
+      'All nodes were down, and not all are back. One of those may know that the database was restored; an older refresh token would then end the chain.',
+    remedy:
+      'Start the other nodes, or give up those that will not come back; or ask again after the time in Retry-After.',
+  },
+  restored: {
+    detail:
+      'The database was restored from an older backup. What was sent before that may still be on its way, and a second presentation would end the chain.',
+    remedy: 'Ask again after the time in Retry-After.',
+  },
+} as const satisfies Record<Barred['because'], { readonly detail: string; readonly remedy: string }>;
 
 function refusalCode(chain: Chain): RefusalCode {
   const state = stateOf(chain);

@@ -3,8 +3,9 @@
  * ends, what that one had under way is taken over.
  *
  * States: apart (no lease) ──join──▶ here ──lease lost, or the store silent for as long as it lasts──▶ apart.
- * Beside it: merging (what the journal has and the store has not is brought there; nothing is presented) → merged; and
- * after a restore of the store from an older backup: restoring (another node has not merged yet) → whole.
+ * Beside it: merging (what the journal has and the store has not is brought there; nothing is presented) → merged; after a
+ * restore of the store from an older backup: restoring (another node has not merged yet) → whole; and where all nodes
+ * were down: waking (another one may know of a restore) → awake, once all are here or had a minute.
  *
  * No lock can keep a request that is on its way from arriving, so nothing here decides what is harmless: that is
  * `core/next-step`, which also knows what is on its way.
@@ -45,6 +46,28 @@ export interface ClusterHooks {
   readonly whole: () => Promise<void>;
 }
 
+/**
+ * Whether an exchange may be started by this node now. apart: it has no place in the store, or has not merged its
+ * journal. woken, restored: what a node that is not here knows of a restore, or what is on its way since one, is waited
+ * for, so long at most. hold: until other nodes have merged their journals.
+ */
+export type May = { readonly may: 'yes' } | { readonly may: 'hold' } | Barred;
+export interface Barred {
+  readonly may: 'wait';
+  readonly because: 'apart' | 'woken' | 'restored';
+  readonly atMostMs: number;
+}
+
+/** What the store said, and whether this node has declared that it went back. */
+interface Found {
+  readonly view: ClusterView;
+  readonly isDeclared: boolean;
+}
+
+const YES: May = { may: 'yes' };
+/** A node that has lost its place in the store looks again this soon. */
+const APART: May = { may: 'wait', because: 'apart', atMostMs: 1_000 };
+
 export class Cluster {
   readonly #parts: KeeperParts;
   readonly #clock: StoreClock;
@@ -61,6 +84,8 @@ export class Cluster {
   #restore: string | null = null;
   /** Until then a request may be on its way that a restored store knows nothing of. */
   #settledAtMs = Number.NEGATIVE_INFINITY;
+  /** Until then a node that is not here yet may know of a restore. */
+  #awakeAtMs = Number.NEGATIVE_INFINITY;
   /** By node and run. */
   readonly #looks = new Map<string, { readonly count: number; readonly againAtMs: number }>();
   #rejoining: Promise<void> | null = null;
@@ -73,23 +98,28 @@ export class Cluster {
 
   /** Joins, merges the journal, and goes on beating. Nothing was presented before it resolves. */
   async start(): Promise<void> {
-    const view = await this.#join();
-    // When all were down, a restore may be known to another node alone: there is time for it to say so.
-    if (this.#isFirst(view)) this.#settledAtMs = this.#nowMs() + HORIZON_MS;
+    const found = await this.#join();
+    const { now, wokenAt } = found.view;
+    if (wokenAt !== null) this.#awakeAtMs = this.#nowMs() + wokenAt + HORIZON_MS - now;
     if (this.#parts.store.isShared) this.#inBackground(this.#beat());
-    await this.#merge(view);
+    await this.#merge(found);
   }
 
   /**
-   * Whether an exchange under this policy may be started by this node now. `restoring`: not before the other nodes have
-   * merged their journals too, for one of them may hold a newer token, and an older one would revoke it. Where a second
-   * presentation always revokes, those of before a restore are waited for, as far as they may still be on their way.
+   * Whether an exchange under this policy may be started now. During a restore not before the other nodes have merged
+   * their journals too, for one of them may hold a newer token, and an older one would revoke it. Where a second
+   * presentation always revokes, those of before a restore are waited for, as far as they may still be on their way; and
+   * so is a node that may know of a restore.
    */
-  mayStart(policy: RotationPolicy): 'yes' | 'apart' | 'restoring' {
-    if (!this.#isMerged || this.#nowMs() >= this.#leaseUntilMs) return 'apart';
-    if (rejectsReuse(policy) || classOf(policy).class === 'durable') return 'yes';
-    if (this.#isRestoring) return 'restoring';
-    return this.#nowMs() < this.#settledAtMs && classOf(policy).class === 'one-time-revoking' ? 'apart' : 'yes';
+  mayStart(policy: RotationPolicy): May {
+    if (!this.#isMerged || this.#nowMs() >= this.#leaseUntilMs) return APART;
+    if (rejectsReuse(policy) || classOf(policy).class === 'durable') return YES;
+    if (this.#isRestoring) return { may: 'hold' };
+    if (classOf(policy).class !== 'one-time-revoking') return YES;
+    const settlesInMs = this.#settledAtMs - this.#nowMs();
+    const wakesInMs = this.#awakeAtMs - this.#nowMs();
+    if (settlesInMs > 0 && settlesInMs >= wakesInMs) return { may: 'wait', because: 'restored', atMostMs: settlesInMs };
+    return wakesInMs > 0 ? { may: 'wait', because: 'woken', atMostMs: wakesInMs } : YES;
   }
 
   /** While it lasts, no chain is given up: another node's journal may hold what is missing. */
@@ -111,7 +141,7 @@ export class Cluster {
     if (!this.#parts.store.isShared || this.#isSuspected) return;
     this.#isSuspected = true;
     this.#isMerged = false;
-    const look = this.#parts.store.nodes.view().then((view) => this.#merge(view));
+    const look = this.#parts.store.nodes.view().then((view) => this.#merge({ view, isDeclared: false }));
     this.#inBackground(look);
   }
 
@@ -177,14 +207,29 @@ export class Cluster {
     await this.#merge(await this.#join());
   }
 
-  async #join(): Promise<ClusterView> {
+  /**
+   * Takes the place first, and is here only once it has said what it knows of a restore: who sees that all nodes are
+   * here, and that none was declared, knows that there was none.
+   */
+  async #join(): Promise<Found> {
     const { nodes, isShared } = this.#parts.store;
-    const asked = this.#clock.moment();
-    const joined = await nodes.join(this.#me(), this.#parts.folder, LEASE_MS);
+    const joined = await nodes.join(this.#me(), this.#parts.folder, isShared ? 0 : LEASE_MS);
     if (joined.outcome === 'in_use') throw inUse(this.#parts.node);
-    this.#clock.learn(joined.view.now, asked);
+    const isDeclared = isShared && this.#isOlder(joined.view);
+    if (isDeclared) await this.#declare();
+    const asked = this.#clock.moment();
+    const { view } = isShared ? await nodes.beat(this.#me(), LEASE_MS) : joined;
+    this.#clock.learn(view.now, asked);
     this.#leaseUntilMs = isShared ? asked.uptimeMs + LEASE_MS : Number.POSITIVE_INFINITY;
-    return joined.view;
+    return { view, isDeclared };
+  }
+
+  /** Each node that notices says so, once: what the store says of an earlier restore tells nothing of this one. */
+  async #declare(): Promise<void> {
+    const { store, log, node } = this.#parts;
+    this.#isRestoring = true;
+    log.warn('The store is older than what is remembered of it: it was restored from a backup.', { node });
+    await store.nodes.declareRestore();
   }
 
   async #look(view: ClusterView, own: NodeRecord): Promise<void> {
@@ -202,28 +247,23 @@ export class Cluster {
       await this.#hooks.noteMerged();
     } else {
       // Signs of life go on meanwhile.
-      this.#inBackground(this.#merge(view));
+      this.#inBackground(this.#merge({ view, isDeclared: false }));
     }
   }
 
-  #merge(view: ClusterView): Promise<void> {
-    this.#merging ??= this.#mergeOnce(view).finally(() => {
+  #merge(found: Found): Promise<void> {
+    this.#merging ??= this.#mergeOnce(found).finally(() => {
       this.#merging = null;
     });
     return this.#merging;
   }
 
   /** Brings the journal into the store; where the store forgot something, the others are asked to do so too. */
-  async #mergeOnce(found: ClusterView): Promise<void> {
-    const { store, log, node } = this.#parts;
-    const isOlder = store.isShared && this.#isOlder(found);
+  async #mergeOnce({ view: found, isDeclared }: Found): Promise<void> {
+    const { store, node } = this.#parts;
+    const isOlder = store.isShared && (isDeclared || this.#isOlder(found));
     if (!store.isShared && this.#isOlder(found)) this.#settleAlone();
-    if (isOlder) {
-      this.#isRestoring = true;
-      // Each node that notices says so, once: what the store says of an earlier restore tells nothing of this one.
-      log.warn('The store is older than what is remembered of it: it was restored from a backup.', { node });
-      await store.nodes.declareRestore();
-    }
+    if (isOlder && !isDeclared) await this.#declare();
     // What is under way here is not known to a restored store: its answers go into the journal first.
     if (isOlder || found.restore !== this.#restore) await this.#hooks.quiet();
     this.#merged = new Map();
@@ -234,11 +274,6 @@ export class Cluster {
     const view = await store.nodes.view();
     await this.#see(view);
     await this.#takeOver(view);
-  }
-
-  #isFirst({ nodes }: ClusterView): boolean {
-    const others = nodes.filter((one) => one.id !== this.#parts.node && !one.isGivenUp);
-    return this.#parts.store.isShared && others.length > 0 && others.every((one) => one.leaseLeftMs === 0);
   }
 
   /** A node alone has its journal to tell it of a restore: the store hears of the merge only once all has settled. */
@@ -267,6 +302,7 @@ export class Cluster {
     }
     const here = nodes.filter(({ leaseLeftMs }) => leaseLeftMs > 0);
     this.#here = here.map(({ id }) => id);
+    if (nodes.every((one) => one.isGivenUp || one.leaseLeftMs > 0)) this.#awakeAtMs = Number.NEGATIVE_INFINITY;
     for (const { id, run } of here) this.#looks.delete(`${id} ${run}`);
     this.#merged = new Map(nodes.map(({ id, merged }) => [id, merged]));
     this.#restore = restore;

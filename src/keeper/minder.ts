@@ -14,6 +14,8 @@ import { nextStep, type Step } from '../core/next-step.ts';
 import type { RotationPolicy } from '../core/rotation-policy.ts';
 import type { AccessToken } from '../core/secret.ts';
 import { type DueOf, LeaseLost, type StoredChain } from '../ports/store.ts';
+import { Alarm } from './alarm.ts';
+import type { Barred, May } from './cluster.ts';
 import { exchange } from './exchange.ts';
 import { heldAnswer } from './held-answers.ts';
 import type { LiveAccessToken } from './keeper.ts';
@@ -39,7 +41,7 @@ export interface MinderHooks {
 
 /** Whether this node may start an exchange now; see `Cluster`. */
 export interface Gate {
-  mayStart(policy: RotationPolicy): 'yes' | 'apart' | 'restoring';
+  mayStart(policy: RotationPolicy): May;
   readonly isRestoring: boolean;
   lost(): void;
   forgotten(): void;
@@ -55,11 +57,8 @@ const DOUBT_PAUSE_MS = 10_000;
 /** While somebody asks, a token is exchanged this share of its life before its end, where the provider allows it. */
 const AHEAD_SHARE = 0.05;
 const AHEAD_MOST_MS = 60_000;
-/** Between tries of an alarm that fails. Short: the window of Exact Online is half a minute wide. */
-const ALARM_FIRST_PAUSE_MS = 500;
-const ALARM_LONGEST_PAUSE_MS = 10_000;
-/** A node that has lost its place in the store looks again this soon. */
-const APART_PAUSE_MS = 500;
+/** What keeps a node from exchanging may be over sooner than it must: it is looked at again this soon. */
+const BARRED_PAUSE_MS = 500;
 /** While the store is away, what was served a moment ago goes on being served for this long. */
 const SERVE_UNREAD_MS = 300_000;
 
@@ -72,6 +71,7 @@ export class ChainMinder {
   readonly #gate: Gate;
   readonly #dueOf: (freshness: Freshness) => Promise<DueOf>;
   readonly #stop: AbortSignal;
+  readonly #alarm: Alarm;
   /** What the grant's record wishes. */
   freshness: Freshness;
   #staleSinceMs: number | null = null;
@@ -88,7 +88,6 @@ export class ChainMinder {
   /** The link whose access token somebody doubted, and for which an exchange was tried. */
   #doubted: LinkId | null = null;
   #working: Promise<void> | null = null;
-  #alarmSet = false;
   #notBeforeAhead = 0;
 
   constructor(
@@ -109,6 +108,7 @@ export class ChainMinder {
     this.#gate = gate;
     this.#dueOf = dueOf;
     this.#stop = stop;
+    this.#alarm = new Alarm(parts, grant, { dueInMs: () => this.#dueInMs(), advance: () => this.advance() }, stop);
   }
 
   /** The chain as last seen by this process. */
@@ -164,7 +164,7 @@ export class ChainMinder {
 
   /** Nothing is under way, no alarm is set, and no access token is served from memory. */
   get isUnused(): boolean {
-    return !this.#working && !this.#alarmSet && !this.#doubting && !this.live(0);
+    return !this.#working && !this.#alarm.isSet && !this.#doubting && !this.live(0);
   }
 
   /** Resolves when nothing is under way. Never rejects. */
@@ -181,8 +181,17 @@ export class ChainMinder {
     const { chain } = await this.stored();
     const { policy } = (await this.#upstream()).provider;
     const step = nextStep(chain, policy, this.#parts.clock.moment());
-    if (step.step !== 'exchange' || this.#gate.mayStart(policy) !== 'apart') return step;
-    return { ...step, waitMs: Math.max(step.waitMs, APART_PAUSE_MS) };
+    if (step.step !== 'exchange' || this.#gate.mayStart(policy).may !== 'wait') return step;
+    return { ...step, waitMs: Math.max(step.waitMs, BARRED_PAUSE_MS) };
+  }
+
+  /** What keeps this node from a step that the chain would take sooner; null where nothing does. */
+  async barred(): Promise<Barred | null> {
+    const { chain } = await this.stored();
+    const { policy } = (await this.#upstream()).provider;
+    const step = nextStep(chain, policy, this.#parts.clock.moment());
+    const may = this.#gate.mayStart(policy);
+    return step.step === 'exchange' && may.may === 'wait' && may.atMostMs > step.waitMs ? may : null;
   }
 
   /** Another node changed the chain, or may have. */
@@ -349,9 +358,9 @@ export class ChainMinder {
           if (isHeaderScheme(upstream.scheme)) return;
           const isServed = step.because === 'next' && publishedSequence(chain) > seen;
           if (step.waitMs > 0 || isServed || this.#stop.aborted) return;
-          const may = this.#gate.mayStart(upstream.provider.policy);
-          if (may === 'apart') return;
-          if (may === 'restoring') return this.#hold(null);
+          const { may } = this.#gate.mayStart(upstream.provider.policy);
+          if (may === 'wait') return;
+          if (may === 'hold') return this.#hold(null);
           if (!(await this.#exchange({ chain, version }, step.present, upstream))) return;
         }
       }
@@ -456,29 +465,7 @@ export class ChainMinder {
    * until it is known whether the chain is broken, or one of which nothing is known because its last run failed.
    */
   #setAlarm(): void {
-    if (this.#alarmSet || this.#stop.aborted || (this.#stored && !isUndecided(this.#stored.chain))) return;
-    this.#alarmSet = true;
-    this.#inBackground(this.#ring());
-  }
-
-  /** Takes every step when it is due, as long as the chain is undecided. A store that fails meanwhile is asked again. */
-  async #ring(): Promise<void> {
-    for (let pauseMs = ALARM_FIRST_PAUSE_MS; !this.#stop.aborted; ) {
-      try {
-        const waitMs = await this.#dueInMs();
-        if (waitMs === null) {
-          this.#alarmSet = false;
-          return;
-        }
-        if (waitMs > 0) await this.#parts.clock.sleep(waitMs, this.#stop);
-        else await this.advance();
-        pauseMs = ALARM_FIRST_PAUSE_MS;
-      } catch (cause) {
-        this.#parts.log.error('A chain in doubt could not go on; trying again.', { grant: this.grant }, cause);
-        await this.#parts.clock.sleep(pauseMs, this.#stop);
-        pauseMs = Math.min(ALARM_LONGEST_PAUSE_MS, pauseMs * 2);
-      }
-    }
+    if (!this.#stored || isUndecided(this.#stored.chain)) this.#alarm.set();
   }
 
   /** When the next step of an undecided chain is due; null where nothing is open, or another run's answer decides. */

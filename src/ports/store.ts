@@ -151,6 +151,8 @@ export interface ClusterView {
   readonly restore: string | null;
   /** When that was, by the store's clock; null where it is not known. */
   readonly restoredAt: Instant | null;
+  /** When a node last joined while no other one was here, by the store's clock; null: not since this is kept. */
+  readonly wokenAt: Instant | null;
 }
 
 export interface NodeRun {

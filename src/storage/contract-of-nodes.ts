@@ -139,6 +139,22 @@ export function sharedStoreContract(name: string, openTwo: () => Promise<readonl
 type Two = () => readonly [here: Store, there: Store];
 
 function leaseRules(two: Two): void {
+  test('it is kept when a node last joined while no other one was here, and not what joined beside others', async () => {
+    const [here, there] = two();
+    const joined = await here.nodes.join(FIRST, 'folder', LEASE_MS);
+    const first = joined.outcome === 'joined' ? joined.view : null;
+    expect(first?.wokenAt).toBeGreaterThan((first?.now ?? 0) - 60_000);
+    expect(first?.wokenAt).toBeLessThanOrEqual(first?.now ?? 0);
+    await there.nodes.join(OTHER_NODE, 'folder of b', LEASE_MS);
+    await here.nodes.join(SECOND, 'folder', LEASE_MS);
+    expect((await there.nodes.view()).wokenAt).toBe(first?.wokenAt);
+    await there.nodes.leave(OTHER_NODE);
+    await here.nodes.leave(SECOND);
+    const before = (await here.nodes.view()).now;
+    await there.nodes.join(OTHER_NODE, 'folder of b', OVER_MS);
+    expect((await here.nodes.view()).wokenAt).toBeGreaterThanOrEqual(before);
+  });
+
   test('without a lease no exchange is started, and nothing was changed', async () => {
     const [here] = two();
     await here.chains.append(GRANT, 0, authorized('a'));

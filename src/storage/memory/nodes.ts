@@ -21,6 +21,7 @@ export interface NodeTable {
   readonly rows: Map<NodeId, Row>;
   restores: number;
   restore: string | null;
+  wokenAt: Instant | null;
 }
 
 export function holdsLease(table: NodeTable, { id, run }: NodeRun, now: Instant): boolean {
@@ -37,6 +38,7 @@ export function nodesIn(table: NodeTable, now: () => Instant): Nodes {
     }),
     restore: table.restore,
     restoredAt: restoredAt(table.restore),
+    wokenAt: table.wokenAt,
   });
   const change = (id: NodeId, how: (row: Row) => Row): boolean => {
     const row = rows.get(id);
@@ -47,6 +49,7 @@ export function nodesIn(table: NodeTable, now: () => Instant): Nodes {
     async join({ id, run }, folder, leaseMs) {
       const row = rows.get(id);
       if (row && row.until > now() && row.folder !== folder && row.run !== run) return { outcome: 'in_use' };
+      if (![...rows].some(([other, { until }]) => other !== id && until > now())) table.wokenAt = now();
       const { merged, mergedFor } = row ?? { merged: 0, mergedFor: null };
       rows.set(id, { run, folder, until: after(now(), leaseMs), merged, mergedFor, isGivenUp: false });
       return { outcome: 'joined', view: view() };

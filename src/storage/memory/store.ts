@@ -54,7 +54,7 @@ class Tables {
   readonly uniques = new Map<string, string>();
   /** Grants with something under way. */
   readonly unsettled = new Set<GrantId>();
-  readonly nodes: NodeTable = { rows: new Map(), restores: 0, restore: null };
+  readonly nodes: NodeTable = { rows: new Map(), restores: 0, restore: null, wokenAt: null };
   readonly listeners = new Set<(change: Change) => void>();
   isOpen = true;
 

@@ -6,6 +6,7 @@ import { restoredAt } from '../restore-name.ts';
 import { type Database, integer, type Row, text } from './database.ts';
 
 const VIEW = `SELECT c.now_ms, (SELECT value FROM evergrant_meta WHERE name = 'restore') AS restore,
+    (SELECT value FROM evergrant_meta WHERE name = 'woken')::bigint AS woken_ms,
     n.id, n.run, n.merged, n.merged_for, n.given_up,
     greatest(0, ceil(extract(epoch FROM coalesce(b.lease_until, n.lease_until) - c.now) * 1000))::bigint AS left_ms,
     EXISTS (SELECT FROM beaten) AS is_kept
@@ -27,6 +28,9 @@ const SQL = {
       SET run = excluded.run, folder = excluded.folder, lease_until = excluded.lease_until, given_up = false
       WHERE n.lease_until <= clock_timestamp() OR n.folder = excluded.folder OR n.run = excluded.run
     RETURNING id`,
+  woken: `WITH ${CLOCK} INSERT INTO evergrant_meta (name, value) SELECT 'woken', now_ms::text FROM clock
+    WHERE NOT EXISTS (SELECT FROM evergrant_nodes WHERE id <> $1 AND lease_until > clock.now)
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
   merged: 'UPDATE evergrant_nodes SET merged = greatest(merged, $2) WHERE id = $1',
   declare: `WITH ${CLOCK} INSERT INTO evergrant_meta (name, value) SELECT 'restore', now_ms || '.' || $1::text FROM clock
     ON CONFLICT (name) DO UPDATE SET value = excluded.value RETURNING value`,
@@ -41,6 +45,7 @@ export function nodesIn(db: Database): Nodes {
       db.transaction(async (query) => {
         const joined = await query(SQL.join, [id, run, folder, leaseMs]);
         if (joined.length === 0) return { outcome: 'in_use' };
+        await query(SQL.woken, [id]);
         return { outcome: 'joined', view: viewOf(await query(SQL.view)) };
       }),
     async beat({ id, run }, leaseMs) {
@@ -74,6 +79,7 @@ function viewOf(rows: readonly Row[]): ClusterView {
     nodes: rows.filter((row) => row.id !== null).map(nodeOf),
     restore,
     restoredAt: restoredAt(restore),
+    wokenAt: first?.woken_ms === null ? null : (integer(first, 'woken_ms') as Instant),
   };
 }
 

@@ -36,7 +36,7 @@ export function nodesIn(db: DatabaseSync, commits: GroupCommit): Nodes {
   function view(): ClusterView {
     const row = sql.restore.first();
     const restore = row ? text(row, 'value') : null;
-    return { now: now(), nodes: sql.all.all().map(nodeOf), restore, restoredAt: restoredAt(restore) };
+    return { now: now(), nodes: sql.all.all().map(nodeOf), restore, restoredAt: restoredAt(restore), wokenAt: null };
   }
 
   return {

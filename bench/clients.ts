@@ -2,8 +2,8 @@
 import { compare, type Shot, type Speed } from './measure.ts';
 import { startBaseline, startEvergrant } from './servers.ts';
 
-export async function clientSpeed(): Promise<Speed> {
-  await using evergrant = await startEvergrant();
+export async function clientSpeed(workers = 1): Promise<Speed> {
+  await using evergrant = await startEvergrant({}, '--workers', String(workers));
   await evergrant.addGrants(0, 1);
   const body = await requestOf(evergrant.origin, evergrant.key);
   const headers = { 'content-type': 'application/x-www-form-urlencoded' };

@@ -111,10 +111,24 @@ function sharesOf(paths: readonly string[]): string[][] {
   return Array.from({ length: CONNECTIONS }, (_, own) => paths.filter((_path, i) => i % CONNECTIONS === own));
 }
 
-/** User and system time of a process so far: fields 14 and 15 of proc(5), in ticks of 10 ms. NaN elsewhere than Linux. */
+/**
+ * User and system time of a process and its children so far: fields 14 and 15 of proc(5), in ticks of 10 ms. NaN elsewhere
+ * than Linux.
+ */
 export function cpuSeconds(pid: number): number {
-  const fields = statOf(pid);
-  return (Number(fields[11]) + Number(fields[12])) / 100;
+  const ticks = [pid, ...childrenOf(pid)].map((one) => {
+    const fields = statOf(one);
+    return Number(fields[11]) + Number(fields[12]);
+  });
+  return ticks.reduce((sum, one) => sum + one, 0) / 100;
+}
+
+function childrenOf(pid: number): readonly number[] {
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
+  } catch {
+    return [];
+  }
 }
 
 /** From the third field on. */

@@ -1,7 +1,8 @@
 /**
  * `npm run bench`: how fast, how large, how soon. Speed is told as a ratio to a bare server in the same run, for the
  * machine is never the same. Nothing fails because it is slow. `--json` prints one object; `--write` makes
- * docs/bench.md of this run; `--million` also measures what a million grants cost, in some minutes and gigabytes.
+ * docs/bench.md of this run; `--million` also measures what a million grants cost, in some minutes and gigabytes;
+ * `--workers` also clients at two workers.
  */
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -30,6 +31,8 @@ interface Report {
   /** The same with many grants in turns. */
   readonly speedOfMany: Speed;
   readonly clients: Speed;
+  /** With two processes; null where nobody asked for it. */
+  readonly clientsOfTwo: Speed | null;
   readonly proxy: Speed;
   /** Nanoseconds. */
   readonly sdkCall: number;
@@ -57,6 +60,8 @@ async function measure(words: readonly string[]): Promise<Report> {
   const speedOfMany = await tokenSpeed(CROWD);
   say('clients at the token endpoint, about a minute');
   const clients = await clientSpeed();
+  if (words.includes('--workers')) say('clients at two workers, about a minute');
+  const clientsOfTwo = words.includes('--workers') ? await clientSpeed(2) : null;
   say('the proxy, about a minute');
   const proxy = await proxySpeed();
   const sdk = await sdkCall();
@@ -77,6 +82,7 @@ async function measure(words: readonly string[]): Promise<Report> {
     speed,
     speedOfMany,
     clients,
+    clientsOfTwo,
     proxy,
     sdkCall: sdk,
     memory,
@@ -98,6 +104,7 @@ function rowsOf({
   speed,
   speedOfMany,
   clients,
+  clientsOfTwo,
   proxy,
   sdkCall: sdk,
   memory,
@@ -117,6 +124,7 @@ function rowsOf({
     ['p99 of both', `${evergrant.p99} ms, bare ${baseline.p99} ms`],
     ...sideRows(`Token reads of ${CROWD} grants in turns: requests a second`, 'bare node:http', 0.7, speedOfMany),
     ...sideRows('Client with a durable refresh token: requests a second', 'bare node:http', 0.5, clients),
+    ...(clientsOfTwo ? sideRows('The same with 2 workers', 'bare node:http', 0.5, clientsOfTwo) : []),
     ...sideRows('Proxy, small GET: requests a second', 'bare reverse proxy in Node', 0.8, proxy),
     ['SDK, `await accessToken()` from memory', `${sdk.toFixed(0)} ns (aim: below 1000)`],
     ['Memory at rest, after start', `${memory.afterStart.toFixed(0)} MB (aim: below 120)`],

@@ -32,10 +32,13 @@ export interface Evergrant extends AsyncDisposable {
   addGrants(from: number, count: number): Promise<void>;
 }
 
-/** A server on a folder of its own, which goes with it. `change` goes into the provider's file. */
-export async function startEvergrant(change: Readonly<Record<string, unknown>> = {}): Promise<Evergrant> {
+/** A server on a folder of its own, which goes with it. `change` goes into the provider's file; `more` are its flags. */
+export async function startEvergrant(
+  change: Readonly<Record<string, unknown>> = {},
+  ...more: readonly string[]
+): Promise<Evergrant> {
   const folder = await benchFolder(change);
-  const server = await serve(folder);
+  const server = await serve(folder, ...more);
   return {
     ...server,
     async [Symbol.asyncDispose]() {
@@ -54,9 +57,9 @@ export async function benchFolder(change: Readonly<Record<string, unknown>> = {}
 }
 
 /** Resolves once it listens. The folder stays. */
-export async function serve(folder: string): Promise<Evergrant> {
+export async function serve(folder: string, ...more: readonly string[]): Promise<Evergrant> {
   const data = join(folder, 'data');
-  const words = ['serve', '--json', '--listen', '127.0.0.1:0', '--data', data, '--log', 'error'];
+  const words = ['serve', '--json', '--listen', '127.0.0.1:0', '--data', data, '--log', 'error', ...more];
   const child = spawn(process.execPath, [PROGRAM, ...words, '--providers', join(folder, 'providers')], {
     cwd: folder,
     stdio: ['ignore', 'pipe', 'pipe'],

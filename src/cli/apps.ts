@@ -1,13 +1,11 @@
 /** `evergrant apps …`: registrations at providers. */
-import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { items, withApi } from './api.ts';
-import { refuseUnknownProvider } from './connect.ts';
 import { plainPage, plainTable } from './grant-view.ts';
 import { asObject, text } from './json.ts';
+import { knownProvider, privateKeyIn } from './new-app.ts';
 import { apiCommand, collectPairs } from './options.ts';
 import { print, printJson, say } from './output.ts';
-import { usageError } from './problem.ts';
 import { asking, clientSecret } from './prompt.ts';
 
 interface JsonOption {
@@ -61,7 +59,7 @@ function addCommand(): Command {
 async function add(provider: string, options: AddOptions): Promise<void> {
   const { name, variable: variables } = options;
   const app = await withApi({ ...options }, 'none', async (api) => {
-    await refuseUnknownProvider(api, provider);
+    await knownProvider(api, provider);
     const client = await clientOf(options);
     const more = { ...(name ? { name } : {}), ...(variables ? { variables } : {}) };
     return api.call('POST', '/v1/apps', { provider, ...client, ...more });
@@ -74,11 +72,7 @@ async function add(provider: string, options: AddOptions): Promise<void> {
 async function clientOf({ clientId, privateKeyFile }: AddOptions): Promise<Readonly<Record<string, string>>> {
   if (!clientId) return {};
   if (!privateKeyFile) return { client_id: clientId, client_secret: await asking(clientSecret) };
-  try {
-    return { client_id: clientId, private_key: readFileSync(privateKeyFile, 'utf8') };
-  } catch {
-    throw usageError(`${privateKeyFile} cannot be read.`, 'Name the file that holds the private key of the app.');
-  }
+  return { client_id: clientId, private_key: privateKeyIn(privateKeyFile) };
 }
 
 async function remove(app: string, options: JsonOption): Promise<void> {

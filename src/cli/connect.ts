@@ -1,16 +1,21 @@
-/** `evergrant connect`: from a provider to a grant, with one person in between. */
-import type { Command } from 'commander';
+/** `evergrant connect`: from a provider to a grant, with one person in between, or with credentials instead of one. */
+import { type Command, Option } from 'commander';
+import { ERRORS } from '../core/errors.ts';
 import { type Api, items, withApi } from './api.ts';
 import { type AuthorizeOptions, renewAndWait, waitForNew } from './authorize.ts';
-import { didYouMean } from './did-you-mean.ts';
 import { printGrant } from './grants.ts';
-import { asObject, type Json, objects, text } from './json.ts';
+import { asObject, type Json, text } from './json.ts';
+import { knownProvider, privateKeyIn } from './new-app.ts';
 import { apiCommand, collectPairs } from './options.ts';
 import { say } from './output.ts';
 import { Refused, usageError } from './problem.ts';
 import { asking, clientSecret } from './prompt.ts';
+import { askCredentials, type CredentialOptions, needsNoClient, SCHEMES, type SchemeName } from './scheme.ts';
 
-interface ConnectOptions extends AuthorizeOptions {
+interface ConnectOptions extends AuthorizeOptions, CredentialOptions {
+  readonly scheme?: SchemeName;
+  readonly scope?: string;
+  readonly privateKeyFile?: string;
   readonly alias?: string;
   readonly owner?: string;
   readonly label?: Readonly<Record<string, string>>;
@@ -26,12 +31,25 @@ export function command(): Command {
     .option('--label <KEY=VALUE>', 'a label to select by; may be repeated', collectPairs)
     .option('--client-id <ID>', 'client id of the app at the provider')
     .option('--variable <NAME=VALUE>', 'a variable of the provider, for a new app; may be repeated', collectPairs)
+    .option('--scope <SCOPE>', 'what is asked for, separated by spaces (default: what the provider file says)')
     .option('--paste', 'without a browser here: paste the address that the browser ends at')
-    .addHelpText('after', '\nThe client secret is asked for, or taken from EVERGRANT_CLIENT_SECRET[_FILE].')
+    .addOption(new Option('--scheme <SCHEME>', 'without a person: docs/schemes.md').choices(SCHEMES))
+    .option('--username <NAME>', 'with --scheme password or basic')
+    .option('--subject <NAME>', 'with --scheme jwt_bearer: for whom the app acts (default: for itself)')
+    .option('--private-key-file <FILE>', 'for a new app that proves itself by its key instead of a secret')
+    .addHelpText('after', HELP)
     .action(connect);
 }
 
+const HELP = `
+Secrets are asked for, or read as lines from stdin. Without asking: the client secret from
+EVERGRANT_CLIENT_SECRET[_FILE], a password or API key from EVERGRANT_CREDENTIAL[_FILE].`;
+
 async function connect(target: string, options: ConnectOptions): Promise<void> {
+  const { scheme } = options;
+  if (scheme) return connectWithout(target, scheme, options);
+  const stray = (['username', 'subject'] as const).find((name) => options[name] !== undefined);
+  if (stray) throw usageError(`--${stray} goes with a scheme.`, 'Add --scheme, or leave it out.');
   const grant = await withApi({ ...options }, 'callback', async (api) => {
     const app = await findApp(api, target, options);
     const alias = options.alias ?? text(app, 'provider');
@@ -40,8 +58,31 @@ async function connect(target: string, options: ConnectOptions): Promise<void> {
   printGrant(grant, options);
 }
 
+/** Without a person. All questions are asked of one reader: lines that come together are not lost between two. */
+async function connectWithout(target: string, scheme: SchemeName, options: ConnectOptions): Promise<void> {
+  const grant = await withApi({ ...options }, 'none', (api) =>
+    asking(async (asker) => {
+      const ask: typeof asking = (use) => use(asker);
+      const app = await findApp(api, target, options, ask);
+      const credentials = await askCredentials(scheme, options, ask);
+      const body = newGrant(app, options.alias ?? text(app, 'provider'), options);
+      return asObject(
+        await api.call('POST', '/v1/grants', { ...body, scheme, ...(credentials ? { credentials } : {}) }),
+      );
+    }),
+  );
+  printGrant(grant, options);
+  process.exitCode = exitCodeOfState(text(grant, 'state'));
+}
+
+/** The grant is there in any case; whoever made it wants to know whether it works. */
+function exitCodeOfState(state: string): number {
+  if (state === 'active') return 0;
+  return state === 'broken' ? ERRORS.authorization_required.exit : ERRORS.in_doubt.exit;
+}
+
 /** The app that is meant; a new one when the provider has none yet. */
-async function findApp(api: Api, target: string, options: ConnectOptions): Promise<Json> {
+async function findApp(api: Api, target: string, options: ConnectOptions, ask = asking): Promise<Json> {
   const apps = await Array.fromAsync(items(api, '/v1/apps'));
   const named = apps.filter((app) => [text(app, 'id'), text(app, 'name')].includes(target));
   if (named.length === 1 && named[0]) return named[0];
@@ -53,7 +94,7 @@ async function findApp(api: Api, target: string, options: ConnectOptions): Promi
       'Name the app instead of the provider, or give --client-id.',
     );
   }
-  return wanted[0] ?? newApp(api, target, options);
+  return wanted[0] ?? newApp(api, target, options, ask);
 }
 
 function isMeant(app: Json, { clientId, variable = {} }: ConnectOptions): boolean {
@@ -62,34 +103,42 @@ function isMeant(app: Json, { clientId, variable = {} }: ConnectOptions): boolea
   return fits && (clientId === undefined || text(app, 'client_id') === clientId);
 }
 
-async function newApp(api: Api, provider: string, options: ConnectOptions): Promise<Json> {
-  await refuseUnknownProvider(api, provider);
-  say(`There is no app at ${provider} yet: register one there, then give its client id and secret.`);
-  const { id, secret } = await asking(async (asker) => ({
-    id: options.clientId ?? (await asker.line('Client id')),
-    secret: await clientSecret(asker),
-  }));
+async function newApp(api: Api, provider: string, options: ConnectOptions, ask: typeof asking): Promise<Json> {
+  const known = await knownProvider(api, provider);
+  const client = await clientOf(known, options, ask);
   const variables = options.variable ? { variables: options.variable } : {};
-  return asObject(await api.call('POST', '/v1/apps', { provider, client_id: id, client_secret: secret, ...variables }));
+  return asObject(await api.call('POST', '/v1/apps', { provider, ...client, ...variables }));
 }
 
-/** Before anybody types a secret. */
-export async function refuseUnknownProvider(api: Api, provider: string): Promise<void> {
-  const page = asObject(await api.call('GET', '/v1/providers'));
-  const ids = objects(page.items).map((one) => text(one, 'id'));
-  if (ids.includes(provider)) return;
-  throw new Refused({
-    status: 400,
-    code: 'unknown_provider',
-    title: 'There is no such provider',
-    detail: `There is no provider or app called ${provider}.${didYouMean(provider, ids)}`,
-    remedy: 'See them all: evergrant providers list',
-  });
+/** What proves a new app. One whose grants bring all that is needed has its scheme for a name, where it must have one. */
+async function clientOf(
+  provider: Json,
+  { scheme, clientId, privateKeyFile }: ConnectOptions,
+  ask: typeof asking,
+): Promise<Json> {
+  if (scheme && needsNoClient(scheme)) {
+    return text(provider, 'token_endpoint') || text(provider, 'issuer') ? { client_id: clientId ?? scheme } : {};
+  }
+  if (privateKeyFile && clientId) return { client_id: clientId, private_key: privateKeyIn(privateKeyFile) };
+  say(`There is no app at ${text(provider, 'id')} yet: register one there, then give its client id and secret.`);
+  return ask(async (asker) => ({
+    client_id: clientId ?? (await asker.line('Client id')),
+    ...(privateKeyFile ? { private_key: privateKeyIn(privateKeyFile) } : { client_secret: await clientSecret(asker) }),
+  }));
+}
+
+function newGrant(app: Json, alias: string, { owner, label: labels, scope }: ConnectOptions): Json {
+  return {
+    app: text(app, 'id'),
+    alias,
+    ...(owner ? { owner } : {}),
+    ...(labels ? { labels } : {}),
+    ...(scope ? { scope } : {}),
+  };
 }
 
 async function authorize(api: Api, app: Json, alias: string, options: ConnectOptions): Promise<Json> {
-  const { owner, label: labels } = options;
-  const body = { app: text(app, 'id'), alias, ...(owner ? { owner } : {}), ...(labels ? { labels } : {}) };
+  const body = newGrant(app, alias, options);
   try {
     return await waitForNew(api, asObject(await api.call('POST', '/v1/grants', body)), options);
   } catch (error) {

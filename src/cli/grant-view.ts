@@ -69,6 +69,12 @@ export function grantPage(grant: Json, history: readonly Json[], now: number): s
   return parts.filter((part) => part !== '').join('\n\n');
 }
 
+/** Only where it is not what most have. */
+function schemeOf(grant: Json): string {
+  const scheme = text(grant, 'scheme');
+  return scheme === 'refresh_token' ? '' : scheme;
+}
+
 function grantFields(grant: Json, now: number): string {
   const scope = asObject(grant.scope);
   const expires = asObject(grant.expires);
@@ -81,6 +87,7 @@ function grantFields(grant: Json, now: number): string {
     ['id', text(grant, 'id')],
     ['provider', text(grant, 'provider')],
     ['app', text(grant, 'app')],
+    ['scheme', schemeOf(grant)],
     ['account', accountOf(grant)],
     ['owner', text(grant, 'owner')],
     ['labels', labels.map(([name, value]) => `${name}=${String(value)}`).join(' ')],

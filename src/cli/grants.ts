@@ -10,6 +10,7 @@ import { apiCommand } from './options.ts';
 import { print, printJson, say } from './output.ts';
 import { usageError } from './problem.ts';
 import { confirm } from './prompt.ts';
+import { askCredentials, hasCredentials, isScheme } from './scheme.ts';
 
 interface JsonOption {
   readonly json?: boolean;
@@ -92,6 +93,7 @@ async function history(grant: string, options: JsonOption): Promise<void> {
 }
 
 interface RenewOptions extends JsonOption {
+  readonly username?: string;
   readonly broken?: boolean;
   readonly paste?: boolean;
 }
@@ -101,6 +103,8 @@ function renewCommand(): Command {
     .argument('[grant]', 'alias or id')
     .option('--broken', 'walk through all grants that need a person')
     .option('--paste', 'without a browser here: paste the address that the browser ends at')
+    .option('--username <NAME>', 'of a grant with a password instead of a person')
+    .addHelpText('after', '\nA password or API key is asked for, or taken from EVERGRANT_CREDENTIAL[_FILE].')
     .action(renew);
 }
 
@@ -112,9 +116,20 @@ async function renew(grant: string | undefined, options: RenewOptions): Promise<
     const grants = grant === undefined ? await brokenGrants(api) : [grant];
     for (const [i, one] of grants.entries()) {
       if (grants.length > 1) say(`${i + 1} of ${grants.length}: ${one}`);
-      printGrant(await renewAndWait(api, one, options), options);
+      printGrant(await renewOne(api, one, options), options);
     }
   });
+}
+
+/** By a person, or by other credentials. */
+async function renewOne(api: Api, grant: string, options: RenewOptions): Promise<Json> {
+  const scheme = text(asObject(await api.call('GET', grantPath(grant))), 'scheme');
+  if (!isScheme(scheme)) return renewAndWait(api, grant, options);
+  if (!hasCredentials(scheme)) {
+    throw usageError(`${grant} has no credentials of its own: its app proves itself.`, 'Give the app another secret.');
+  }
+  const credentials = await askCredentials(scheme, options);
+  return asObject(await api.call('PATCH', grantPath(grant), { credentials }));
 }
 
 async function brokenGrants(api: Api): Promise<readonly string[]> {

@@ -218,6 +218,9 @@ export const OTHER_VARIABLES: Readonly<Record<string, string>> = {
   EVERGRANT_EXPORT_PASSPHRASE_FILE: 'A file that holds that passphrase.',
   EVERGRANT_CLIENT_SECRET: 'The client secret that `connect` and `apps add` use instead of asking.',
   EVERGRANT_CLIENT_SECRET_FILE: 'A file that holds that client secret.',
+  EVERGRANT_CREDENTIAL:
+    'The password or API key of a grant that `connect --scheme` and `grants renew` use instead of asking.',
+  EVERGRANT_CREDENTIAL_FILE: 'A file that holds that password or API key.',
 };
 
 export const hasFlag = (setting: Setting<unknown>): boolean => !setting.secret || setting.argument !== null;

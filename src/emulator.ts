@@ -12,7 +12,7 @@ import type { Form, Switches } from './emulator/form.ts';
 import { BUILT_IN_NAMES, builtInForm, fileOfName, formOfFile, formOfName, namesOfFile } from './emulator/forms.ts';
 import { EmulatedServer } from './emulator/server.ts';
 import { listen } from './emulator/socket-server.ts';
-import type { Handler } from './emulator/wire.ts';
+import type { Handler, Responder } from './emulator/wire.ts';
 import { systemClock } from './world/system-clock.ts';
 
 export { fingerprint } from './emulator/chance.ts';
@@ -104,18 +104,18 @@ export interface Emulator extends EmulatorWithoutSocket, AsyncDisposable, Dispos
  */
 export async function emulator(provider: string, options: EmulatorOptions = {}): Promise<Emulator> {
   const { server, key, sleep } = build(provider, options);
-  const handle = withControl(server, key);
+  const respond = withControl(server, key);
   const tls = options.tls ?? null;
-  let listening = await listen(handle, { port: options.port ?? 0, sleep, tls });
+  let listening = await listen(respond, { port: options.port ?? 0, sleep, tls });
   const { port } = listening;
   const names = ['127.0.0.1', 'localhost'].map((host) => `${host}:${port}`);
   server.onlyFor(names);
   const close = () => listening.close();
   return {
-    ...describe(server, key, handle, `${tls ? 'https' : 'http'}://127.0.0.1:${port}`),
+    ...describe(server, key, respond, `${tls ? 'https' : 'http'}://127.0.0.1:${port}`),
     goAway: close,
     async comeBack() {
-      listening = await listen(handle, { port, sleep, tls });
+      listening = await listen(respond, { port, sleep, tls });
     },
     close,
     [Symbol.asyncDispose]: close,
@@ -149,7 +149,7 @@ function build(provider: string, options: EmulatorOptions) {
   return { server, sleep, key: new Chance(seed).text('control key', 32) };
 }
 
-function describe(server: EmulatedServer, key: string, handle: Handler, baseUrl: string): EmulatorWithoutSocket {
+function describe(server: EmulatedServer, key: string, respond: Responder, baseUrl: string): EmulatorWithoutSocket {
   const { username, password, totpSecret } = server.defaultUser();
   const { clientId, clientSecret, redirectUris } = server.defaultApp();
   return {
@@ -163,6 +163,6 @@ function describe(server: EmulatedServer, key: string, handle: Handler, baseUrl:
     controlKey: key,
     control: server,
     settable: server.settable,
-    handle,
+    handle: async (request) => respond(request),
   };
 }

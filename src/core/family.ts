@@ -155,7 +155,7 @@ export function present(family: Family, tokenId: string, options: PresentOptions
   const pacing = paced(family, options);
   if (options.pacingFirst && pacing) return refuse(family, pacing);
   const end = expiry(family, token, policy, now);
-  if (end) return refuse(family, end.reason);
+  if (end) return refuse(family, end);
   if (family.revoked) return refuse(family, 'revoked');
   if (token.evictedAt !== null) return refuse(family, 'evicted');
   // A displaced token was never presented, so presenting it proves no theft: it is refused and costs nothing more.
@@ -192,20 +192,16 @@ function isForgotten(token: FamilyToken, policy: RotationPolicy, now: Instant): 
   return token.firstUsedAt !== null && now - (token.lastUsedAt ?? now) > policy.reuseMemoryMs;
 }
 
-/** Whether and when a token's life ended, overlap apart. The first end counts. */
-function expiry(
-  family: Family,
-  token: FamilyToken,
-  policy: RotationPolicy,
-  now: Instant,
-): { readonly reason: RefusalReason; readonly at: Instant } | null {
+/** Why a token's life is over, overlap apart; null while it is not. The first end counts. */
+function expiry(family: Family, token: FamilyToken, policy: RotationPolicy, now: Instant): RefusalReason | null {
   const idleFrom = policy.life.idleFrom === 'issue' ? token.issuedAt : (token.lastUsedAt ?? token.issuedAt);
-  const ends = [
-    { reason: 'expired-idle', at: (idleFrom + policy.life.idleMs) as Instant },
-    { reason: 'expired-absolute', at: (family.startedAt + policy.life.absoluteMs) as Instant },
-    { reason: 'consent-ended', at: family.consentEndsAt ?? (Number.POSITIVE_INFINITY as Instant) },
-  ] as const;
-  return ends.filter(({ at }) => now > at).toSorted((a, b) => a.at - b.at)[0] ?? null;
+  const idleEnd = idleFrom + policy.life.idleMs;
+  const absoluteEnd = family.startedAt + policy.life.absoluteMs;
+  const consentEnd = family.consentEndsAt ?? Number.POSITIVE_INFINITY;
+  const end = Math.min(idleEnd, absoluteEnd, consentEnd);
+  if (now <= end) return null;
+  if (end === idleEnd) return 'expired-idle';
+  return end === absoluteEnd ? 'expired-absolute' : 'consent-ended';
 }
 
 /** Why a spent token may not be presented again; null while it may. */

@@ -3,6 +3,7 @@ import { type Context, shownTime } from './context.ts';
 import { spoil, strikesBefore } from './faults.ts';
 import type { Access, ApiRefusal } from './form.ts';
 import { claimsOf } from './id-tokens.ts';
+import type { Counted } from './limits.ts';
 import type { Presented } from './register.ts';
 import { answer, bearerOf, type EmulatorAnswer, type EmulatorRequest, json, pathOf } from './wire.ts';
 
@@ -44,10 +45,11 @@ function decide(context: Context, request: EmulatorRequest, token: Presented | n
   if (!use.ok) return refuse(context, use.reason);
   const { user, allowed } = use;
   // The company that the path names, where it names one.
-  const key = `api|${allowed.client}|${/^\/api\/v1\/(\d+)\//.exec(pathOf(request))?.[1] ?? user.division}`;
-  const over = overLimit(context, key);
+  const named = /^\/api\/v1\/(\d+)\//.exec(pathOf(request))?.[1];
+  const counted = { app: allowed.client, of: named ?? String(user.division) };
+  const over = overLimit(context, counted);
   if (over) return { decision: 'refused', reason: 'limit', given: over };
-  const headers = { ...daily(context, key), ...minutely(context, key) };
+  const headers = { ...daily(context, counted), ...minutely(context, counted) };
   const { client, scope, withheld } = allowed;
   const given = answerOf(context, request, { user, client, scope, withheld, now: shownTime(context) });
   const decision = use.activated ? 'accepted, activates its refresh token' : 'accepted';
@@ -70,39 +72,40 @@ function refuse({ upstream }: Context, reason: ApiRefusal) {
  * Counts this call; limits are by app and company (division). Beyond a limit 429 with the headers of that limit alone,
  * and no body.
  */
-function overLimit(context: Context, key: string): EmulatorAnswer | null {
-  const { limits, upstream } = context;
+function overLimit(context: Context, counted: Counted): EmulatorAnswer | null {
+  const { apiCalls, upstream } = context;
   const now = context.now();
-  if (limits.count('minute', key, now) >= upstream.switches.apiCallsPerMinute) {
-    return answer(429, minutely(context, key));
+  if (apiCalls.count('minute', counted, now) >= upstream.switches.apiCallsPerMinute) {
+    return answer(429, minutely(context, counted));
   }
-  if (limits.count('day', key, now) >= upstream.switches.apiCallsPerDay) return answer(429, daily(context, key));
-  limits.add('minute', key, now);
-  limits.add('day', key, now);
+  if (apiCalls.count('day', counted, now) >= upstream.switches.apiCallsPerDay)
+    return answer(429, daily(context, counted));
+  apiCalls.add('minute', counted, now);
+  apiCalls.add('day', counted, now);
   return null;
 }
 
 /** Reset is in milliseconds since the epoch. Nothing where there is no limit. */
-function daily(context: Context, key: string): Record<string, string> {
-  const { limits, upstream } = context;
+function daily(context: Context, counted: Counted): Record<string, string> {
+  const { apiCalls, upstream } = context;
   const now = context.now();
   const limit = upstream.switches.apiCallsPerDay;
   if (!Number.isFinite(limit)) return {};
   return {
     'x-ratelimit-limit': String(limit),
-    'x-ratelimit-remaining': String(Math.max(0, limit - limits.count('day', key, now))),
-    'x-ratelimit-reset': String(limits.resetsAt('day', now)),
+    'x-ratelimit-remaining': String(Math.max(0, limit - apiCalls.count('day', counted, now))),
+    'x-ratelimit-reset': String(apiCalls.resetsAt('day', now)),
   };
 }
 
-function minutely(context: Context, key: string): Record<string, string> {
-  const { limits, upstream } = context;
+function minutely(context: Context, counted: Counted): Record<string, string> {
+  const { apiCalls, upstream } = context;
   const now = context.now();
   const limit = upstream.switches.apiCallsPerMinute;
   if (!Number.isFinite(limit)) return {};
   return {
     'x-ratelimit-minutely-limit': String(limit),
-    'x-ratelimit-minutely-remaining': String(Math.max(0, limit - limits.count('minute', key, now))),
-    'x-ratelimit-minutely-reset': String(limits.resetsAt('minute', now)),
+    'x-ratelimit-minutely-remaining': String(Math.max(0, limit - apiCalls.count('minute', counted, now))),
+    'x-ratelimit-minutely-reset': String(apiCalls.resetsAt('minute', now)),
   };
 }

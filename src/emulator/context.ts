@@ -26,7 +26,10 @@ export interface Context {
   /** The server as it is since the last reset. */
   readonly upstream: Upstream;
   readonly faults: Faults;
-  readonly limits: Limits;
+  /** Requests for tokens, by app and user. */
+  readonly tokenCalls: Limits;
+  /** API calls, by app and company. */
+  readonly apiCalls: Limits;
   readonly ledger: Ledger;
   readonly incidents: Incidents;
   readonly happenings: Happening[];

@@ -15,9 +15,9 @@ import {
   bodyText,
   type EmulatorAnswer,
   type EmulatorRequest,
-  type Handler,
   json,
   pathOf,
+  type Responder,
 } from './wire.ts';
 
 export const CONTROL_PATH = '/_emu';
@@ -75,11 +75,11 @@ const BODIES = {
 };
 
 /** Answers control requests itself and passes everything else on. */
-export function withControl(server: EmulatedServer, key: string): Handler {
+export function withControl(server: EmulatedServer, key: string): Responder {
   return (request) => {
     const path = request.url.includes(PREFIX) ? pathOf(request) : '';
-    if (!path.startsWith(PREFIX)) return server.handle(request);
-    return Promise.resolve(control(server, key, request, path.slice(PREFIX.length)));
+    if (!path.startsWith(PREFIX)) return server.respond(request);
+    return control(server, key, request, path.slice(PREFIX.length));
   };
 }
 

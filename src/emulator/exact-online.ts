@@ -85,15 +85,11 @@ function realm(host: string, { country }: Switches): string {
   return COUNTRIES.find((one) => one === named) ?? country;
 }
 
-/** Key order and the string in `expires_in` are Exact's. */
+/** Key order and the string in `expires_in` are Exact's. Nothing in a token needs escaping. */
 function tokenAnswer({ accessToken, refreshToken, expiresInSeconds }: TokenTexts): EmulatorAnswer {
-  const body = {
-    access_token: accessToken,
-    token_type: 'bearer',
-    expires_in: String(expiresInSeconds),
-    ...(refreshToken === null ? {} : { refresh_token: refreshToken }),
-  };
-  return jsonText(200, JSON.stringify(body));
+  const refresh = refreshToken === null ? '' : `,"refresh_token":"${refreshToken}"`;
+  const common = `"token_type":"bearer","expires_in":"${expiresInSeconds}"`;
+  return jsonText(200, `{"access_token":"${accessToken}",${common}${refresh}}`);
 }
 
 const OLD_TOKEN = 'Old refresh token used.';

@@ -190,7 +190,7 @@ export class Families {
       found.push(this.#token(id));
       id = id === last ? Number.NaN : this.#tokens.get(rowOf(id), TOKEN.older);
     }
-    return found.reverse();
+    return found.toReversed();
   }
 
   /** Those after this one, and at least as many as are wanted at hand. */
@@ -201,7 +201,7 @@ export class Families {
       found.push(this.#accessToken(id));
       id = this.#access.get(rowOf(id), ACCESS.older);
     }
-    return found.reverse();
+    return found.toReversed();
   }
 
   #token(id: TokenId): FamilyToken {

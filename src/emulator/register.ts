@@ -68,7 +68,9 @@ class Texts {
     const isFull = this.#end + text.length > this.#parts.length * BYTES_AT_ONCE;
     const start = isFull ? this.#parts.length * BYTES_AT_ONCE : this.#end;
     if (isFull) this.#parts.push(Buffer.allocUnsafeSlow(BYTES_AT_ONCE));
-    this.#parts.at(-1)?.write(text.slice(0, -DIGITS) + spelled(number), start % BYTES_AT_ONCE, 'latin1');
+    const part = this.#parts.at(-1);
+    part?.write(text, start % BYTES_AT_ONCE, 'latin1');
+    part?.write(spelled(number), (start % BYTES_AT_ONCE) + text.length - DIGITS, 'latin1');
     this.#places.set(number, START, start);
     this.#places.set(number, LENGTH, text.length);
     this.#end = start + text.length;

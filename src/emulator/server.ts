@@ -21,7 +21,7 @@ import { KEYS_PATH, metadata, revocationEndpoint } from './revocation.ts';
 import { asSeenInRealTime } from './speed.ts';
 import { tokenEndpoint } from './token-endpoint.ts';
 import { Upstream } from './upstream.ts';
-import { answer, bearerOf, type EmulatorAnswer, type EmulatorRequest, json, pathOf } from './wire.ts';
+import { answer, bearerOf, type EmulatorAnswer, type EmulatorRequest, type Handler, json, pathOf } from './wire.ts';
 
 export interface ServerOptions {
   readonly form: Form;
@@ -63,15 +63,22 @@ export class EmulatedServer {
     this.#context = this.#fresh();
   }
 
-  /** Bound, so that it can be handed on. Never rejects. */
-  readonly handle = async (request: EmulatorRequest): Promise<EmulatorAnswer> => {
+  /** At once, where no fault delays it. Never throws or rejects. */
+  respond(request: EmulatorRequest): EmulatorAnswer | Promise<EmulatorAnswer> {
     if (!this.isOwnHost(request)) {
       return answer(421, { 'content-type': 'text/plain' }, 'This server is not known by that name.\n');
     }
     const given = this.#route(request);
-    if (given.afterMs !== undefined) await this.#options.sleep(given.afterMs);
+    if (given.afterMs === undefined) return this.#dated(given);
+    return this.#options.sleep(given.afterMs).then(() => this.#dated(given));
+  }
+
+  /** Bound, so that it can be handed on. */
+  readonly handle: Handler = async (request) => this.respond(request);
+
+  #dated(given: EmulatorAnswer): EmulatorAnswer {
     return { ...given, headers: { date: this.#date(), ...given.headers } };
-  };
+  }
 
   /** Made once a second. */
   #date(): string {
@@ -81,7 +88,8 @@ export class EmulatedServer {
   }
 
   isOwnHost(request: EmulatorRequest): boolean {
-    return this.#hosts === null || this.#hosts.has((request.headers.host ?? '').toLowerCase());
+    const host = request.headers.host ?? '';
+    return this.#hosts === null || this.#hosts.has(host) || this.#hosts.has(host.toLowerCase());
   }
 
   /** From now on only requests to these hosts (with port) are answered. */
@@ -124,7 +132,8 @@ export class EmulatedServer {
     return {
       upstream,
       faults: new Faults(faultRates, upstream.chance),
-      limits: new Limits(speed),
+      tokenCalls: new Limits(speed),
+      apiCalls: new Limits(speed),
       ledger: new Ledger((presented) => upstream.textOf(presented)),
       incidents: new Incidents(),
       happenings: [],

@@ -2,7 +2,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import type { EmulatorRequest, Handler } from './wire.ts';
+import type { EmulatorAnswer, EmulatorRequest, Responder } from './wire.ts';
 
 const MOST_BODY_BYTES = 1_048_576;
 
@@ -22,13 +22,13 @@ export interface Listening {
 
 /** Rejects with the error of the socket (`EADDRINUSE`) when it cannot listen. */
 export async function listen(
-  handler: Handler,
+  respond: Responder,
   { port, sleep, tls }: { port: number; sleep: (ms: number) => Promise<void>; tls: Tls | null },
 ): Promise<Listening> {
   const answerTo = (incoming: IncomingMessage, outgoing: ServerResponse) => {
     receive(incoming, (body) => {
       if (body === null) outgoing.writeHead(413, { connection: 'close' }).end();
-      else serve(handler, requestOf(incoming, body, tls !== null), outgoing, sleep).catch(() => outgoing.destroy());
+      else serve(respond, requestOf(incoming, body, tls !== null), outgoing, sleep);
     });
   };
   // A connection that the server gives up while a request is on its way to it would be a fault that nobody asked for.
@@ -69,13 +69,27 @@ function requestOf(incoming: IncomingMessage, body: Uint8Array, isTls: boolean):
   return isTls ? { ...request, scheme: 'https' } : request;
 }
 
-async function serve(
-  handler: Handler,
+function serve(
+  respond: Responder,
   request: EmulatorRequest,
   outgoing: ServerResponse,
   sleep: (ms: number) => Promise<void>,
-): Promise<void> {
-  const { status, headers, body, delivery } = await handler(request);
+): void {
+  const giveUp = () => outgoing.destroy();
+  try {
+    const given = respond(request);
+    if (given instanceof Promise) given.then((one) => deliver(one, outgoing, sleep)).catch(giveUp);
+    else deliver(given, outgoing, sleep);
+  } catch {
+    giveUp();
+  }
+}
+
+function deliver(
+  { status, headers, body, delivery }: EmulatorAnswer,
+  outgoing: ServerResponse,
+  sleep: (ms: number) => Promise<void>,
+): void {
   if (delivery.kind === 'hang') return;
   if (delivery.kind === 'none') {
     outgoing.destroy();
@@ -89,7 +103,7 @@ async function serve(
   outgoing.writeHead(status, isBodyless ? headers : { ...headers, 'content-length': body.length });
   // As a text it leaves in one piece with the head, and as Latin-1 each character is one of its bytes.
   if (delivery.kind === 'whole') outgoing.end(latin1(body), 'latin1');
-  else if (delivery.kind === 'drip') await drip(body, delivery, outgoing, sleep);
+  else if (delivery.kind === 'drip') drip(body, delivery, outgoing, sleep).catch(() => outgoing.destroy());
   else cut(body.subarray(0, delivery.bytes), delivery.end, outgoing);
 }
 

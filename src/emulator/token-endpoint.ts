@@ -250,13 +250,13 @@ function managerAnswer(context: Context): EmulatorAnswer {
 
 /** Calls and errors are counted for each app and user. */
 function withinLimits(context: Context, parsed: TokenRequest, app: App, user: string): Outcome {
-  const { limits, upstream } = context;
+  const { tokenCalls, upstream } = context;
   const now = context.now();
-  const key = `token|${app.clientId}|${user}`;
-  if (limits.isBlocked(key, now)) return refused('too-many-errors');
-  const callsToday = limits.add('day', key, now) - 1;
+  const counted = { app: app.clientId, of: user };
+  if (tokenCalls.isBlocked(counted, now)) return refused('too-many-errors');
+  const callsToday = tokenCalls.add('day', counted, now) - 1;
   const outcome = grant(context, parsed, app, callsToday);
-  if (!outcome.ok) limits.error(key, upstream.switches.errorsPerHour, now);
+  if (!outcome.ok) tokenCalls.error(counted, upstream.switches.errorsPerHour, now);
   return outcome;
 }
 

@@ -30,17 +30,17 @@ export function readTokenRequest(upstream: Upstream, request: EmulatorRequest, r
     (form.bodies.includes('json') ? jsonFieldsOf(request) : null);
   if (!read) return null;
   // What comes to a place of its own for exchanges need not say that it is one.
-  const isExchange = pathOf(request) === form.paths.refresh;
+  const isExchange = form.paths.refresh !== null && pathOf(request) === form.paths.refresh;
   const fields = isExchange ? new Map([['grant_type', 'refresh_token'], ...read]) : read;
   const basic = basicOf(request);
   const assertion = fields.get('client_assertion') ?? null;
-  const ways = [basic, fields.get('client_secret') ?? null, assertion].filter((one) => one !== null);
-  if (ways.length > 1 || (assertion !== null) !== (fields.get('client_assertion_type') === ASSERTION_TYPE)) return null;
+  const ways = Number(basic !== null) + Number(fields.has('client_secret')) + Number(assertion !== null);
+  if (ways > 1 || (assertion !== null) !== (fields.get('client_assertion_type') === ASSERTION_TYPE)) return null;
   const presented = fields.get(CODE_OF[fields.get('grant_type') ?? ''] ?? 'refresh_token');
   return {
     fields,
     basic: basic !== null,
-    clientId: basic?.id ?? fields.get(form.clientIdParameter) ?? subjectOf(assertion),
+    clientId: basic?.id ?? fields.get(form.clientIdParameter) ?? (assertion === null ? null : subjectOf(assertion)),
     clientSecret: basic?.secret ?? fields.get('client_secret') ?? null,
     assertion,
     presented: presented ? upstream.presented(presented) : null,
@@ -50,14 +50,15 @@ export function readTokenRequest(upstream: Upstream, request: EmulatorRequest, r
 }
 
 /** RFC 7523 section 3: with an assertion no client id is needed. */
-function subjectOf(assertion: string | null): string | null {
-  const claims = parseObject(Buffer.from(assertion?.split('.')[1] ?? '', 'base64url').toString());
+function subjectOf(assertion: string): string | null {
+  const claims = parseObject(Buffer.from(assertion.split('.')[1] ?? '', 'base64url').toString());
   return typeof claims?.sub === 'string' ? claims.sub : null;
 }
 
 /** RFC 6749 section 2.3.1: both parts are form-encoded before they are joined. */
 function basicOf(request: EmulatorRequest): { id: string; secret: string } | null {
-  const text = /^Basic +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1];
+  const { authorization } = request.headers;
+  const text = authorization === undefined ? undefined : /^Basic +(\S+)$/i.exec(authorization)?.[1];
   const parts = text === undefined ? null : /^([^:]*):(.*)$/.exec(Buffer.from(text, 'base64').toString());
   if (!parts) return null;
   const decode = (part = '') => new URLSearchParams(`v=${part}`).get('v') ?? '';

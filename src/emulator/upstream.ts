@@ -195,7 +195,7 @@ export class Upstream {
   }
 
   #keep(before: readonly Family[], kept: readonly Family[]): { from: number; removed: number } {
-    before.forEach((one, i) => this.families.replace(one, kept[i] ?? one));
+    for (const [i, one] of before.entries()) this.families.replace(one, kept[i] ?? one);
     const removed = evicted(kept) - evicted(before);
     return { from: removed === 0 ? 0 : this.#policy.caps.tokensPerUserClient + removed, removed };
   }

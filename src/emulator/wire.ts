@@ -40,6 +40,9 @@ export interface EmulatorAnswer {
 
 export type Handler = (request: EmulatorRequest) => Promise<EmulatorAnswer>;
 
+/** The same, but at once where nothing delays the answer. */
+export type Responder = (request: EmulatorRequest) => EmulatorAnswer | Promise<EmulatorAnswer>;
+
 const decoder = new TextDecoder();
 
 export function answer(status: number, headers: Record<string, string>, body = ''): EmulatorAnswer {
@@ -80,11 +83,12 @@ export function formOf(request: EmulatorRequest): ReadonlyMap<string, string> | 
   return fields;
 }
 
-/** Most values need no decoding; the rest is left to those who know how (URL Standard, section 5.1). */
+/** Most of a value needs no decoding; bytes that are no UTF-8 are left to those who know how (URL Standard, section 5.1). */
 function decoded(text: string): string {
-  if (!/[%+]/.test(text)) return text;
+  const spaced = text.includes('+') ? text.replaceAll('+', ' ') : text;
+  if (!spaced.includes('%')) return spaced;
   try {
-    return decodeURIComponent(text.replaceAll('+', ' '));
+    return spaced.replaceAll(/(?:%[\da-f]{2})+/gi, decodeURIComponent);
   } catch {
     return new URLSearchParams(`v=${text}`).get('v') ?? '';
   }

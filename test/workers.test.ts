@@ -167,13 +167,26 @@ describe('a worker', () => {
     await bench.world.imported();
     const wish = { minTtlMs: null, waitMs: 0 };
     await bench.clock.until(one.keeper.tokens.get('eol', wish));
-    // The account says that the token is refused, and the exchange that follows does not come.
-    bench.world.upstream.account.status = 401;
-    bench.world.upstream.script.push(() => LOST);
+    // The account will say that the token is refused, and the exchange that follows gets no answer.
+    const { upstream } = bench.world;
+    upstream.account.status = 401;
+    upstream.script.push(() => LOST);
+    const asked = Promise.withResolvers<void>();
+    const open = upstream.open.bind(upstream);
+    upstream.open = async (url) => {
+      await asked.promise;
+      return open(url);
+    };
     const rejected = createHash('sha256').update('at-0-eol').digest('base64url');
-    const doubt = bench.clock.until(two.keeper.tokens.get('eol', { ...wish, rejected })).catch(() => null);
-    await doubt;
+    const doubt = two.keeper.tokens.get('eol', { ...wish, rejected }).catch(() => null);
     await bench.clock.advance(0);
+    expect(one.keeper.tokens.peek('eol', 0)).toBeNull();
+    // Until it is known, others are served by the parent, each time.
+    expect((await bench.clock.until(one.keeper.tokens.get('eol', wish))).accessToken.reveal()).toBe('at-0-eol');
+    expect(one.keeper.tokens.peek('eol', 0)).toBeNull();
+    asked.resolve();
+    await bench.clock.until(doubt);
+    expect(upstream.probed).toContain('at-0-eol');
     expect(one.keeper.tokens.peek('eol', 0)).toBeNull();
     expect(two.keeper.tokens.peek('eol', 0)).toBeNull();
   });

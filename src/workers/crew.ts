@@ -31,7 +31,7 @@ const LONGEST_PAUSE_MS = 10_000;
 /** Who lived for so long did not end for a reason that is there at once again. */
 const STEADY_MS = 60_000;
 /** For the last answers, once nothing can become of them any more. */
-const LAST_WORDS_MS = 3_000;
+const LAST_WORDS_MS = 4_000;
 
 export class Crew {
   readonly #parts: CrewParts;

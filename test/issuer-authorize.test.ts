@@ -117,6 +117,18 @@ describe('a consumer application', () => {
     expect(await refused(redeem(await codeFor(), { code_verifier: VERIFIER }))).toEqual(INVALID_GRANT);
   });
 
+  test.each([
+    ['a hundred scopes and one', Array.from({ length: 101 }, (_, i) => `s${i}`).join(' ')],
+    ['a scope without an end', 'x'.repeat(5_000)],
+  ])('does not ask for %s, for all of it would be kept and handed on', async (_, scope) => {
+    const { bench, client, authorize, asking } = await consumer();
+    expect(await told(authorize.view(parameters({ ...asking, scope })))).toMatchObject({ error: 'invalid_request' });
+    const request = { authorization: undefined, parameters: parameters({ ...asking, ...client.credentials, scope }) };
+    expect(await refused(bench.issuer.push(request))).toMatchObject({ error: 'invalid_request' });
+    const device = { authorization: undefined, parameters: parameters({ ...client.credentials, scope }) };
+    expect(await refused(bench.issuer.beginDevice(device))).toMatchObject({ error: 'invalid_request' });
+  });
+
   test('hears that the person said no', async () => {
     const { authorize, asking, comeBack } = await consumer();
     const { onward } = await comeBack(await authorize.open(parameters(asking)), { error: 'access_denied' });

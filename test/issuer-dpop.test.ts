@@ -171,6 +171,21 @@ describe('a refresh token that is bound to a key', () => {
     expect(await refused(bench.token(fields))).toEqual(INVALID_GRANT);
   });
 
+  test('that rotates and has no key yet cannot be exchanged: it would be used without being spent', async () => {
+    const { bench, client, proof, refresh } = await bound({ rotation: ROTATING });
+    const type = 'urn:ietf:params:oauth:token-type:refresh_token';
+    const exchange = (text: string, dpop: string) => {
+      const fields = { grant_type: EXCHANGE, subject_token: text, subject_token_type: type, ...client.credentials };
+      return bench.token(fields, undefined, dpop);
+    };
+    const thief = exchange(client.refreshToken, proof({}, dpopKey()));
+    expect(await refused(thief)).toMatchObject({ error: 'unauthorized_client' });
+    const next = await bench.issuer.clients.issueToken(client.id, 'eol');
+    const { refresh_token: text = '' } = await refresh(next.refreshToken.reveal());
+    expect(await exchange(text, proof())).toMatchObject({ access_token: 'at-0-eol' });
+    expect(await refused(exchange(text, proof({}, dpopKey())))).toEqual(INVALID_GRANT);
+  });
+
   test('is what a client without a secret needs where its tokens do not rotate', async () => {
     const { bench, client } = await bound();
     const wish = { name: 'x', grants: [], authMethod: 'none', rotation: DURABLE } as const;

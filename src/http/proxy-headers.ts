@@ -30,6 +30,7 @@ const NOT_SENT: ReadonlySet<string> = new Set([
   'cookie',
   'cookie2',
   'x-vault-token',
+  'dpop',
   'evergrant-base-url',
   'evergrant-organization',
   // Where it comes from is nobody's business there, and could be believed.
@@ -55,6 +56,8 @@ const NOT_SENT: ReadonlySet<string> = new Set([
 
 const NOT_SENT_PREFIXES = ['x-forwarded-', 'sec-', 'access-control-request-', 'proxy-'];
 
+const PLAIN = /^[a-z0-9-]+$/;
+
 /** `proof` is what the provider wants, and where. */
 export function requestHeaders(
   sent: IncomingHttpHeaders,
@@ -64,8 +67,8 @@ export function requestHeaders(
   const headers: Record<string, string> = {};
   for (const name in sent) {
     const value = sent[name];
-    // Many programs read `_` as `-`.
-    const read = name.replaceAll('_', '-');
+    // Many programs read `_` as `-`, some every sign.
+    const read = PLAIN.test(name) ? name : name.replaceAll(/[^a-z0-9]/g, '-');
     if (typeof value !== 'string' || NOT_SENT.has(read) || named?.has(name)) continue;
     if (NOT_SENT_PREFIXES.some((prefix) => read.startsWith(prefix))) continue;
     headers[name] = value;

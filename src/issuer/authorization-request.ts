@@ -9,7 +9,7 @@ import { THUMBPRINT } from './dpop.ts';
 import type { IssuerParts } from './parts.ts';
 import type { Asked, Target } from './requests.ts';
 import type { Rights } from './rights.ts';
-import { assertScope, grantMeant, namedGrant, scopesAsked } from './which-grant.ts';
+import { assertScope, grantMeant, namedGrant, scopesAsked, scopesIn } from './which-grant.ts';
 
 const CHALLENGE = /^[A-Za-z0-9_-]{43}$/;
 const LONGEST_STATE = 4_096;
@@ -114,11 +114,7 @@ async function targetOf(
     if (!client.apps.includes(app)) {
       throw new OAuthError('invalid_target', { description: 'The client may not connect through that app.' });
     }
-    const scope =
-      parameters
-        .get('scope')
-        ?.split(' ')
-        .filter((one) => one !== '' && one !== 'offline_access') ?? [];
+    const scope = scopesIn(parameters)?.filter((one) => one !== 'offline_access') ?? [];
     return { target: { kind: 'app', app }, scope };
   }
   const grant = await grantMeant(parts, rights, parameters);

@@ -64,9 +64,9 @@ export function tokenExchangeGrant(
     if (token === undefined || type === undefined) throw invalidRequest('subject_token or its type is missing.');
     if (JWT_TYPES.includes(type)) return ofOwner(client, token, parameters);
     if (type !== `${TYPE}refresh_token`) throw invalidRequest('subject_token_type is not one that is taken here.');
-    // Its refresh tokens rotate with each use, so that a stolen one is noticed; here it would be used without that.
-    if (client.type === 'public' && !client.isDpopBound) throw new OAuthError('unauthorized_client');
     const { found, grant } = await refresh.accept(client, token, proof);
+    // One that rotates with each use is noticed when it was stolen; here it would be used without that. A key does as well.
+    if (client.type === 'public' && tokens.keyOf(found) === null) throw new OAuthError('unauthorized_client');
     assertNamed(parts, grant, parameters);
     if (client.rotation.mode === 'durable') await tokens.present(found, client.rotation);
     return grant;

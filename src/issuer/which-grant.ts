@@ -11,6 +11,8 @@ import type { IssuerParts } from './parts.ts';
 import type { Rights } from './rights.ts';
 
 const MOST_SCOPES = 100;
+/** Characters of all of them; the provider gets them in an address. */
+const LONGEST_SCOPE = 4_096;
 /** What is given here in any case: lasting access is what this server is for. */
 const IMPLIED = ['offline_access'];
 
@@ -83,8 +85,10 @@ export function assertScope(grant: Grant, parameters: Parameters): void {
   }
 }
 
-function scopesIn(parameters: Parameters): readonly string[] | undefined {
-  const scopes = parameters.get('scope')?.split(' ').filter(Boolean);
+export function scopesIn(parameters: Parameters): readonly string[] | undefined {
+  const text = parameters.get('scope');
+  if (text !== undefined && text.length > LONGEST_SCOPE) throw invalidRequest('scope is too long.');
+  const scopes = text?.split(' ').filter(Boolean);
   if (scopes && scopes.length > MOST_SCOPES) throw invalidRequest('There are too many scopes.');
   return scopes;
 }

@@ -43,7 +43,7 @@ export function fold(before: StoredChain, event: ChainEvent, seen: Seen): Folded
     recorded: isRepeated || isRepeatedDeferral(before.chain, event) ? null : recorded,
     passes: passing(event),
     ...kept(chain, event, isJoinedAlready),
-    wiped: before.chain.links.filter((link) => !holds(chain, link.id)).map((link) => link.id),
+    wiped: wiped(before.chain, chain),
     wipesOrphans: event.type === 'ended' || (event.type === 'authorized' && chain !== before.chain),
   };
 }
@@ -62,8 +62,14 @@ function kept(chain: Chain, event: ChainEvent, isJoinedAlready: boolean): Pick<F
   };
 }
 
-function holds(chain: Chain, id: LinkId): boolean {
-  return chain.links.some((link) => link.id === id);
+function isSame({ links }: Chain, chain: Chain): boolean {
+  return links.length === chain.links.length && links.every((link, i) => link.id === chain.links[i]?.id);
+}
+
+function wiped(before: Chain, chain: Chain): readonly LinkId[] {
+  if (isSame(before, chain)) return [];
+  const left = new Set(chain.links.map((link) => link.id));
+  return before.links.flatMap(({ id }) => (left.has(id) ? [] : [id]));
 }
 
 /** A provider that is away for a night would fill the history with one sentence. */

@@ -24,15 +24,28 @@ import { LeaseLost } from '../../ports/store.ts';
 import { type Folded, fold, isUnsettled, linkOf, PASSING_KEPT, type Seen } from '../fold.ts';
 import { holdsLease, type NodeTable, nodesIn } from './nodes.ts';
 
+/** As it was read, a version does not change: events and answers lie apart, in `Kept`. */
 interface ChainRow extends StoredChain {
-  readonly events: KeptEvent[];
-  readonly answers: Map<LinkId, Sealed>;
+  readonly kept: Kept;
   readonly dueAt: Instant | null;
+}
+
+interface Kept {
+  readonly events: KeptEvent[];
+  /** How many of the events are passing. */
+  passing: number;
+  readonly answers: Map<LinkId, Sealed>;
 }
 
 interface KeptEvent extends RecordedEvent {
   /** Nothing came of it. */
-  isPassing: boolean;
+  readonly isPassing: boolean;
+}
+
+/** What a copy of the store shares with it never changes: rows are replaced, and events and answers are copied. */
+export interface MemoryStore extends Store {
+  /** Another store that has what this one has now. Nobody watches it yet. */
+  copy(): MemoryStore;
 }
 
 interface RecordRow extends StoredRecord {
@@ -73,13 +86,42 @@ class Tables {
   }
 
   chain(grant: GrantId): ChainRow {
-    return this.chains.get(grant) ?? { version: 0, chain: EMPTY_CHAIN, events: [], answers: new Map(), dueAt: null };
+    return this.chains.get(grant) ?? newRow();
+  }
+
+  copy(): Tables {
+    const other = new Tables();
+    for (const [grant, row] of this.chains) other.chains.set(grant, { ...row, kept: copyOf(row.kept) });
+    copyInto(other.fingerprints, this.fingerprints);
+    copyInto(other.holders, this.holders);
+    copyInto(other.uniques, this.uniques);
+    for (const [kind, rows] of this.records) other.records.set(kind, new Map(rows));
+    for (const grant of this.unsettled) other.unsettled.add(grant);
+    copyInto(other.nodes.rows, this.nodes.rows);
+    other.nodes.restores = this.nodes.restores;
+    other.nodes.restore = this.nodes.restore;
+    return other;
   }
 }
 
+function newRow(): ChainRow {
+  return { version: 0, chain: EMPTY_CHAIN, kept: { events: [], passing: 0, answers: new Map() }, dueAt: null };
+}
+
+function copyOf({ events, passing, answers }: Kept): Kept {
+  return { events: [...events], passing, answers: new Map(answers) };
+}
+
+function copyInto<K, V>(to: Map<K, V>, from: ReadonlyMap<K, V>): void {
+  for (const [key, value] of from) to.set(key, value);
+}
+
 /** Several nodes may share it; `now` is its clock, by which leases end. Without one, it is for one node alone. */
-export function createMemoryStore(options: { readonly now?: () => Instant } = {}): Store {
-  const tables = new Tables();
+export function createMemoryStore(options: { readonly now?: () => Instant } = {}): MemoryStore {
+  return storeOn(new Tables(), options);
+}
+
+function storeOn(tables: Tables, options: { readonly now?: () => Instant }): MemoryStore {
   const now = options.now ?? (() => 0 as Instant);
   const isShared = options.now !== undefined;
   return {
@@ -96,6 +138,7 @@ export function createMemoryStore(options: { readonly now?: () => Instant } = {}
     close: async () => {
       tables.isOpen = false;
     },
+    copy: () => storeOn(tables.copy(), options),
   };
 }
 
@@ -124,7 +167,7 @@ function chainsIn(tables: Tables, now: (() => Instant) | null): Chains {
     },
     async answer(grant, link) {
       tables.check();
-      return tables.chain(grant).answers.get(link) ?? null;
+      return tables.chain(grant).kept.answers.get(link) ?? null;
     },
     async holders(fingerprint) {
       tables.check();
@@ -133,7 +176,7 @@ function chainsIn(tables: Tables, now: (() => Instant) | null): Chains {
     async history(grant, { limit, after }) {
       tables.check();
       const before = after === null ? Number.POSITIVE_INFINITY : Number(after);
-      const items = tables.chain(grant).events.flatMap(({ version, event }) => {
+      const items = tables.chain(grant).kept.events.flatMap(({ version, event }) => {
         return version < before ? [{ version, event }] : [];
       });
       return page(items.toReversed(), limit, (one) => String(one.version));
@@ -144,9 +187,8 @@ function chainsIn(tables: Tables, now: (() => Instant) | null): Chains {
     },
     async due(by, limit) {
       tables.check();
-      const found = [...tables.chains].flatMap(([grant, { dueAt: at }]) =>
-        at !== null && at <= by ? [{ grant, at }] : [],
-      );
+      const found: { readonly grant: GrantId; readonly at: Instant }[] = [];
+      for (const [grant, { dueAt: at }] of tables.chains) if (at !== null && at <= by) found.push({ grant, at });
       return found.toSorted((a, b) => a.at - b.at).slice(0, limit);
     },
     async reschedule(grant, expected, at) {
@@ -166,27 +208,38 @@ function chainsIn(tables: Tables, now: (() => Instant) | null): Chains {
   };
 }
 
-function keep(tables: Tables, grant: GrantId, row: ChainRow, folded: Folded): void {
+function keep(tables: Tables, grant: GrantId, { kept, dueAt }: ChainRow, folded: Folded): void {
   const { version, chain, recorded, answer, holder } = folded;
   if (holder) keepHolder(tables, { ...holder, grant });
   if (version === 0) return;
-  if (recorded) keepEvent(row.events, { version, event: recorded, isPassing: folded.passes !== null }, folded.passes);
-  for (const link of folded.wiped) row.answers.delete(link);
-  if (folded.wipesOrphans) row.answers.clear();
-  if (answer) row.answers.set(answer.link, answer.sealed);
-  tables.chains.set(grant, { ...row, version, chain });
+  if (recorded) keepEvent(kept, { version, event: recorded, isPassing: folded.passes !== null }, folded.passes);
+  for (const link of folded.wiped) kept.answers.delete(link);
+  if (folded.wipesOrphans) kept.answers.clear();
+  if (answer) kept.answers.set(answer.link, answer.sealed);
+  tables.chains.set(grant, { version, chain, kept, dueAt });
   if (isUnsettled(chain)) tables.unsettled.add(grant);
   else tables.unsettled.delete(grant);
 }
 
-function keepEvent(events: KeptEvent[], kept: KeptEvent, passes: Folded['passes']): void {
-  events.push(kept);
+function keepEvent(kept: Kept, newest: KeptEvent, passes: Folded['passes']): void {
+  const { events } = kept;
+  events.push(newest);
   if (!passes) return;
-  const start = events.findLast(({ event }) => event.type === 'started' && event.id === passes.attempt);
-  if (start) start.isPassing = true;
-  const passing = events.filter((one) => one.isPassing);
-  const oldest = passing.at(-PASSING_KEPT)?.version ?? 0;
-  for (const one of passing) if (one.version < oldest) events.splice(events.indexOf(one), 1);
+  kept.passing++;
+  if (passes.attempt !== null) markStart(kept, passes.attempt);
+  for (; kept.passing > PASSING_KEPT; kept.passing--) {
+    const oldest = events.findIndex((one) => one.isPassing);
+    events.splice(oldest, 1);
+  }
+}
+
+/** Nothing came of it either. */
+function markStart(kept: Kept, attempt: LinkId): void {
+  const at = kept.events.findLastIndex(({ event }) => event.type === 'started' && event.id === attempt);
+  const start = kept.events[at];
+  if (!start || start.isPassing) return;
+  kept.events[at] = { ...start, isPassing: true };
+  kept.passing++;
 }
 
 function keepHolder(tables: Tables, row: FingerprintRow): void {

@@ -389,8 +389,9 @@ function publish(chain: Chain, id: LinkId): Chain {
 }
 
 function withLink(chain: Chain, id: LinkId, change: (link: Link) => Link): Chain {
-  if (!chain.links.some((link) => link.id === id)) return chain;
-  return { ...chain, links: chain.links.map((link) => (link.id === id ? change(link) : link)) };
+  const at = chain.links.findIndex((link) => link.id === id);
+  const link = chain.links[at];
+  return link ? { ...chain, links: chain.links.with(at, change(link)) } : chain;
 }
 
 function withAttempt(chain: Chain, id: LinkId, change: (attempt: Attempt) => Attempt): Chain {
@@ -400,6 +401,7 @@ function withAttempt(chain: Chain, id: LinkId, change: (attempt: Attempt) => Att
 
 /** Forgets the oldest proven links that nothing points to; what is not proven is never forgotten. */
 function forgetOldLinks(links: readonly Link[]): readonly Link[] {
+  if (links.length <= LINKS_KEPT) return links;
   const pointedTo = new Set(links.slice(-LINKS_KEPT).flatMap((link) => [link.tokenOf, link.parent]));
   return links.filter(
     (link, i) => i >= links.length - LINKS_KEPT || pointedTo.has(link.id) || link.status === 'received',

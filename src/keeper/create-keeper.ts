@@ -60,9 +60,10 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper & { reado
    * the account is not known yet. A token is never held back for it.
    */
   async function onPublished(grant: GrantId, upstream: Upstream, link: Link, accessToken: AccessToken): Promise<void> {
+    if (!upstream.provider.identity) return;
     const { value } = await grants.record(grant);
     const activates = upstream.provider.policy.overlap.successorUse === 'refresh-or-access';
-    if (!upstream.provider.identity || (!activates && value.account)) return;
+    if (!activates && value.account) return;
     const probe = await probeAccount(parts, upstream, accessToken);
     if (probe.kind !== 'accepted') return;
     await parts.store.chains.append(grant, 'any', { type: 'proven', at: parts.clock.moment(), link: link.id });

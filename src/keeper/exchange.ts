@@ -15,7 +15,7 @@ import type { AccessToken, RefreshToken, Sealed } from '../core/secret.ts';
 import { refreshUrlOf } from '../oauth/token-request.ts';
 import type { Connection, HttpAnswer } from '../ports/network.ts';
 import { type DueOf, LeaseLost, type StoredChain } from '../ports/store.ts';
-import { type KeptAnswer, keepable, openAnswer, sameAnswer, sealAnswer } from './answers.ts';
+import { isSealed, type KeptAnswer, keepable, sealAnswer } from './answers.ts';
 import { heldAnswer } from './held-answers.ts';
 import { type Noted, note } from './journaling.ts';
 import { freshId, type KeeperParts, reach } from './parts.ts';
@@ -240,7 +240,7 @@ async function readBack(parts: KeeperParts, grant: GrantId, link: LinkId, answer
   const sealed = await parts.store.chains.answer(grant, link);
   if (!sealed && !(await isInChain(parts, grant, link))) return;
   if (!sealed) throw new Error('The store confirmed an answer that it does not hold.');
-  if (!sameAnswer(openAnswer(parts.sealer, grant, link, sealed), answer)) {
+  if (!isSealed(parts.sealer, grant, link, sealed, answer)) {
     throw new Error('The store holds another answer than the one it was given.');
   }
 }

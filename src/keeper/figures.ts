@@ -78,17 +78,9 @@ export function counted(store: Store): Counted {
     if (need) await countByProvider(grant, need);
     return appended;
   };
-  const through = <T extends object>(target: () => T, own: Partial<T>): T =>
-    new Proxy(own as T, {
-      get(_, name) {
-        const value: unknown = Reflect.get(own, name) ?? Reflect.get(target(), name);
-        return typeof value === 'function' && !(name in own) ? value.bind(target()) : value;
-      },
-    });
-  const chains = through(() => store.chains, { append });
 
   return {
-    store: through(() => store, { chains }),
+    store: withAppend(store, append),
     figures: () => ({
       authorizations,
       exchanges: { ...exchanges },
@@ -97,6 +89,32 @@ export function counted(store: Store): Counted {
       announcements: { ...announcements },
       renewals: { ...renewals },
     }),
+  };
+}
+
+/** Spelled out, method by method: whatever goes through here is asked for at every exchange, and at every look. */
+function withAppend(store: Store, append: Chains['append']): Store {
+  const { records, nodes, isShared } = store;
+  const chains: Chains = {
+    append,
+    read: (grant) => store.chains.read(grant),
+    answer: (grant, link) => store.chains.answer(grant, link),
+    holders: (fingerprint) => store.chains.holders(fingerprint),
+    history: (grant, page) => store.chains.history(grant, page),
+    unsettled: () => store.chains.unsettled(),
+    due: (by, limit) => store.chains.due(by, limit),
+    reschedule: (grant, expected, at) => store.chains.reschedule(grant, expected, at),
+    count: () => store.chains.count(),
+  };
+  return {
+    chains,
+    records,
+    nodes,
+    isShared,
+    watch: (listener) => store.watch(listener),
+    heardAgoMs: () => store.heardAgoMs(),
+    check: () => store.check(),
+    close: () => store.close(),
   };
 }
 

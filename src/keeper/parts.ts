@@ -55,6 +55,6 @@ export function freshId<P extends string>(parts: KeeperParts, prefix: P): `${P}_
 }
 
 /** Reaches a named step of an exchange. */
-export async function reach(parts: KeeperParts, step: ExchangeStep, grant: GrantId): Promise<void> {
-  await parts.onStep?.(step, grant);
+export function reach(parts: KeeperParts, step: ExchangeStep, grant: GrantId): void | Promise<void> {
+  return parts.onStep?.(step, grant);
 }

@@ -28,6 +28,8 @@ const MOST_OF_ONE_APP = 128;
 const AGAIN_MS = 30_000;
 /** Each node of a cluster leaves the others this much time for what is theirs first. */
 const TURN_MS = 4_000;
+/** Left out, a reason is made at every wake-up: an error with all of its stack. */
+const WOKEN = 'woken';
 
 export interface WatchParts {
   readonly parts: KeeperParts;
@@ -50,6 +52,7 @@ export class Watch {
   /** Looks until it is stopped. Never rejects. */
   async run(): Promise<void> {
     const { parts, stop } = this.#with;
+    stop.addEventListener('abort', () => this.#asleep.abort(WOKEN), { once: true });
     while (!stop.aborted) {
       const isAllBegun = await this.#look().catch((cause: unknown) => {
         parts.log.warn('The store could not say what is due.', { why: String(cause) });
@@ -58,24 +61,25 @@ export class Watch {
       if (isAllBegun) await this.#sleep();
       else await this.#oneDone();
     }
-    this.#asleep.abort();
+    this.#asleep.abort(WOKEN);
   }
 
   /** A chain is due then: the next look is not later. */
   expect(at: Instant): void {
-    if (at < this.#wakeAt) this.#asleep.abort();
+    if (at < this.#wakeAt) this.#asleep.abort(WOKEN);
   }
 
   async #sleep(): Promise<void> {
     const { parts, stop } = this.#with;
     this.#asleep = new AbortController();
+    if (stop.aborted) return;
     const mostMs = parts.store.isShared ? SHARED_MS : ALONE_MS;
     this.#wakeAt = after(parts.clock.now(), mostMs);
     const next = await parts.store.chains.due(FAR, this.#tending.size + 1).catch(() => []);
     const at = next.find(({ grant }) => !this.#tending.has(grant))?.at ?? FAR;
     this.#wakeAt = Math.min(this.#wakeAt, at) as Instant;
     const ms = Math.max(LEAST_MS, this.#wakeAt - parts.clock.now());
-    await parts.clock.sleep(ms, AbortSignal.any([stop, this.#asleep.signal]));
+    await parts.clock.sleep(ms, this.#asleep.signal);
   }
 
   /** False where more is due than was begun: when something is done, it is looked again. */

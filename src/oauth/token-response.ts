@@ -85,9 +85,9 @@ export type TokenResponse =
 /** Reads an answer to a code or a refresh token. */
 export function readTokenResponse(answer: RawAnswer, shape: AnswerShape, context: ReadingContext): TokenResponse {
   const document = documentOf(answer);
-  const raw: RawSaid = { status: answer.status, ...errorOf(document, answer, shape) };
   const tokens = tokensOf(document, shape, context.now);
   if (tokens && !isEcho(tokens, context.secrets)) return tokens;
+  const raw: RawSaid = { status: answer.status, ...errorOf(document, answer, shape) };
   const about = {
     said: withoutSecrets(raw, context.secrets),
     retryAfterMs: retryAfterMs(answer.headers['retry-after'], context.now),

@@ -5,8 +5,9 @@
 import { EvergrantError } from '../core/errors.ts';
 import type { Instant } from '../core/instant.ts';
 import { Secret } from '../core/secret.ts';
-import type { Keeper, LiveAccessToken } from '../keeper/keeper.ts';
+import type { Grant, Keeper, LiveAccessToken } from '../keeper/keeper.ts';
 import type { Chance } from './chance.ts';
+import type { Life } from './life.ts';
 import type { SimNode } from './node.ts';
 import type { ChainTruth } from './truth.ts';
 import type { World } from './world.ts';
@@ -97,7 +98,7 @@ export class Clients {
     for (;;) {
       const node = await this.#node();
       const keeper = await node.ready();
-      const done = await Promise.race([this.#import(keeper, chain, obtainedAt), node.life.ended()]);
+      const done = await this.#imported(keeper, chain, obtainedAt, node.life);
       if (typeof done === 'object') {
         chain.grant = done.id;
         world.byGrant.set(done.id, chain);
@@ -105,6 +106,16 @@ export class Clients {
       }
       await time.sleep(1_000);
     }
+  }
+
+  /** Nothing comes of it where the node dies meanwhile. */
+  async #imported(keeper: Keeper, chain: ChainTruth, obtainedAt: Instant, life: Life): Promise<Grant | 'failed'> {
+    const first = Promise.withResolvers<Grant | 'failed'>();
+    const forget = life.onEnd(() => first.resolve('failed'));
+    void this.#import(keeper, chain, obtainedAt).then(first.resolve);
+    const done = await first.promise;
+    forget();
+    return done;
   }
 
   async #import(keeper: Keeper, chain: ChainTruth, obtainedAt: Instant) {
@@ -132,19 +143,27 @@ export class Clients {
     }
   }
 
+  /** Some node that is up. */
   async #node(): Promise<SimNode> {
     const { nodes, time } = this.#world;
     for (;;) {
-      const up = nodes.filter((node) => node.keeper);
-      if (up.length > 0) return this.#chance.pick(up);
-      await Promise.race(nodes.map((node) => node.ready()));
+      const node = this.#oneOf(nodes);
+      if (node) return node;
+      await Promise.race(nodes.map((one) => one.ready()));
       await time.sleep(10);
     }
   }
 
+  #oneOf(nodes: readonly SimNode[]): SimNode | null {
+    const up = nodes.filter((node) => node.keeper);
+    return up.length > 0 ? this.#chance.pick(up) : null;
+  }
+
   /** All callers of this grant at once; the answer to one of them. */
   async #askAll(chain: ChainTruth): Promise<Answer> {
-    const others = Array.from({ length: (this.#world.options.callers ?? 1) - 1 }, () => this.#ask(chain));
+    const { callers = 1 } = this.#world.options;
+    if (callers === 1) return this.#ask(chain);
+    const others = Array.from({ length: callers - 1 }, () => this.#ask(chain));
     const answer = await this.#ask(chain);
     await Promise.all(others);
     return answer;
@@ -152,7 +171,7 @@ export class Clients {
 
   async #ask(chain: ChainTruth): Promise<Answer> {
     const { time, judges } = this.#world;
-    const node = await this.#node();
+    const node = this.#oneOf(this.#world.nodes) ?? (await this.#node());
     const { life, keeper } = node;
     if (!keeper) return 'ended';
     const from = time.now();
@@ -160,11 +179,20 @@ export class Clients {
     const given = keeper.tokens.get(chain.alias, { minTtlMs: MIN_TTL_MS, waitMs: WAIT_MS }).catch((cause: unknown) => {
       return cause instanceof Error ? cause : new Error(String(cause));
     });
-    const deadline = Promise.withResolvers<'hung'>();
-    const alarm = time.after(DEADLINE_MS, () => deadline.resolve('hung'));
-    const answer = await Promise.race([given, life.ended(), deadline.promise]);
-    alarm.run = null;
+    const answer = await this.#before(DEADLINE_MS, life, given);
     this.#judge(chain, node, answer, from);
+    return answer;
+  }
+
+  /** The answer; or that none came, because its node died, or in all that time. */
+  async #before(mostMs: number, life: Life, given: Promise<Answer>): Promise<Answer> {
+    const first = Promise.withResolvers<Answer>();
+    const alarm = this.#world.time.after(mostMs, () => first.resolve('hung'));
+    const forget = life.onEnd(() => first.resolve('ended'));
+    void given.then(first.resolve);
+    const answer = await first.promise;
+    alarm.run = null;
+    forget();
     return answer;
   }
 

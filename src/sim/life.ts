@@ -9,7 +9,7 @@ import type { VirtualTime } from './virtual-time.ts';
 export class Life {
   readonly run: string;
   readonly #time: VirtualTime;
-  readonly #onEnd: (() => void)[] = [];
+  readonly #onEnd = new Set<() => void>();
   #isAlive = true;
   #pausedUntil = 0;
 
@@ -32,30 +32,39 @@ export class Life {
 
   end(): void {
     this.#isAlive = false;
-    for (const tell of this.#onEnd.splice(0)) tell();
+    for (const tell of this.#onEnd) tell();
+    this.#onEnd.clear();
   }
 
   pause(ms: number): void {
     this.#pausedUntil = Math.max(this.#pausedUntil, this.#time.now() + ms);
   }
 
-  /** Resolves when this run has ended: for those outside who wait for its answer. */
-  ended(): Promise<'ended'> {
-    return new Promise((resolve) => {
-      if (!this.#isAlive) resolve('ended');
-      else this.#onEnd.push(() => resolve('ended'));
-    });
+  /** For those outside who wait for its answer: calls this when the run ends. Gives what takes that back. */
+  onEnd(tell: () => void): () => void {
+    if (this.#isAlive) this.#onEnd.add(tell);
+    else tell();
+    return () => this.#onEnd.delete(tell);
   }
 
   /** Whatever the world answers reaches this run only while it lives, and after its pauses. */
-  through<T>(work: () => Promise<T>): Promise<T> {
+  async through<T>(work: () => Promise<T>): Promise<T> {
     if (!this.#isAlive) return forever();
-    return new Promise((resolve, reject) => {
-      work().then(
-        (value) => this.awake(() => resolve(value)),
-        (cause: unknown) => this.awake(() => reject(cause)),
-      );
-    });
+    try {
+      return await work();
+    } finally {
+      if (this.isAway) await this.back();
+    }
+  }
+
+  /** Dead or paused. */
+  get isAway(): boolean {
+    return !this.#isAlive || this.isPaused;
+  }
+
+  /** Resolves now, after the pause, or never. */
+  back(): Promise<void> {
+    return new Promise((resolve) => this.awake(resolve));
   }
 
   /** Calls it now, after the pause, or never. */

@@ -13,8 +13,18 @@ import type { VirtualTime } from './virtual-time.ts';
 const KEPT_MS = 86_400_000;
 const SYNC_MS = 1;
 
+/** What is too old goes this often. */
+const COMPACT_MS = 3_600_000;
+
 interface Row extends NumberedRecord {
   readonly writtenAt: number;
+}
+
+/** Of one grant, the numbers of the newest records that gave tokens, that it began with, and of any kind. */
+interface Newest {
+  tokens: number;
+  begun: number;
+  any: number;
 }
 
 export class JournalDisk {
@@ -22,8 +32,8 @@ export class JournalDisk {
   readonly #rows = new Map<number, Row>();
   readonly #numbersOf = new Map<LinkId, number[]>();
   readonly #open = new Set<number>();
-  /** The newest record of each grant that gave tokens: it stays. */
-  readonly #newest = new Map<GrantId, number>();
+  readonly #newest = new Map<GrantId, Newest>();
+  #compactAt = 0;
   #last = 0;
   #told = 0;
   #fullUntil = 0;
@@ -61,12 +71,12 @@ export class JournalDisk {
     return [...this.#rows.values()].map((row) => row.record);
   }
 
-  isSettled(link: LinkId): boolean {
-    return !(this.#numbersOf.get(link) ?? []).some((number) => this.#open.has(number));
+  unsettled(): readonly JournalRecord[] {
+    return [...this.#open].flatMap((number) => this.#rows.get(number)?.record ?? []);
   }
 
   openOf(life: Life): Journal {
-    const atOpen = [...this.#open].flatMap((number) => this.#rows.get(number)?.record ?? []);
+    const atOpen = this.unsettled();
     const told = (): number => this.#told;
     return {
       append: (record) => life.through(() => this.#append(record)),
@@ -110,8 +120,7 @@ export class JournalDisk {
     if (this.isFull || fails === 'before') throw new Error('Injected: no space left on device');
     const number = ++this.#last;
     await this.#time.sleep(SYNC_MS);
-    this.#rows.set(number, { number, record, writtenAt: this.#time.now() });
-    this.#numbersOf.set(record.link, [...(this.#numbersOf.get(record.link) ?? []), number]);
+    this.#write(number, record);
     this.#open.add(number);
     if (fails === 'after') throw new Error('Injected: the disk did not confirm');
     return number;
@@ -120,28 +129,64 @@ export class JournalDisk {
   /** Handed to the system: it outlives the process, and is counted as settled. */
   #note(record: NoteRecord): void {
     if (this.isFull) throw new Error('Injected: no space left on device');
-    const number = ++this.#last;
+    this.#write(++this.#last, record);
+  }
+
+  #write(number: number, record: JournalRecord): void {
     this.#rows.set(number, { number, record, writtenAt: this.#time.now() });
-    this.#numbersOf.set(record.link, [number]);
+    this.#numbersOf.set(record.link, [...(this.#numbersOf.get(record.link) ?? []), number]);
+    const newest = this.#newestOf(record.grant);
+    newest.any = Math.max(newest.any, number);
+    if (record.purpose !== 'begun' && record.purpose !== 'ended') return;
+    newest.begun = Math.max(newest.begun, number);
+    newest.tokens = Math.max(newest.tokens, number);
+  }
+
+  #newestOf(grant: GrantId): Newest {
+    const newest = this.#newest.get(grant) ?? { tokens: 0, begun: 0, any: 0 };
+    this.#newest.set(grant, newest);
+    return newest;
   }
 
   #settle(link: LinkId, gave: 'tokens' | 'nothing'): void {
     for (const number of this.#numbersOf.get(link) ?? []) {
       this.#open.delete(number);
       const grant = this.#rows.get(number)?.record.grant;
-      if (grant && gave === 'tokens') this.#newest.set(grant, Math.max(number, this.#newest.get(grant) ?? 0));
+      if (!grant || gave === 'nothing') continue;
+      const newest = this.#newestOf(grant);
+      newest.tokens = Math.max(newest.tokens, number);
     }
-    this.#compact();
+    if (this.#time.now() >= this.#compactAt) this.#compact();
   }
 
   #compact(): void {
+    this.#compactAt = this.#time.now() + COMPACT_MS;
     const limit = this.#time.now() - KEPT_MS;
-    for (const { number, record, writtenAt } of this.#rows.values()) {
-      const isNeeded = this.#open.has(number) || this.#newest.get(record.grant) === number || !('answer' in record);
-      if (writtenAt >= limit) return;
-      if (isNeeded) continue;
-      this.#rows.delete(number);
-      this.#numbersOf.delete(record.link);
+    for (const row of this.#rows.values()) {
+      if (row.writtenAt >= limit) return;
+      if (this.#isNeeded(row)) continue;
+      this.#rows.delete(row.number);
+      this.#numbersOf.delete(row.record.link);
+    }
+  }
+
+  /** The rules of `world/file-journal-kept`. */
+  #isNeeded({ number, record }: Row): boolean {
+    if (this.#open.has(number)) return true;
+    const newest = this.#newestOf(record.grant);
+    switch (record.purpose) {
+      case 'ended':
+      case 'removed':
+        return true;
+      case 'begun':
+        return newest.begun <= number;
+      case 'intent':
+        return newest.any <= number;
+      case 'exchange':
+        return newest.tokens === number;
+      case 'authorization':
+      case 'unsent':
+        return false;
     }
   }
 

@@ -1,27 +1,20 @@
 /**
  * The store that the nodes of a simulation share: the memory store, with outages, failures and latency in front of it,
- * and a log of what was written, so that it can be restored as it was.
+ * and backups to which it goes back.
  *
- * State: the store, until when it is down, which calls are to fail, and the log of writes.
+ * State: the store, its last backup, until when it is down, and which calls are to fail.
  */
 import type { GrantId } from '../core/id.ts';
 import type { Instant } from '../core/instant.ts';
 import type { ChainEvent } from '../core/chain.ts';
 import type { Store } from '../ports/store.ts';
-import { createMemoryStore } from '../storage/memory/store.ts';
+import { createMemoryStore, type MemoryStore } from '../storage/memory/store.ts';
 import type { Chance } from './chance.ts';
-import type { Life } from './life.ts';
+import { forever, type Life } from './life.ts';
 import type { VirtualTime } from './virtual-time.ts';
 
 type Half = 'chains' | 'records' | 'nodes' | 'store';
 type Work = (...words: never[]) => Promise<unknown>;
-
-interface Write {
-  readonly at: Instant;
-  readonly half: Half;
-  readonly name: string;
-  readonly words: readonly unknown[];
-}
 
 /** A call that will fail: the n-th from now on. */
 export interface StoreFailure {
@@ -34,43 +27,29 @@ export interface StoreOptions {
   readonly isShared: boolean;
   /** Longest time a call takes. */
   readonly latencyMs: number;
-  /** Keeps the log that `restore` needs. */
+  /** Keeps what `restore` needs. */
   readonly isBackedUp: boolean;
   /** An event was appended; judges look at it. Also when the caller never hears of it. */
   readonly onAppended: (grant: GrantId, event: ChainEvent) => void;
 }
-
-const READS = new Set([
-  'read',
-  'answer',
-  'holders',
-  'history',
-  'unsettled',
-  'due',
-  'count',
-  'get',
-  'find',
-  'list',
-  'view',
-]);
 
 export class StoreOfAll {
   readonly #time: VirtualTime;
   readonly #chance: Chance;
   readonly #options: StoreOptions;
   readonly #failures: StoreFailure[] = [];
-  #inner: Store;
-  #log: Write[] = [];
-  #backup = 0;
+  #inner: MemoryStore;
+  #backup: MemoryStore;
   #downUntil = 0;
-  #replayedAt: Instant | null = null;
   calls = 0;
 
   constructor(time: VirtualTime, chance: Chance, options: StoreOptions) {
     this.#time = time;
     this.#chance = chance;
     this.#options = options;
-    this.#inner = this.#fresh();
+    const now = (): Instant => time.now();
+    this.#inner = options.isShared ? createMemoryStore({ now }) : createMemoryStore();
+    this.#backup = this.#inner.copy();
   }
 
   /** As it truly is, for judges. */
@@ -96,18 +75,12 @@ export class StoreOfAll {
   }
 
   backUp(): void {
-    this.#backup = this.#log.length;
+    if (this.#options.isBackedUp) this.#backup = this.#inner.copy();
   }
 
   /** Goes back to the last backup. The nodes must be down meanwhile, as with any database. */
-  async restore(): Promise<void> {
-    this.#log = this.#log.slice(0, this.#backup);
-    this.#inner = this.#fresh();
-    for (const { at, half, name, words } of this.#log) {
-      this.#replayedAt = at;
-      await this.#work(half, name)(...(words as never[]));
-    }
-    this.#replayedAt = null;
+  restore(): void {
+    this.#inner = this.#backup.copy();
   }
 
   /** The store as one run of one node reaches it. */
@@ -115,7 +88,7 @@ export class StoreOfAll {
     const half = <T extends object>(which: Half, methods: T): T => {
       const entries = Object.keys(methods).map((name) => [
         name,
-        (...words: unknown[]) => life.through(() => this.#call(which, name, words)),
+        (...words: unknown[]) => this.#call(life, which, name, words),
       ]);
       return Object.fromEntries(entries) as T;
     };
@@ -126,29 +99,30 @@ export class StoreOfAll {
       isShared: this.#inner.isShared,
       watch: (listener) => this.#inner.watch((change) => life.awake(() => listener(change))),
       heardAgoMs: () => this.#inner.heardAgoMs(),
-      check: () => life.through(async () => void (await this.#call('store', 'check', []))),
+      check: async () => void (await this.#call(life, 'store', 'check', [])),
       close: async () => undefined,
     };
   }
 
-  async #call(half: Half, name: string, words: readonly unknown[]): Promise<unknown> {
+  /** Behind the wall of a run, as `Life.through`, and without a wrapping of its own: nothing is called as often. */
+  async #call(life: Life, half: Half, name: string, words: readonly unknown[]): Promise<unknown> {
+    if (!life.isAlive) return forever();
     this.calls++;
-    const failure = this.#strike();
+    const failure = this.#failures.length > 0 ? this.#strike() : null;
     const { latencyMs } = this.#options;
-    if (latencyMs > 0) await this.#time.sleep(this.#chance.share() * latencyMs);
-    if (this.isDown) throw new Error('Injected: the store is down');
-    if (failure?.effect === 'before') throw new Error(`Injected: ${half}.${name} failed before it took effect`);
-    const result = await this.#effect(half, name, words);
-    if (failure) throw new Error(`Injected: ${half}.${name} failed after it took effect`);
-    return result;
-  }
-
-  async #effect(half: Half, name: string, words: readonly unknown[]): Promise<unknown> {
-    const result = await this.#work(half, name)(...(words as never[]));
-    if (READS.has(name)) return result;
-    if (this.#options.isBackedUp) this.#log.push({ at: this.#time.now(), half, name, words });
-    if (name === 'append' && isAppended(result)) this.#options.onAppended(words[0] as GrantId, words[2] as ChainEvent);
-    return result;
+    try {
+      if (latencyMs > 0) await this.#time.sleep(this.#chance.share() * latencyMs);
+      if (this.isDown) throw new Error('Injected: the store is down');
+      if (failure?.effect === 'before') throw new Error(`Injected: ${half}.${name} failed before it took effect`);
+      const result = await this.#work(half, name)(...(words as never[]));
+      if (name === 'append' && isAppended(result)) {
+        this.#options.onAppended(words[0] as GrantId, words[2] as ChainEvent);
+      }
+      if (failure) throw new Error(`Injected: ${half}.${name} failed after it took effect`);
+      return result;
+    } finally {
+      if (life.isAway) await life.back();
+    }
   }
 
   #work(half: Half, name: string): Work {
@@ -167,11 +141,6 @@ export class StoreOfAll {
     }
     if (struck) this.#failures.splice(0, this.#failures.length, ...this.#failures.filter((one) => one.times > 0));
     return struck;
-  }
-
-  #fresh(): Store {
-    const now = (): Instant => this.#replayedAt ?? this.#time.now();
-    return this.#options.isShared ? createMemoryStore({ now }) : createMemoryStore();
   }
 }
 

@@ -171,7 +171,9 @@ export class SimulatedUpstream {
 
 /** Tokens carry the account that they are of. */
 export function accountOf(token: string): string {
-  return token.split('~', 2)[1] ?? '';
+  const from = token.indexOf('~') + 1;
+  const to = token.indexOf('~', from);
+  return from === 0 ? '' : token.slice(from, to === -1 ? undefined : to);
 }
 
 function shortened(family: Family): Family {

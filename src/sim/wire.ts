@@ -197,7 +197,7 @@ export class Wire {
 
   #process(chain: ChainTruth, token: string, by: 'keeper' | 'duplicate', sentAt: number) {
     const { entry, reply } = this.#upstream.exchange(token, by);
-    const isNew = entry.issued !== null && !chain.tokens.some((one) => one.token === entry.issued);
+    const isNew = entry.reason === 'new' || entry.reason === 'fork' || entry.reason === 'replace';
     const made = isNew && entry.issued !== null ? chain.issued(entry.issued, token, entry.at, sentAt) : null;
     return { entry, reply, token: made };
   }
@@ -272,6 +272,11 @@ function keptBytes(entry: Entry, reply: Reply): number {
   return issued === null ? reply.body.length - 1 : reply.body.indexOf(issued) + issued.length + 1;
 }
 
+const TOKEN = 'refresh_token=';
+
+/** The body is a form; `grant_type=refresh_token` ends otherwise. */
 function tokenIn(body: string): string {
-  return new URLSearchParams(body).get('refresh_token') ?? '';
+  const at = body.indexOf(TOKEN) + TOKEN.length;
+  const end = body.indexOf('&', at);
+  return decodeURIComponent(body.slice(at, end === -1 ? undefined : end));
 }

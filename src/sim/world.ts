@@ -25,7 +25,9 @@ import { VirtualTime } from './virtual-time.ts';
 import { Wire } from './wire.ts';
 
 const START = Date.parse('2026-01-01T00:00:00Z');
-const BACKUP_EVERY_MS = 6 * 3_600_000;
+/** From one backup to the next: mostly less than an hour, up to six. */
+const BACKUP_LEAST_MS = 60_000;
+const BACKUP_MOST_MS = 6 * 3_600_000;
 const SPANS_KEPT = 256;
 /** A node that is gone is noticed within this time. */
 const TAKE_OVER_MS = 15_000;
@@ -67,6 +69,7 @@ export class World {
   readonly chains = new Map<string, ChainTruth>();
   readonly byGrant = new Map<GrantId, ChainTruth>();
   readonly clients: Clients;
+  readonly #backups: Chance;
   readonly #unable: Span[] = [];
   #judging = Promise.resolve();
   #quietSince: number | null = null;
@@ -94,6 +97,7 @@ export class World {
     this.wire = this.#newWire();
     this.nodes = this.#newNodes();
     this.clients = new Clients(this, Chance.of(seed, 'clients'));
+    this.#backups = Chance.of(seed, 'backups');
   }
 
   async run(): Promise<Judges> {
@@ -160,7 +164,7 @@ export class World {
       const { chain: kept } = await store.inner.chains.read(chain.grant);
       if (kept.attempts.length > 0) judges.violated('I14', time.now(), `${chain.account} has attempts without an end`);
       for (const node of this.nodes) {
-        const left = node.disk.records().filter((one) => one.grant === chain.grant && !node.disk.isSettled(one.link));
+        const left = node.disk.unsettled().filter((one) => one.grant === chain.grant);
         if (left.length > 0) judges.violated('I14', time.now(), `${node.id} has ${left.length} unsettled records`);
       }
       await this.#scan(chain.grant);
@@ -186,7 +190,8 @@ export class World {
   #backUpSometimes(): void {
     this.store.backUp();
     this.upstream.backUp();
-    this.time.after(BACKUP_EVERY_MS, () => this.#backUpSometimes());
+    const pauseMs = BACKUP_LEAST_MS * (BACKUP_MOST_MS / BACKUP_LEAST_MS) ** this.#backups.share();
+    this.time.after(Math.floor(pauseMs), () => this.#backUpSometimes());
   }
 
   #newNodes(): readonly SimNode[] {

@@ -434,6 +434,7 @@ function lineOf(grant: ExportedGrant): string {
     provider: grant.provider,
     client_id: grant.clientId,
     ...(grant.clientSecret ? { client_secret: grant.clientSecret.reveal() } : {}),
+    ...(grant.privateKey ? { private_key: grant.privateKey.reveal() } : {}),
     variables: grant.variables,
     refresh_token: grant.refreshToken.reveal(),
     ...(accessToken && accessTokenLifeMs !== null

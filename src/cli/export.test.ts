@@ -1,9 +1,11 @@
 /** Leaving and arriving: the real commands on data folders of their own, with no server. */
 import { spawnSync } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { evergrant, scratch, serving } from '../../test/support/fake-api.ts';
+import { openText } from './sealed-file.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
 
@@ -12,7 +14,7 @@ const PROVIDER = {
   name: 'Mine',
   authorization_endpoint: 'http://127.0.0.1:9/a',
   token_endpoint: 'http://127.0.0.1:9/t',
-  token_endpoint_auth_methods: ['client_secret_post'],
+  token_endpoint_auth_methods: ['client_secret_post', 'private_key_jwt'],
   policy: { rotate: { mode: 'always' }, life: { access_token: 3600 } },
 };
 const LINE = {
@@ -97,11 +99,27 @@ describe('evergrant export', () => {
     expect(readdirSync(folder.path).filter((name) => name.startsWith('out'))).toEqual([]);
   });
 
-  test('while a server runs on the folder is refused', async () => {
+  test('while a server runs on the folder is refused, with what to do about it', async () => {
     const server = await serving(folder.path);
     const ran = await run(['export', 'out', '--i-understand', '--data', 'data']);
     await server.stop('SIGTERM');
-    expect(ran.exit).toBe(78);
+    expect([ran.exit, existsSync(join(folder.path, 'out'))]).toEqual([78, false]);
+    expect(ran.err).toMatch(/in use by process \d+[\s\S]*Stop the server, export, and start it again/);
+  });
+
+  test('hands over the private key of an app that has no secret, so that its grants go on', async () => {
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const key = privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
+    const { client_secret: _, ...line } = LINE;
+    expect(await arrive('a', { ...line, private_key: key })).toMatchObject({ exit: 0 });
+    expect((await run(['export', 'out', '--i-understand', '--data', 'a'])).exit).toBe(0);
+    const sealed = readFileSync(join(folder.path, 'out'), 'utf8');
+    expect(sealed).not.toContain('PRIVATE KEY');
+    const handed: unknown = JSON.parse(openText(sealed, PASSPHRASE.EVERGRANT_EXPORT_PASSPHRASE));
+    expect(handed).toMatchObject({ refresh_token: 'refresh-token-1', private_key: key });
+    expect((await run(['import', 'out', '--no-takeover', '--data', 'b'])).out).toContain('imported');
+    const [app] = (await run(['apps', 'list', '--json', '--data', 'b'])).out.trim().split('\n');
+    expect(JSON.parse(app ?? '')).toMatchObject({ client_id: 'c', has_secret: true });
   });
 
   test('that was altered, or another passphrase, opens nothing', async () => {

@@ -1,7 +1,8 @@
 /** `evergrant export`: grants for another owner, in a file sealed with a passphrase. They end here. */
 import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
-import type { Exported } from '../app.ts';
+import type { Exported, Settings } from '../app.ts';
+import { EvergrantError } from '../core/errors.ts';
 import { apiCommand, collect } from './options.ts';
 import { clean, print, printJson, say } from './output.ts';
 import { describe, problemOf, usageError } from './problem.ts';
@@ -20,9 +21,13 @@ export function command(): Command {
     .argument('<file>', 'a file that is not there yet')
     .option('--i-understand', 'each exported grant ends here, because two owners would break its chain')
     .option('--grant <ALIAS>', 'only this grant; may be repeated (default: all that are alive)', collect)
-    .addHelpText('after', '\nWorks on the machine that holds the root key, while no server runs on its data folder.')
+    .addHelpText('after', HELP)
     .action(run);
 }
+
+const HELP = `
+Works on the machine that holds the root key, while no server runs on the data folder. Where several nodes share a
+database, give it a data folder of its own: they go on, and stop serving what was exported.`;
 
 async function run(file: string, options: ExportOptions): Promise<void> {
   if (!options.iUnderstand) {
@@ -35,7 +40,8 @@ async function run(file: string, options: ExportOptions): Promise<void> {
   }
   const secret = await passphrase('new');
   const { startApp } = await import('../app.ts');
-  await using app = await closing(startApp({ ...settings, log: 'warn' }, 'none'));
+  const starting = startApp({ ...settings, log: 'warn' }, 'none');
+  await using app = await closing(starting.catch((cause: unknown) => Promise.reject(notBeside(cause, settings))));
   const found = await app.exports.read(options.grant ?? null);
   write(file, found.grants, secret);
   const moved: Exported[] = [];
@@ -53,6 +59,16 @@ async function run(file: string, options: ExportOptions): Promise<void> {
     options,
   );
   if (failures.length > 0) process.exitCode = 1;
+}
+
+/** What to do about a server that runs on the folder depends on where its grants are. */
+function notBeside(cause: unknown, { databaseUrl }: Settings): unknown {
+  if (!(cause instanceof EvergrantError) || !cause.message.includes('in use by')) return cause;
+  const remedy =
+    databaseUrl === null
+      ? 'Stop the server, export, and start it again. Nothing was exported, and nothing has ended.'
+      : 'Give the export a data folder of its own: --data FOLDER. The nodes go on, and nothing has to stop.';
+  return new EvergrantError('setting', cause.message, { remedy, cause });
 }
 
 async function closing<T extends { close(): Promise<void> }>(starting: Promise<T>) {

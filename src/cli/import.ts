@@ -35,7 +35,7 @@ const GRANT_FIELDS = [
   'labels',
   'scope',
 ];
-const APP_FIELDS = ['provider', 'app', 'client_id', 'client_secret', 'variables'];
+const APP_FIELDS = ['provider', 'app', 'client_id', 'client_secret', 'private_key', 'variables'];
 const FIELDS = [...GRANT_FIELDS, ...APP_FIELDS];
 
 /** What the server says of a token that it knows already: nothing was sent, and nothing is lost. */
@@ -189,8 +189,10 @@ async function appFor(api: Api, apps: Json[], entry: Json): Promise<string> {
     const many = fitting.length > 1 ? 'several apps' : 'no app';
     throw usageError(`There are ${many} at ${provider}.`, 'Give client_id and client_secret, or the id of an app.');
   }
-  const body = { provider, client_id: clientId, variables: asObject(entry.variables) };
-  const made = asObject(await api.call('POST', '/v1/apps', secret === '' ? body : { ...body, client_secret: secret }));
+  const key = text(entry, 'private_key');
+  const proof = { ...(secret ? { client_secret: secret } : {}), ...(key ? { private_key: key } : {}) };
+  const body = { provider, client_id: clientId, ...proof, variables: asObject(entry.variables) };
+  const made = asObject(await api.call('POST', '/v1/apps', body));
   apps.push(made);
   return text(made, 'id');
 }

@@ -178,6 +178,13 @@ function sealKey(parts: KeeperParts, app: AppId, key: PrivateKey): Sealed {
   return parts.sealer.seal(key, { table: 'apps', row: app, field: 'private_key' });
 }
 
+/** Null: it has none. */
+export function privateKeyOf(parts: Pick<KeeperParts, 'sealer'>, { id, privateKey }: AppRecord): PrivateKey | null {
+  return privateKey
+    ? parts.sealer.open(privateKey, 'private key', { table: 'apps', row: id, field: 'private_key' })
+    : null;
+}
+
 function viewOf(record: AppRecord): App {
   const { id, provider, clientId, name, variables, createdAt } = record;
   const hasSecret = record.clientSecret !== null || record.privateKey !== undefined;
@@ -193,6 +200,7 @@ function providerOf(parts: KeeperParts, record: AppRecord): Provider {
 
 function upstreamOf(parts: KeeperParts, record: AppRecord, provider: Provider, metadata: Metadata | null): Upstream {
   const place = { table: 'apps', row: record.id, field: 'client_secret' } as const;
+  const privateKey = privateKeyOf(parts, record);
   const variables = Object.entries(record.variables).toSorted(([a], [b]) => (a < b ? -1 : 1));
   return {
     app: record.id,
@@ -200,9 +208,7 @@ function upstreamOf(parts: KeeperParts, record: AppRecord, provider: Provider, m
     provider: completed(provider, metadata),
     clientId: record.clientId,
     clientSecret: record.clientSecret && parts.sealer.open(record.clientSecret, 'client secret', place),
-    signingKey: record.privateKey
-      ? signingKeyOf(parts.sealer.open(record.privateKey, 'private key', { ...place, field: 'private_key' }))
-      : null,
+    signingKey: privateKey && signingKeyOf(privateKey),
     scheme: null,
     redirectUri: `${parts.publicUrl}/callback`,
     registration: JSON.stringify([provider.id, variables, record.clientId]),

@@ -4,15 +4,17 @@
  */
 import { type ChainEvent, newestLink, stateOf } from '../core/chain.ts';
 import { EvergrantError } from '../core/errors.ts';
-import type { GrantId } from '../core/id.ts';
+import type { AppId, GrantId } from '../core/id.ts';
 import type { Instant } from '../core/instant.ts';
-import type { AccessToken, ClientSecret, RefreshToken } from '../core/secret.ts';
+import type { AccessToken, ClientSecret, PrivateKey, RefreshToken } from '../core/secret.ts';
+import { privateKeyOf } from './apps.ts';
 import type { GrantRegistry } from './grants.ts';
 import { heldAnswer } from './held-answers.ts';
 import { journalEnd } from './journaling.ts';
 import type { Minders } from './minders.ts';
 import type { KeeperParts } from './parts.ts';
 import { tokensOf } from './reading.ts';
+import { type AppRecord, parseRecord } from './records.ts';
 import type { Upstreams } from './upstream.ts';
 import type { Apps } from './keeper.ts';
 
@@ -23,6 +25,8 @@ export interface ExportedGrant {
   readonly provider: string;
   readonly clientId: string;
   readonly clientSecret: ClientSecret | null;
+  /** Of an app that signs instead of having a secret. */
+  readonly privateKey: PrivateKey | null;
   readonly variables: Readonly<Record<string, string>>;
   readonly refreshToken: RefreshToken;
   readonly accessToken: AccessToken | null;
@@ -71,6 +75,7 @@ export function grantExports(
         provider,
         clientId: upstream.clientId,
         clientSecret: upstream.clientSecret,
+        privateKey: await keyOf(parts, record.app),
         variables: (await apps.get(record.app)).variables,
         refreshToken,
         accessToken: (await tokens(newest.id))?.accessToken ?? null,
@@ -101,6 +106,11 @@ export function grantExports(
       return true;
     },
   };
+}
+
+async function keyOf(parts: KeeperParts, app: AppId): Promise<PrivateKey | null> {
+  const stored = await parts.store.records.get('app', app);
+  return stored && privateKeyOf(parts, parseRecord<AppRecord>(stored).value);
 }
 
 function hasNoToken(grant: GrantId, scheme: string): EvergrantError {

@@ -25,7 +25,7 @@ const NEVER = new Promise<never>(() => undefined);
 
 export interface BenchNode {
   readonly id: string;
-  keeper: Keeper;
+  keeper: Awaited<ReturnType<typeof createKeeper>>;
   readonly journal: MemoryJournal;
   /** From now on nothing of this run has any effect, and nothing that it waits for comes. */
   die(): void;

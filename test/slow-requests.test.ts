@@ -138,6 +138,26 @@ describe('a request that does not arrive in time', () => {
   });
 });
 
+describe('a request that is here', () => {
+  test('may wait for its answer as long as that takes', async () => {
+    const { open, upstream } = await world();
+    upstream.serving = (_, answer) => pause(LIMITS.wholeMs * 3).then(() => answer.end('late'));
+    const { socket, said } = await open();
+    socket.write(`${proxied(4)}body`);
+    expect(await said).toMatch(/^HTTP\/1\.1 200 [^]*late/);
+  });
+
+  test('may be followed by another one on the same connection, after a while', async () => {
+    const { open } = await world();
+    const { socket, said } = await open();
+    const get = 'GET /livez HTTP/1.1\r\nhost: x\r\n';
+    socket.write(`${get}\r\n`);
+    await pause(LIMITS.headMs * 3);
+    socket.write(`${get}connection: close\r\n\r\n`);
+    expect((await said).match(/HTTP\/1\.1 200/g)).toHaveLength(2);
+  });
+});
+
 describe('a large body on its way through the proxy', () => {
   const SIZE = 200_000;
 

@@ -2,42 +2,43 @@
  * Seeded chance: the same seed, purpose and count always give the same bytes. Purposes are separate streams, so that
  * a fault that is drawn does not change the tokens that follow.
  */
-import { createHash, hash } from 'node:crypto';
+import { type Cipheriv, createCipheriv, createHash, hash } from 'node:crypto';
 
-/** Text is made so much at a time: a digest of its own for each token would cost more than the token. */
+/** Text is the key stream of a cipher, so much at a time: a digest for each token would cost more than the token. */
 const BLOCK_CHARACTERS = 8_192;
+const ZEROS = Buffer.alloc((BLOCK_CHARACTERS * 3) / 4);
 
 export class Chance {
   readonly #seed: string;
   readonly #counts = new Map<string, number>();
-  readonly #streams = new Map<string, { readonly block: string; read: number }>();
+  readonly #streams = new Map<string, { readonly cipher: Cipheriv; block: string; read: number }>();
 
   constructor(seed: number | string) {
     this.#seed = String(seed);
   }
 
   bytes(purpose: string, length: number): Uint8Array {
-    return this.#next(purpose, length, 'buffer');
+    const count = (this.#counts.get(purpose) ?? 0) + 1;
+    this.#counts.set(purpose, count);
+    return shake(`${this.#seed}|${purpose}|${count}`, length);
   }
 
   /** base64url text of so many characters, at most a block. */
   text(purpose: string, characters: number): string {
-    let stream = this.#streams.get(purpose);
-    if (!stream || stream.read + characters > BLOCK_CHARACTERS) {
-      stream = { block: this.#next(purpose, (BLOCK_CHARACTERS * 3) / 4, 'base64url'), read: 0 };
-      this.#streams.set(purpose, stream);
+    const stream = this.#streams.get(purpose) ?? this.#begin(purpose);
+    if (stream.read + characters > stream.block.length) {
+      stream.block = stream.cipher.update(ZEROS).toString('base64url');
+      stream.read = 0;
     }
     stream.read += characters;
     return stream.block.slice(stream.read - characters, stream.read);
   }
 
-  /** SHAKE-128 gives as many bytes as are wanted in one go. */
-  #next(purpose: string, outputLength: number, outputEncoding: 'buffer'): Buffer;
-  #next(purpose: string, outputLength: number, outputEncoding: 'base64url'): string;
-  #next(purpose: string, outputLength: number, outputEncoding: 'buffer' | 'base64url'): Buffer | string {
-    const count = (this.#counts.get(purpose) ?? 0) + 1;
-    this.#counts.set(purpose, count);
-    return hash('shake128', `${this.#seed}|${purpose}|${count}`, { outputLength, outputEncoding });
+  #begin(purpose: string) {
+    const key = shake(`${this.#seed}|${purpose}`, 16);
+    const stream = { cipher: createCipheriv('aes-128-ctr', key, ZEROS.subarray(0, 16)), block: '', read: 0 };
+    this.#streams.set(purpose, stream);
+    return stream;
   }
 
   /** RFC 9562 version 4. */
@@ -52,6 +53,11 @@ export class Chance {
   fraction(purpose: string): number {
     return Buffer.from(this.bytes(purpose, 4)).readUInt32BE() / 2 ** 32;
   }
+}
+
+/** SHAKE-128 gives as many bytes as are wanted in one go. */
+function shake(text: string, outputLength: number): Buffer {
+  return hash('shake128', text, { outputLength, outputEncoding: 'buffer' });
 }
 
 /** How the ledger names a token or code without showing it. */

@@ -21,14 +21,15 @@ export class Register {
   readonly #refreshTokens = new Texts();
   readonly #accessTokens = new Texts();
 
-  addRefreshToken(text: string): Token {
-    const number = this.#refreshTokens.add(text);
-    return { id: 2 * number, text: this.#refreshTokens.at(number) };
+  /** The text as it is issued: its end gives way to its number. */
+  addRefreshToken(wish: string): Token {
+    const { number, text } = this.#refreshTokens.add(wish);
+    return { id: 2 * number, text };
   }
 
-  addAccessToken(text: string): Token {
-    const number = this.#accessTokens.add(text);
-    return { id: 2 * number + 1, text: this.#accessTokens.at(number) };
+  addAccessToken(wish: string): Token {
+    const { number, text } = this.#accessTokens.add(wish);
+    return { id: 2 * number + 1, text };
   }
 
   textOf(id: TokenId): string {
@@ -62,19 +63,17 @@ class Texts {
   #count = 0;
   #end = 0;
 
-  /** The end of the text gives way to its number. */
-  add(text: string): number {
+  add(wish: string): { readonly number: number; readonly text: string } {
     const number = this.#count++;
+    const text = wish.slice(0, -DIGITS) + spelled(number);
     const isFull = this.#end + text.length > this.#parts.length * BYTES_AT_ONCE;
     const start = isFull ? this.#parts.length * BYTES_AT_ONCE : this.#end;
     if (isFull) this.#parts.push(Buffer.allocUnsafeSlow(BYTES_AT_ONCE));
-    const part = this.#parts.at(-1);
-    part?.write(text, start % BYTES_AT_ONCE, 'latin1');
-    part?.write(spelled(number), (start % BYTES_AT_ONCE) + text.length - DIGITS, 'latin1');
+    this.#parts.at(-1)?.write(text, start % BYTES_AT_ONCE, 'latin1');
     this.#places.set(number, START, start);
     this.#places.set(number, LENGTH, text.length);
     this.#end = start + text.length;
-    return number;
+    return { number, text };
   }
 
   at(number: number): string {

@@ -83,12 +83,14 @@ export function formOf(request: EmulatorRequest): ReadonlyMap<string, string> | 
   return fields;
 }
 
-/** Most of a value needs no decoding; bytes that are no UTF-8 are left to those who know how (URL Standard, section 5.1). */
+/** From the first escape to the last. What is no escape is left to those who know how (URL Standard, section 5.1). */
 function decoded(text: string): string {
   const spaced = text.includes('+') ? text.replaceAll('+', ' ') : text;
-  if (!spaced.includes('%')) return spaced;
+  const start = spaced.indexOf('%');
+  if (start < 0) return spaced;
+  const end = spaced.lastIndexOf('%') + 3;
   try {
-    return spaced.replaceAll(/(?:%[\da-f]{2})+/gi, decodeURIComponent);
+    return spaced.slice(0, start) + decodeURIComponent(spaced.slice(start, end)) + spaced.slice(end);
   } catch {
     return new URLSearchParams(`v=${text}`).get('v') ?? '';
   }

@@ -6,6 +6,9 @@ import type { Subject } from './classes.ts';
 import { type Judge, judge } from './judges.ts';
 import { type Move, type Rules, Scene } from './moves.ts';
 import { nodeMoves } from './node-moves.ts';
+import { findCircle } from './liveness.ts';
+import { createNumbers } from './numbers.ts';
+import { ownAffair, withoutDeadRecords } from './reductions.ts';
 import { createWorldTable, type WorldTable } from './world-table.ts';
 import { worldMoves } from './world-moves.ts';
 import { createGround, type Ground, type World } from './world.ts';
@@ -31,9 +34,9 @@ export interface Limits {
 }
 
 export function explore(subject: Subject, rules: Rules, limits: Limits): Explored {
-  const ground = createGround(subject);
+  const ground = createGround(subject, rules.isWhole);
   const search = new Search(ground, rules);
-  search.add(ground.start, -1, 'start', 0);
+  search.begin();
   for (let at = 0; at < search.table.size && search.table.size < limits.mostStates; at++) {
     search.expand(at);
     if (limits.stopsAtFinding && search.findings.size > 0) break;
@@ -45,27 +48,19 @@ export function explore(subject: Subject, rules: Rules, limits: Limits): Explore
 
 const SLIPS: ReadonlySet<Judge> = new Set(['published before it was durable', 'a copy of a live token was dropped']);
 
-/** Marks a move after which the nodes stand in the other order. */
-const SWAPPED = ' ⇄';
-
-function otherOf(node: string): string {
-  return node === 'A' ? 'B' : 'A';
-}
-
 class Search {
   readonly ground: Ground;
   readonly rules: Rules;
   readonly table: WorldTable = createWorldTable();
   readonly findings = new Map<Judge, readonly string[]>();
   readonly #diagnoses = new Set<string>();
-  readonly #names = new Map<string, number>();
-  readonly #nameOf: string[] = [];
-  /** For each world: the one it was first reached from, and the number of the move. */
-  readonly #from: number[] = [];
-  readonly #by: number[] = [];
-  /** Moves that are no fault, in pairs of worlds. */
-  readonly #edgeFrom: number[] = [];
-  readonly #edgeTo: number[] = [];
+  /** For each world: the one it was first reached from, and by which of its moves. */
+  readonly #from = createNumbers();
+  readonly #by = createNumbers();
+  /** Moves that are no fault. */
+  readonly #edges = { starts: createNumbers(), targets: createNumbers() };
+  /** Worlds after which nothing follows but faults. */
+  readonly #ends = createNumbers();
   #faultsToBreak: number | null = null;
   #moves = 0;
   expanded = 0;
@@ -75,95 +70,119 @@ class Search {
     this.rules = rules;
   }
 
-  /** The number of a world, which is new or known. */
-  add(reached: World, from: number, name: string, cost: number): number {
-    const { world, isSwapped } = this.ground.ordered(reached);
-    const { id, isNew } = this.table.add(world);
-    if (isNew) {
-      this.#from.push(from);
-      this.#by.push(this.#nameId(isSwapped ? `${name}${SWAPPED}` : name));
-    }
-    if (cost === 0 && from >= 0) {
-      this.#edgeFrom.push(from);
-      this.#edgeTo.push(id);
-    }
-    return id;
+  begin(): void {
+    this.#add(this.#standing(this.ground.start).world, -1, 0);
   }
 
   expand(at: number): void {
     const world = this.table.get(at);
     this.expanded = at + 1;
-    const faults = this.ground.rests.get(world.rest).faults;
-    const scene = new Scene(this.ground, this.rules, world, (move) => this.#take(at, world, faults, move));
-    if (scene.nodes[0].life === 'up') nodeMoves(scene, 0);
-    if (scene.nodes[1].life === 'up') nodeMoves(scene, 1);
-    worldMoves(scene);
-  }
-
-  #take(at: number, before: World, faults: number, move: Move): void {
-    this.#moves++;
-    const verdict = judge(this.ground, this.rules, before, move);
-    if (verdict) this.#find(verdict, at, move.name);
-    const after = this.ground.rests.get(move.world.rest).faults;
-    if (move.note?.isBroken) {
-      this.#diagnoses.add(move.name.replace(/^[AB]: /, ''));
-      this.#faultsToBreak = Math.min(this.#faultsToBreak ?? faults, faults);
+    this.#edges.starts.push(this.#edges.targets.length);
+    const faults = this.#faultsOf(world);
+    let isEnd = true;
+    for (const [i, move] of this.#movesOf(world).entries()) {
+      const isFault = this.#faultsOf(move.world) > faults;
+      if (!isFault) isEnd = false;
+      const reached = this.#reach(at, world, move);
+      if (!reached) continue;
+      const id = this.#add(reached, at, i);
+      if (!isFault) this.#edges.targets.push(id);
     }
-    // What follows a loss is not explored: it is wrong already. What follows a mere slip shows what it costs.
-    if (!verdict || SLIPS.has(verdict)) this.add(move.world, at, move.name, after - faults);
+    if (isEnd) this.#ends.push(at);
   }
 
-  #find(verdict: Judge, at: number, last: string): void {
-    if (!this.findings.has(verdict)) this.findings.set(verdict, this.#trace(at, last));
+  /** The world after a move, and after what nodes do by themselves then; null: there it was wrong already. */
+  #reach(at: number, from: World, first: Move): World | null {
+    let before = from;
+    const way: Move[] = [];
+    for (let move: Move | null = first; move; move = this.#ownMove(before)) {
+      way.push(move);
+      if (!this.#judge(at, before, way)) return null;
+      before = this.#standing(move.world).world;
+    }
+    return before;
   }
 
-  /** The moves that lead to a world, with the nodes named as they were at the start. */
-  #trace(at: number, last: string): string[] {
-    const names: string[] = [last];
-    for (let i = at; i > 0; i = this.#from[i] ?? 0) names.push(this.#nameOf[this.#by[i] ?? 0] ?? '');
-    let isSwapped = false;
-    return names.toReversed().map((name) => {
-      const told = name.replace(SWAPPED, '').replace(/\b[AB]\b/g, (node) => (isSwapped ? otherOf(node) : node));
-      if (name.endsWith(SWAPPED)) isSwapped = !isSwapped;
-      return told;
-    });
+  #faultsOf(world: World): number {
+    return this.ground.rests.get(world.rest).faults;
   }
 
-  #nameId(name: string): number {
-    let id = this.#names.get(name);
-    if (id === undefined) {
-      id = this.#nameOf.length;
-      this.#names.set(name, id);
-      this.#nameOf.push(name);
+  /** The number of a world, which is new or known. */
+  #add(world: World, from: number, by: number): number {
+    const id = this.table.add(world);
+    if (id === this.#from.length) {
+      this.#from.push(from);
+      this.#by.push(by);
     }
     return id;
   }
 
-  /**
-   * Takes worlds away from the ends of paths: where nothing follows, all must be well; what only leads to such worlds is
-   * well too; and what is left leads round in circles.
-   */
+  #movesOf(world: World): readonly Move[] {
+    const all: Move[] = [];
+    const scene = new Scene(this.ground, this.rules, world, (move) => all.push(move));
+    if (scene.nodes[0].life === 'up') nodeMoves(scene, 0);
+    if (scene.nodes[1].life === 'up') nodeMoves(scene, 1);
+    worldMoves(scene);
+    return all;
+  }
+
+  #ownMove(world: World): Move | null {
+    return this.rules.isWhole ? null : ownAffair(this.ground, this.rules, world);
+  }
+
+  /** The world as it is numbered: without dead records, and with its nodes in one order of the two. */
+  #standing(reached: World): { readonly world: World; readonly isSwapped: boolean } {
+    return this.ground.ordered(this.rules.isWhole ? reached : withoutDeadRecords(this.ground, this.rules, reached));
+  }
+
+  /** What follows a loss is not explored: it is wrong already. What follows a mere slip shows what it costs. */
+  #judge(at: number, before: World, way: readonly Move[]): boolean {
+    const move = way.at(-1);
+    if (!move) return true;
+    this.#moves++;
+    const verdict = judge(this.ground, this.rules, before, move);
+    if (verdict) this.#find(verdict, at, way);
+    if (move.note?.isBroken) {
+      const faults = this.#faultsOf(move.world);
+      this.#diagnoses.add(move.name.replace(/^[AB]: /, ''));
+      this.#faultsToBreak = Math.min(this.#faultsToBreak ?? faults, faults);
+    }
+    return !verdict || SLIPS.has(verdict);
+  }
+
+  #find(verdict: Judge, at: number, way: readonly Move[], end: readonly string[] = []): void {
+    if (!this.findings.has(verdict)) this.findings.set(verdict, [...this.#trace(at, way), ...end]);
+  }
+
+  /** The moves that lead to a world and on from it, found again from where each begins, with the nodes as at the start. */
+  #trace(at: number, on: readonly Move[]): string[] {
+    const worlds = [at];
+    for (let i = at; i > 0; i = this.#from.get(i)) worlds.push(this.#from.get(i));
+    const moves = worlds.toReversed().flatMap((world, i) => (i === 0 ? [] : this.#wayTo(world)));
+    let isSwapped = false;
+    return [...moves, ...on].map(({ name, world }) => {
+      const told = isSwapped ? name.replace(/\b[AB]\b/g, (node) => (node === 'A' ? 'B' : 'A')) : name;
+      if (this.#standing(world).isSwapped) isSwapped = !isSwapped;
+      return told;
+    });
+  }
+
+  /** The moves to a world from the numbered one before it. */
+  #wayTo(world: number): readonly Move[] {
+    const way: Move[] = [];
+    let move = this.#movesOf(this.table.get(this.#from.get(world)))[this.#by.get(world)] ?? null;
+    for (; move; move = this.#ownMove(this.#standing(move.world).world)) way.push(move);
+    return way;
+  }
+
+  /** Along moves that are no fault every path ends, and where nothing follows, all is well. */
   judgeLiveness(): void {
-    const size = this.table.size;
-    const following = new Int32Array(size);
-    const before = incoming(this.#edgeFrom, this.#edgeTo, following, size);
-    const ended: number[] = [];
-    for (let i = 0; i < size; i++) {
-      if (following[i] !== 0) continue;
-      ended.push(i);
-      if (!this.#endsWell(this.table.get(i))) this.#find('dead end', i, 'and nothing follows');
+    for (let i = 0; i < this.#ends.length; i++) {
+      const end = this.#ends.get(i);
+      if (!this.#endsWell(this.table.get(end))) this.#find('dead end', end, [], ['and nothing follows']);
     }
-    let left = size;
-    for (let at = ended.pop(); at !== undefined; at = ended.pop()) {
-      left--;
-      for (let i = before.starts[at] ?? 0; i < (before.starts[at + 1] ?? 0); i++) {
-        const from = before.sources[i] ?? 0;
-        following[from] = (following[from] ?? 0) - 1;
-        if (following[from] === 0) ended.push(from);
-      }
-    }
-    const circling = left > 0 ? following.findIndex((count) => count > 0) : -1;
-    if (circling >= 0) this.#find('goes in circles', circling, 'and so on for ever');
+    const circling = findCircle(this.#edges, this.table.size);
+    if (circling >= 0) this.#find('goes in circles', circling, [], ['and so on for ever']);
   }
 
   /** Broken, which was judged; or nothing is left but to exchange an unused token, for which no round is left. */
@@ -187,27 +206,4 @@ class Search {
       isCut,
     };
   }
-}
-
-/** The moves by the world they lead to; counts, on the way, those that lead away. */
-function incoming(
-  from: readonly number[],
-  to: readonly number[],
-  following: Int32Array,
-  size: number,
-): { readonly starts: Int32Array; readonly sources: Int32Array } {
-  const starts = new Int32Array(size + 1);
-  for (let i = 0; i < from.length; i++) {
-    following[from[i] ?? 0] = (following[from[i] ?? 0] ?? 0) + 1;
-    starts[(to[i] ?? 0) + 1] = (starts[(to[i] ?? 0) + 1] ?? 0) + 1;
-  }
-  for (let i = 0; i < size; i++) starts[i + 1] = (starts[i + 1] ?? 0) + (starts[i] ?? 0);
-  const places = starts.slice();
-  const sources = new Int32Array(from.length);
-  for (let i = 0; i < from.length; i++) {
-    const place = places[to[i] ?? 0] ?? 0;
-    sources[place] = from[i] ?? 0;
-    places[to[i] ?? 0] = place + 1;
-  }
-  return { starts, sources };
 }

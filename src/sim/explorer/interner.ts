@@ -1,4 +1,5 @@
 /** Gives each distinct value a small number, so that a state of the explored world is a handful of integers. */
+import { createPairs } from './numbers.ts';
 
 export interface Interner<T> {
   /** The number of a value; `key` must tell apart whatever behaves differently. */
@@ -41,19 +42,32 @@ export function remembered<R>(work: (id: number) => R): (id: number) => R {
   };
 }
 
-/** Remembers the results of a pure function of a number and a short text. */
-export function rememberedBy<R>(): (id: number, what: string, work: () => R) => R {
-  const known: (Map<string, R> | undefined)[] = [];
+/** Remembers the results of a pure function of a number and a short text, which are numbers from 0 on. */
+export function rememberedBy(): (id: number, what: string, work: () => number) => number {
+  const known = createPairs();
+  const texts = new Map<string, number>();
   return (id, what, work) => {
-    let results = known[id];
-    if (!results) {
-      results = new Map();
-      known[id] = results;
+    let text = texts.get(what);
+    if (text === undefined) {
+      text = texts.size;
+      texts.set(what, text);
     }
-    const found = results.get(what);
-    if (found !== undefined) return found;
+    const found = known.get(id, text);
+    if (found >= 0) return found;
     const made = work();
-    results.set(what, made);
+    known.set(id, text, made);
+    return made;
+  };
+}
+
+/** Remembers the results of a pure function of two numbers, which are numbers from 0 on. */
+export function rememberedOfTwo(work: (a: number, b: number) => number): (a: number, b: number) => number {
+  const known = createPairs();
+  return (a, b) => {
+    const found = known.get(a, b);
+    if (found >= 0) return found;
+    const made = work(a, b);
+    known.set(a, b, made);
     return made;
   };
 }

@@ -44,7 +44,7 @@ export function judge(ground: Ground, rules: Rules, before: World, move: Move): 
 }
 
 /** Tokens, as bits, of which a copy survives a crash of everything. */
-function durable({ store, journalTokens }: Ground, { stored, nodes }: World): number {
+export function durable({ store, journalTokens }: Ground, { stored, nodes }: World): number {
   return store.tokens(stored) | journalTokens(nodes[0]) | journalTokens(nodes[1]);
 }
 

@@ -60,6 +60,8 @@ export interface Rules {
   /** Without stops that are longer than a window leaves room for. */
   readonly isTimely: boolean;
   readonly mutant: Mutant;
+  /** Without the reductions of `reductions.ts`: to show that they hide nothing. */
+  readonly isWhole: boolean;
 }
 
 export type Emit = (move: Move) => void;

@@ -1,5 +1,5 @@
 /** The moves of a node that is up, one for each place at which its process may stop. */
-import { type Attempt, type ChainEvent, publishedLink } from '../../core/chain.ts';
+import { type Attempt, type Chain, type ChainEvent, publishedLink } from '../../core/chain.ts';
 import { deferralMs, HORIZON_MS, SEND_WITHIN_MS, type Step } from '../../core/next-step.ts';
 import { classOf, rejectsReuse } from '../../core/rotation-policy.ts';
 import { momentOfAge } from './moments.ts';
@@ -337,14 +337,12 @@ function enter(scene: Scene, me: 0 | 1, task: Answered): void {
 }
 
 /** The chain after an answer was recorded in it, whether it has just arrived or is found in a journal. */
-function recorded(scene: Scene, name: string, kept: Kept): number {
-  const { store: shared, subject } = scene.ground;
-  const stored = shared.append(scene.world.stored, name, eventOf(kept));
-  if (kept.answer !== TOO_EARLY) return stored;
-  const forMs = deferralMs(shared.get(stored).chain, subject.policy, 'too_early', null);
-  const deferral = { why: 'too_early', forMs, said: null } as const;
-  const at = momentOfAge(kept.answeredAgoMs);
-  return shared.append(stored, `deferred ${forMs} ${kept.answeredAgoMs}`, () => ({ type: 'deferred', at, deferral }));
+function recorded({ ground, world }: Scene, name: string, kept: Kept): number {
+  const deferred = (chain: Chain): ChainEvent => {
+    const forMs = deferralMs(chain, ground.subject.policy, 'too_early', null);
+    return { type: 'deferred', at: momentOfAge(kept.answeredAgoMs), deferral: { why: 'too_early', forMs, said: null } };
+  };
+  return ground.store.append(world.stored, name, eventOf(kept), kept.answer === TOO_EARLY ? deferred : undefined);
 }
 
 /** Without records that nobody will read again: refusals, and all where no restore can follow. `isDropped`: this one. */

@@ -13,7 +13,7 @@ import {
 import { evictTokens } from '../../core/family-caps.ts';
 import type { Instant } from '../../core/instant.ts';
 import type { Subject } from './classes.ts';
-import { createInterner, remembered, rememberedBy } from './interner.ts';
+import { createInterner, remembered, rememberedOfTwo } from './interner.ts';
 import { NOW } from './moments.ts';
 
 /** An answer of the token endpoint: a refresh token, or (below 0) why there is none. */
@@ -47,9 +47,7 @@ export const bit = (token: number): number => 1 << token;
 export function createProvider(subject: Subject): Provider {
   const { policy, timing } = subject;
   const families = createInterner<Family>();
-  const presentations = rememberedBy<Presented>();
-  const uses = rememberedBy<number>();
-  const ages = rememberedBy<number>();
+  const answers: Presented[] = [];
   const hasWindow = Number.isFinite(policy.overlap.windowMs) && policy.overlap.windowMs > 0 && timing !== null;
   const hasSpacing = policy.pacing.minSpacingMs > 0;
   const countsUse = policy.overlap.successorUnused;
@@ -144,6 +142,10 @@ export function createProvider(subject: Subject): Provider {
     };
   }
 
+  const answerTo = rememberedOfTwo((family, token) => answers.push(presented(family, token)) - 1);
+  const used = rememberedOfTwo(use);
+  const older = rememberedOfTwo((family, byMs) => idOf(aged(families.get(family), byMs)));
+
   const start = startFamily({
     id: 'family',
     user: 'user',
@@ -155,10 +157,14 @@ export function createProvider(subject: Subject): Provider {
 
   return {
     first,
-    present: (family, token) => presentations(family, `${token}`, () => presented(family, token)),
-    use: (family, token) => uses(family, `${token}`, () => use(family, token)),
+    present(family, token) {
+      const answer = answers[answerTo(family, token)];
+      if (!answer) throw new Error(`nothing is known of token ${token}`);
+      return answer;
+    },
+    use: used,
     isActivated: (family, token) => families.get(family).tokens[token]?.activatedAt !== null,
-    aged: (family, byMs) => ages(family, `${byMs}`, () => idOf(aged(families.get(family), byMs))),
+    aged: older,
     accepted,
     newestHasSibling(family) {
       const { tokens } = families.get(family);

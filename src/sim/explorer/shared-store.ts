@@ -2,14 +2,23 @@
  * The store of the explored world: one chain, folded by the real `storage/fold`, its states numbered and its steps
  * remembered. What no rule looks at (counts for people, times of what is over) is left out of a state.
  */
-import { type Attempt, type Chain, type ChainEvent, EMPTY_CHAIN, type Link } from '../../core/chain.ts';
+import {
+  type Attempt,
+  type Chain,
+  type ChainEvent,
+  EMPTY_CHAIN,
+  type Link,
+  type Loss,
+  type PastRefusal,
+} from '../../core/chain.ts';
 import type { LinkId } from '../../core/id.ts';
 import type { Moment } from '../../core/instant.ts';
 import { nextStep, type Step } from '../../core/next-step.ts';
+import { rejectsReuse } from '../../core/rotation-policy.ts';
 import type { Fingerprint, Sealed } from '../../core/secret.ts';
 import { fold, type Seen } from '../../storage/fold.ts';
 import type { Subject } from './classes.ts';
-import { createInterner, remembered, rememberedBy } from './interner.ts';
+import { createInterner, remembered, rememberedBy, rememberedOfTwo } from './interner.ts';
 import { agedMoment, ageOf, decisionMoment, momentOfAge } from './moments.ts';
 import { bit } from './provider.ts';
 
@@ -23,8 +32,11 @@ export interface SharedStore {
   /** The chain right after its authorization, published. */
   readonly first: number;
   get(stored: number): Stored;
-  /** Appends under any version. `name` stands for the event: equal names, equal events. */
-  append(stored: number, name: string, event: () => ChainEvent): number;
+  /**
+   * Appends under any version. `name` stands for the event, and for what follows from it at once: equal names, equal
+   * events.
+   */
+  append(stored: number, name: string, event: () => ChainEvent, then?: (chain: Chain) => ChainEvent): number;
   /** As `append`, for a store that keeps only what came last. */
   overwrite(stored: number, name: string, event: () => ChainEvent): number;
   step(stored: number): Step;
@@ -52,20 +64,30 @@ export function fingerprintOf(token: number): Fingerprint {
   return `${token}` as Fingerprint;
 }
 
-export function createSharedStore(subject: Subject): SharedStore {
+export function createSharedStore(subject: Subject, isWhole: boolean): SharedStore {
   const { policy, timing } = subject;
   const all = createInterner<Stored>();
-  const appended = rememberedBy<number>();
-  const overwritten = rememberedBy<number>();
-  const ages = rememberedBy<number>();
+  const allLinks = createInterner<Link>();
+  const allAttempts = createInterner<Attempt>();
+  const remains = createInterner<Omit<Chain, 'links' | 'attempts'>>();
+  const appended = rememberedBy();
+  const overwritten = rememberedBy();
   const old = momentOfAge(timing?.oldMs ?? 0);
   const decidedAt = decisionMoment(subject);
   const spacingPastMs = policy.pacing.minSpacingMs + 3_000;
   const hasWindow = Number.isFinite(policy.overlap.windowMs) && policy.overlap.windowMs > 0;
 
+  /** Chains share their parts, of which there are few. */
   function idOf({ chain, orphans }: Stored): number {
-    const kept = { chain: essence(chain), orphans };
-    return all.id(JSON.stringify(kept), () => kept);
+    const { links, attempts, ...remain } = essence(chain);
+    const linkIds = links.map((one) => allLinks.id(JSON.stringify(one), () => one));
+    const attemptIds = attempts.map((one) => allAttempts.id(JSON.stringify(one), () => one));
+    const remainId = remains.id(JSON.stringify(remain), () => remain);
+    const orphanKey = orphans.map(({ link, token }) => `${link}:${token}`).join();
+    return all.id(`${linkIds.join()}|${attemptIds.join()}|${remainId}|${orphanKey}`, () => ({
+      chain: { ...remains.get(remainId), links: linkIds.map(allLinks.get), attempts: attemptIds.map(allAttempts.get) },
+      orphans,
+    }));
   }
 
   function essence(chain: Chain): Chain {
@@ -85,12 +107,19 @@ export function createSharedStore(subject: Subject): SharedStore {
         count: Math.min(deferral.count, 4),
         since: capped(deferral.since, deferral.forMs),
       },
-      ...(isEarly ? { refusals: [{ ...last, at: capped(last.at), since: capped(last.since), afterAnswerMs: 0 }] } : {}),
+      ...(isEarly ? { refusals: [essenceOfRefusal(last)] } : {}),
       ...(chain.hold ? { hold: { ...chain.hold, since: old } } : {}),
       end:
         chain.end?.kind === 'broken' ? { kind: 'broken', diagnosis: { ...chain.end.diagnosis, ...UNTOLD } } : chain.end,
       stateSince: old.at,
     };
+  }
+
+  /** Of a row of refusals that came too early, only how long ago it began is read again: with the next one of it. */
+  function essenceOfRefusal(last: PastRefusal): PastRefusal {
+    const { times: _, ...rest } = last;
+    if (isWhole) return { ...last, at: capped(last.at), since: capped(last.since), afterAnswerMs: 0 };
+    return { ...rest, at: old, since: capped(last.since), afterAnswerMs: 0 };
   }
 
   function essenceOfLink(link: Link): Link {
@@ -105,16 +134,25 @@ export function createSharedStore(subject: Subject): SharedStore {
   }
 
   function essenceOfAttempt(one: Attempt): Attempt {
-    const { lost } = one;
-    return { ...one, startedAt: capped(one.startedAt), lost: lost && { ...lost, at: capped(lost.at), said: null } };
+    return { ...one, startedAt: capped(one.startedAt), lost: one.lost && essenceOfLoss(one.lost) };
+  }
+
+  /**
+   * When an answer was lost counts for back-off and horizon, where a process saw it; after a crash, and where a spacing
+   * sets the pace, the start of the attempt counts instead. How it was lost is for people, but for that difference.
+   */
+  function essenceOfLoss(loss: Loss): Loss {
+    if (isWhole) return { ...loss, at: capped(loss.at), said: null };
+    const isTimed = timing !== null && (policy.pacing.minSpacingMs === 0 || !rejectsReuse(policy));
+    const isSeen = isTimed && loss.reason !== 'crash';
+    return { ...loss, at: isSeen ? capped(loss.at) : old, reason: isTimed ? loss.reason : 'crash', said: null };
   }
 
   function capped(moment: Moment, mostMs = Number.POSITIVE_INFINITY): Moment {
     return timing ? momentOfAge(Math.min(ageOf(moment), timing.oldMs, mostMs)) : old;
   }
 
-  function append(id: number, event: ChainEvent): Stored {
-    const { chain, orphans } = all.get(id);
+  function append({ chain, orphans }: Stored, event: ChainEvent): Stored {
     const folded = fold({ version: 0, chain }, event, seen({ chain, orphans }, event));
     const orphan =
       folded.holder?.seen === 'orphan' ? [{ link: folded.holder.link, token: tokenOf(folded.holder.fingerprint) }] : [];
@@ -156,16 +194,21 @@ export function createSharedStore(subject: Subject): SharedStore {
   }
 
   const first = firstChain();
+  const older = rememberedOfTwo(aged);
 
   return {
     first: idOf({ chain: first, orphans: [] }),
     get: all.get,
-    append: (id, name, event) => appended(id, name, () => idOf(append(id, event()))),
-    overwrite: (id, name, event) => overwritten(id, name, () => idOf(keepNewest(append(id, event())))),
+    append: (id, name, event, then) =>
+      appended(id, name, () => {
+        const after = append(all.get(id), event());
+        return idOf(then ? append(after, then(after.chain)) : after);
+      }),
+    overwrite: (id, name, event) => overwritten(id, name, () => idOf(keepNewest(append(all.get(id), event())))),
     step,
     hastyStep,
     tokens,
-    aged: (id, byMs) => (timing ? ages(id, `${byMs}`, () => aged(id, byMs)) : id),
+    aged: (id, byMs) => (timing ? older(id, byMs) : id),
     swapped,
   };
 

@@ -1,19 +1,24 @@
-/** All worlds that were seen, as rows of five integers in one array with an open hash over it: millions fit. */
+/**
+ * All worlds that were seen, as rows of five integers with an open hash over them. Whole rows are compared, so that no
+ * two worlds are ever taken for one. Rows lie in blocks, so that growing copies none of them: tens of millions fit.
+ */
+import { createNumbers, type Numbers } from './numbers.ts';
 import type { World } from './world.ts';
 
 export interface WorldTable {
-  add(world: World): { readonly id: number; readonly isNew: boolean };
+  /** The number of a world; a new one gets the number that was `size`. */
+  add(world: World): number;
   get(id: number): World;
   readonly size: number;
 }
 
-const WIDTH = 5;
-const FIRST_ROWS = 1 << 12;
+const FIRST_PLACES = 1 << 13;
 
 export function createWorldTable(): WorldTable {
-  let rows = new Int32Array(FIRST_ROWS * WIDTH);
-  /** Row + 1 by hash; 0: free. Never more than half full. */
-  let places = new Int32Array(FIRST_ROWS * 2);
+  const columns = [createNumbers(), createNumbers(), createNumbers(), createNumbers(), createNumbers()] as const;
+  const [storeds, families, firsts, seconds, rests] = columns;
+  /** Row + 1 by hash; 0: free. Never more than two thirds full. */
+  let places = new Int32Array(FIRST_PLACES);
   let size = 0;
 
   function hash(a: number, b: number, c: number, d: number, e: number): number {
@@ -25,49 +30,59 @@ export function createWorldTable(): WorldTable {
     return (h ^ (h >>> 13)) >>> 0;
   }
 
+  function hashOf(row: number): number {
+    return hash(storeds.get(row), families.get(row), firsts.get(row), seconds.get(row), rests.get(row));
+  }
+
   function grow(): void {
-    const wider = new Int32Array(rows.length * 2);
-    wider.set(rows);
-    rows = wider;
     places = new Int32Array(places.length * 2);
-    for (let id = 0; id < size; id++) {
-      const i = id * WIDTH;
-      let place =
-        hash(rows[i] ?? 0, rows[i + 1] ?? 0, rows[i + 2] ?? 0, rows[i + 3] ?? 0, rows[i + 4] ?? 0) &
-        (places.length - 1);
-      while (places[place] !== 0) place = (place + 1) & (places.length - 1);
-      places[place] = id + 1;
+    const last = places.length - 1;
+    for (let row = 0; row < size; row++) {
+      let place = hashOf(row) & last;
+      while (places[place] !== 0) place = (place + 1) & last;
+      places[place] = row + 1;
     }
   }
 
+  /** Where it stands, or the free place where it would. */
+  function placeOf({ stored, family, nodes, rest }: World): number {
+    const [a, b] = nodes;
+    const last = places.length - 1;
+    let place = hash(stored, family, a, b, rest) & last;
+    for (let row = (places[place] ?? 0) - 1; row >= 0; row = (places[place] ?? 0) - 1) {
+      const isFound =
+        storeds.get(row) === stored &&
+        families.get(row) === family &&
+        firsts.get(row) === a &&
+        seconds.get(row) === b &&
+        rests.get(row) === rest;
+      if (isFound) return place;
+      place = (place + 1) & last;
+    }
+    return place;
+  }
+
   return {
-    add({ stored, family, nodes: [a, b], rest }) {
-      if ((size + 1) * WIDTH > rows.length) grow();
-      let place = hash(stored, family, a, b, rest) & (places.length - 1);
-      for (let row = places[place] ?? 0; row !== 0; row = places[place] ?? 0) {
-        const i = (row - 1) * WIDTH;
-        if (
-          rows[i] === stored &&
-          rows[i + 1] === family &&
-          rows[i + 2] === a &&
-          rows[i + 3] === b &&
-          rows[i + 4] === rest
-        ) {
-          return { id: row - 1, isNew: false };
-        }
-        place = (place + 1) & (places.length - 1);
-      }
-      rows.set([stored, family, a, b, rest], size * WIDTH);
+    add(world) {
+      if ((size + 1) * 3 > places.length * 2) grow();
+      const place = placeOf(world);
+      const row = (places[place] ?? 0) - 1;
+      if (row >= 0) return row;
+      const { stored, family, nodes, rest } = world;
+      push(columns, [stored, family, nodes[0], nodes[1], rest]);
       places[place] = ++size;
-      return { id: size - 1, isNew: true };
+      return size - 1;
     },
     get(id) {
-      const i = id * WIDTH;
-      const [stored = 0, family = 0, a = 0, b = 0, rest = 0] = rows.subarray(i, i + WIDTH);
-      return { stored, family, nodes: [a, b], rest };
+      const nodes = [firsts.get(id), seconds.get(id)] as const;
+      return { stored: storeds.get(id), family: families.get(id), nodes, rest: rests.get(id) };
     },
     get size() {
       return size;
     },
   };
+}
+
+function push(columns: readonly Numbers[], row: readonly number[]): void {
+  for (const [i, column] of columns.entries()) column.push(row[i] ?? 0);
 }

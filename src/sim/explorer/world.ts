@@ -2,7 +2,7 @@
  * The explored world: one chain in a store, one family at a provider, two nodes with a journal each, and what lies
  * between them. A world is five numbers; each stands for a part whose rules are elsewhere.
  */
-import { createInterner, type Interner, remembered, rememberedBy } from './interner.ts';
+import { createInterner, type Interner, remembered, rememberedOfTwo } from './interner.ts';
 import type { Subject } from './classes.ts';
 import { type Answer, bit, createProvider, type Provider } from './provider.ts';
 import { createSharedStore, type SharedStore } from './shared-store.ts';
@@ -94,18 +94,19 @@ export interface Ground {
   /** Refresh tokens, as bits, that a node has in memory or will read from an open connection. */
   readonly volatileTokens: (node: number) => number;
   agedNode(node: number, byMs: number): number;
+  /** Without records that nobody will read again, where these tokens (as bits) are in the store for good. */
+  shedNode(node: number, tokens: number): number;
   /** The same world with its nodes in one order of the two: they are alike, so half of all worlds need no look. */
   ordered(world: World): { readonly world: World; readonly isSwapped: boolean };
 }
 
 export const IDLE: Task = { at: 'idle' };
 
-export function createGround(subject: Subject): Ground {
-  const store = createSharedStore(subject);
+export function createGround(subject: Subject, isWhole: boolean): Ground {
+  const store = createSharedStore(subject, isWhole);
   const provider = createProvider(subject);
   const nodes = createInterner<NodeState>();
   const rests = createInterner<Rest>();
-  const ages = rememberedBy<number>();
   const nodeId = (node: NodeState): number => nodes.id(keyOfNode(node), () => node);
   const restId = (rest: Rest): number => rests.id(keyOfRest(rest), () => rest);
   const oldMs = subject.timing?.oldMs ?? 0;
@@ -114,6 +115,8 @@ export function createGround(subject: Subject): Ground {
     const rest = rests.get(id);
     return restId({ ...rest, restoring: ((rest.restoring & 1) << 1) | (rest.restoring >> 1) });
   });
+  const olderNode = rememberedOfTwo((node, byMs) => nodeId(agedNode(nodes.get(node), byMs, oldMs)));
+  const shedNode = rememberedOfTwo((node, stored) => nodeId(shedRecords(nodes.get(node), stored)));
   const journaled: number[] = [];
   const volatile: number[] = [];
   return {
@@ -143,8 +146,8 @@ export function createGround(subject: Subject): Ground {
     restId,
     journalTokens: (node) => (journaled[node] ??= tokensOnDisk(nodes.get(node))),
     volatileTokens: (node) => (volatile[node] ??= tokensInMemory(nodes.get(node))),
-    agedNode: (node, byMs) =>
-      subject.timing ? ages(node, `${byMs}`, () => nodeId(agedNode(nodes.get(node), byMs, oldMs))) : node,
+    agedNode: (node, byMs) => (subject.timing ? olderNode(node, byMs) : node),
+    shedNode,
     ordered(world) {
       const [a, b] = world.nodes;
       if (a <= b) return { world, isSwapped: false };
@@ -183,6 +186,18 @@ function agedNode(node: NodeState, byMs: number, oldMs: number): NodeState {
       answeredAgoMs: older(one.answeredAgoMs),
     })),
   };
+}
+
+function shedRecords(node: NodeState, tokens: number): NodeState {
+  const { task, journal } = node;
+  if (task.at === 'merging' && task.isWhole) return node;
+  const isRead = ({ isSettled, answer }: JournalRecord): boolean =>
+    !isSettled || (answer >= 0 && !(tokens & bit(answer)));
+  const kept = journal.filter(isRead);
+  if (kept.length === journal.length) return node;
+  const next =
+    task.at === 'merging' ? { task: { ...task, next: journal.slice(0, task.next).filter(isRead).length } } : {};
+  return { ...node, ...next, journal: kept };
 }
 
 function keyOfExchange(one: Exchange): string {

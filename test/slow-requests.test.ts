@@ -12,7 +12,7 @@ import { buildServer } from '../src/http/server.ts';
 import { relay } from '../src/world/relay.ts';
 import { systemClock } from '../src/world/system-clock.ts';
 
-const LIMITS = { headMs: 100, wholeMs: 200, everyMs: 20, strideMs: 1_000, leastBytes: 100 };
+const LIMITS = { headMs: 100, wholeMs: 200, everyMs: 20, strideMs: 1_000, leastBytes: 100, takenMs: 1_000 };
 const FORM = 'content-type: application/x-www-form-urlencoded';
 
 const opened: { close(): unknown }[] = [];
@@ -231,5 +231,66 @@ describe('a large body on its way through the proxy', () => {
     body.resume();
     await passStride();
     expect(destroy).toHaveBeenCalledOnce();
+  });
+});
+
+describe('a large answer on its way through the proxy', () => {
+  const PIECE = Buffer.alloc(65_536);
+
+  /** Sends without an end, as fast as it is taken. */
+  function endless(_: IncomingMessage, answer: ServerResponse): void {
+    const more = () => {
+      while (!answer.destroyed && answer.write(PIECE));
+    };
+    answer.on('drain', more);
+    more();
+  }
+
+  test('is broken off where nobody takes it, and the connection to the provider with it', async () => {
+    const { open, upstream, passStride } = await world();
+    const ended = new Promise<void>((done) => {
+      upstream.serving = (request, answer) => {
+        answer.once('close', done);
+        endless(request, answer);
+      };
+    });
+    const { socket } = await open();
+    socket.pause();
+    socket.write(proxied(0));
+    let isOver = false;
+    void ended.then(() => {
+      isOver = true;
+    });
+    // Until all that lies between is full, it moves.
+    while (!isOver) await passStride();
+  });
+
+  test('goes on for who takes it, however long that lasts, and where the provider pauses', async () => {
+    const { open, upstream, passStride } = await world();
+    let api: ServerResponse | null = null;
+    upstream.serving = (request, answer) => {
+      api = answer;
+      endless(request, answer);
+    };
+    const { socket } = await open();
+    let got = 0;
+    socket.on('data', ({ length }) => {
+      got += length;
+    });
+    socket.write(proxied(0));
+    for (let stride = 0; stride < 5; stride++) {
+      // More than could lie on the way.
+      const enough = got + 32 * 1_048_576;
+      await expect.poll(() => got, { timeout: 60_000 }).toBeGreaterThan(enough);
+      await passStride();
+    }
+    (api as ServerResponse | null)?.removeAllListeners('drain');
+    for (let before = -1; before !== got; await pause(100)) before = got;
+    for (let stride = 0; stride < 5; stride++) await passStride();
+    expect(socket.destroyed).toBe(false);
+    const before = got;
+    (api as ServerResponse | null)?.write(PIECE);
+    await expect.poll(() => got).toBeGreaterThan(before);
+    socket.destroy();
   });
 });

@@ -1,11 +1,11 @@
 /**
- * How long requests may take to arrive. Node looks at all connections together, now and then, so that a request costs
- * nothing for it: its head and its whole have so long each. A large body on its way through the proxy may take longer, as
- * long as it moves; those are followed one by one.
+ * How long requests may take to arrive, and answers of the proxy to be taken. Node looks at all connections together, now
+ * and then, so that a request costs nothing for it: its head and its whole have so long each. A large body on its way
+ * through the proxy, in either direction, may take longer, as long as it moves; those are followed one by one.
  *
  * State: the connections on which such a body is arriving.
  */
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Clock } from '../ports/clock.ts';
 
@@ -19,6 +19,8 @@ export interface ArrivalLimits {
   /** A body that is followed must bring `leastBytes` in each such time, while somebody takes them. */
   readonly strideMs: number;
   readonly leastBytes: number;
+  /** Of an answer that streams, the caller must take something in each such time; its connection to the provider is one of few. */
+  readonly takenMs: number;
 }
 
 export const ARRIVAL: ArrivalLimits = {
@@ -27,6 +29,8 @@ export const ARRIVAL: ArrivalLimits = {
   everyMs: 5_000,
   strideMs: 60_000,
   leastBytes: 4_096,
+  // What the system holds for a slow line is megabytes, and is not seen to move.
+  takenMs: 600_000,
 };
 
 export class Arrivals {
@@ -51,6 +55,14 @@ export class Arrivals {
     void this.#watch(request, over.signal);
   }
 
+  /** Ends an answer that nobody takes. */
+  followAnswer(answer: ServerResponse): void {
+    if (answer.writableEnded) return;
+    const over = new AbortController();
+    answer.once('close', () => over.abort());
+    void this.#watchAnswer(answer, over.signal);
+  }
+
   /** For a connection whose request is not right, or not here in time. */
   refuse(error: Error & { readonly code?: string }, socket: Socket): void {
     const isLate = error.code === 'ERR_HTTP_REQUEST_TIMEOUT';
@@ -59,6 +71,15 @@ export class Arrivals {
     // In the middle of an answer, or after it, nobody could tell this from that.
     if (socket.writable && !(isLate && socket.bytesWritten > 0)) socket.write(refusalOf(error.code));
     socket.destroy();
+  }
+
+  async #watchAnswer(answer: ServerResponse, over: AbortSignal): Promise<void> {
+    while (!over.aborted) {
+      const before = answer.socket?.bytesWritten;
+      await this.#clock.sleep(this.#limits.takenMs, over);
+      // While the provider sends nothing, there is nothing to take.
+      if (answer.writableNeedDrain && answer.socket?.bytesWritten === before) answer.destroy();
+    }
   }
 
   async #watch(request: IncomingMessage, over: AbortSignal): Promise<void> {

@@ -163,7 +163,9 @@ class Proxying {
     // Also where another process keeps it, before the caller knows that it was changed.
     if (outdated !== null) await this.#parts.shared.outdated.tell(outdated);
     this.#cache?.keep(exchange, answer);
-    answer.body.pipeTo(write(reply, answer.status, headersFor(exchange, answer)));
+    const to = write(reply, answer.status, headersFor(exchange, answer));
+    answer.body.pipeTo(to);
+    this.#arrivals.followAnswer(to);
   }
 
   async #token(name: string): Promise<AccessToken> {

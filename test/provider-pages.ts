@@ -68,7 +68,13 @@ function useOf(provider: Provider): string {
     return 'Without a refresh token there is no grant to keep, so it cannot be connected.';
   const names = Object.keys(provider.variables);
   const more = names.map((name) => ` --variable ${name}=…`).join('');
-  return `Connect an account: \`evergrant apps add ${provider.id} --client-id …${more}\`, then \`evergrant connect APP\`.`;
+  return `Connect an account: \`evergrant apps add ${provider.id} --client-id …${more}\`, then \`evergrant connect APP\`.${withoutPerson(provider)}`;
+}
+
+/** How a grant is made that has a key or password instead of a person. */
+function withoutPerson({ id, credentials }: Provider): string {
+  const schemes = Object.keys({ ...credentials?.requests, ...credentials?.headers });
+  return schemes.map((scheme) => ` Without a person: \`evergrant connect ${id} --scheme ${scheme}\`.`).join('');
 }
 
 function section(title: string, body: string): string {

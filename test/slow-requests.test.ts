@@ -144,7 +144,7 @@ describe('a request that is here', () => {
     upstream.serving = (_, answer) => pause(LIMITS.wholeMs * 3).then(() => answer.end('late'));
     const { socket, said } = await open();
     socket.write(`${proxied(4)}body`);
-    expect(await said).toMatch(/^HTTP\/1\.1 200 [^]*late/);
+    expect(await said).toMatch(/^HTTP\/1\.1 200 .*late/s);
   });
 
   test('may be followed by another one on the same connection, after a while', async () => {

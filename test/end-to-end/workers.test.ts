@@ -104,6 +104,19 @@ test('a worker that is killed under load costs no exchange; the others go on, an
   expect(server.exchanges()).toBe(1);
 });
 
+test('a worker that is killed in the middle of an exchange takes nothing but its own connections with it', async () => {
+  await startedWithGrant();
+  const lines = await server.lines();
+  server.provider.control.addFaults([{ fault: 'delay', ms: 4_000, match: { endpoint: 'token' } }]);
+  const asking = lines.map((line) => token(line).catch(() => null));
+  await until('it is on the wire', isExchanging);
+  process.kill(server.workers()[0] ?? 0, 'SIGKILL');
+  const answers = await Promise.all(asking);
+  const statuses = new Set(answers.map((answer) => answer?.status ?? 'cut off'));
+  expect(statuses).toEqual(new Set([200, 'cut off']));
+  expect(server.exchanges()).toBe(1);
+});
+
 test('a worker that hangs is ended, and another one takes its place', async () => {
   await startedWithGrant(2);
   const [hung = 0] = server.workers();

@@ -29,7 +29,7 @@ import { compareKeyCheck, peekKeyCheck, verifyKeyCheck } from './storage/sqlite/
 import { openSqliteStore } from './storage/sqlite/store.ts';
 import { withToldFailures } from './storage/told-failures.ts';
 import { announcing } from './workers/announcing.ts';
-import { Crew } from './workers/crew.ts';
+import type { Crew } from './workers/crew.ts';
 import type { Order } from './workers/order.ts';
 import { loadAdminKey } from './world/admin-key.ts';
 import { type AesSealer, createAesSealer } from './world/aes-sealer.ts';
@@ -226,7 +226,7 @@ export async function startApp(
     const shared = { keeper, issuer, shared: http.shared, announcing: announced, clock, log };
     const secrets = { rootKey: key.reveal(), adminKey: adminKey.key, providers: files };
     const addresses = { listen: address, proxyListen: proxyAddress };
-    const crew = crewOf(settings, shared, { ...secrets, ...addresses, http: http.settings });
+    const crew = await crewOf(settings, shared, { ...secrets, ...addresses, http: http.settings });
     await crew.start();
     opened.defer(() => crew.stop(drainOnce()));
   } else if (listen === 'all') await server.listen(address);
@@ -269,16 +269,18 @@ const BUILT_IN_PROVIDERS = fileURLToPath(new URL('../providers', import.meta.url
 type Common = ConstructorParameters<typeof Crew>[0]['common'];
 
 /** Processes of their own that answer requests, over the keeper and the store of this one. */
-function crewOf(
+async function crewOf(
   settings: Settings,
   common: Omit<Common, 'endOfTurn' | 'doubted'>,
   order: Pick<Order, 'rootKey' | 'adminKey' | 'providers' | 'listen' | 'proxyListen' | 'http'>,
-): Crew {
+): Promise<Crew> {
   const { workers: size, allowPrivateUpstream, log } = settings;
   // Together they may keep what one would.
   const http = { ...order.http, proxyCacheBytes: Math.floor(order.http.proxyCacheBytes / size) };
   const metricsType = common.shared.metrics.contentType;
-  return new Crew({
+  // One process has no use for it.
+  const crews = await import('./workers/crew.ts');
+  return new crews.Crew({
     size,
     file: WORKER,
     order: (worker): Order => ({ ...order, http, worker, allowPrivateUpstream, metricsType, log }),

@@ -45,14 +45,24 @@ export async function tokenSpeed(grants: number): Promise<Speed> {
   await using evergrant = await startEvergrant();
   await evergrant.addGrants(0, grants);
   const headers = { authorization: `Bearer ${evergrant.key}` };
-  const paths = Array.from({ length: grants }, (_, i) => `/v1/grants/grant-${i}/token`);
-  const [path = ''] = paths;
+  const turns = tokenTurns(grants);
+  const path = turns[0]?.path ?? '';
   await using baseline = await startBaseline(evergrant.origin + path, headers);
   const [ours, theirs] = [evergrant, baseline].map(
-    ({ origin, pid }): Shot => ({ url: origin + path, pid, method: 'POST', headers, paths }),
+    ({ origin, pid }): Shot => ({ url: origin + path, pid, method: 'POST', headers, turns }),
   );
   if (!ours || !theirs) throw new Error('two servers are compared');
   return await compare(ours, theirs);
+}
+
+/** The token of each of so many grants. */
+export function tokenTurns(grants: number): readonly Turn[] {
+  return Array.from({ length: grants }, (_, i) => ({ path: `/v1/grants/grant-${i}/token` }));
+}
+
+export interface Turn {
+  readonly path: string;
+  readonly body?: string;
 }
 
 /** What is asked again and again, and the process that answers. */
@@ -63,22 +73,22 @@ export interface Shot {
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string;
   /** Asked for in turns, instead of the one of the URL. */
-  readonly paths?: readonly string[];
+  readonly turns?: readonly Turn[];
 }
 
 /** Two servers in turns. */
-export async function compare(ours: Shot, theirs: Shot): Promise<Speed> {
+export async function compare(ours: Shot, theirs: Shot, many = ROUNDS): Promise<Speed> {
   await shoot(ours, WARM_UP_S);
   await shoot(theirs, WARM_UP_S);
   const rounds: { readonly ours: Side; readonly theirs: Side }[] = [];
-  for (let i = 0; i < ROUNDS; i++) {
+  for (let i = 0; i < many; i++) {
     rounds.push({ theirs: await shoot(theirs, ROUND_S), ours: await shoot(ours, ROUND_S) });
   }
   const sides = {
     evergrant: medians(rounds.map((one) => one.ours)),
     baseline: medians(rounds.map((one) => one.theirs)),
   };
-  const frame = { connections: CONNECTIONS, rounds: ROUNDS, roundSeconds: ROUND_S };
+  const frame = { connections: CONNECTIONS, rounds: many, roundSeconds: ROUND_S };
   return {
     ...frame,
     ...sides,
@@ -88,14 +98,14 @@ export async function compare(ours: Shot, theirs: Shot): Promise<Speed> {
   };
 }
 
-export async function shoot({ pid, paths, ...request }: Shot, seconds: number): Promise<Side> {
+async function shoot({ pid, turns, ...request }: Shot, seconds: number): Promise<Side> {
   const before = cpuSeconds(pid);
-  const shares = paths && paths.length > 1 ? sharesOf(paths) : null;
+  const shares = turns && turns.length > 1 ? sharesOf(turns) : null;
   const { method, headers } = request;
   const result = await autocannon({
     ...request,
     ...(shares && {
-      setupClient: (client) => client.setRequests((shares.pop() ?? []).map((path) => ({ method, headers, path }))),
+      setupClient: (client) => client.setRequests((shares.pop() ?? []).map((turn) => ({ method, headers, ...turn }))),
     }),
     connections: CONNECTIONS,
     duration: seconds,
@@ -107,8 +117,8 @@ export async function shoot({ pid, paths, ...request }: Shot, seconds: number): 
 }
 
 /** Each connection asks for its own part. */
-function sharesOf(paths: readonly string[]): string[][] {
-  return Array.from({ length: CONNECTIONS }, (_, own) => paths.filter((_path, i) => i % CONNECTIONS === own));
+function sharesOf(turns: readonly Turn[]): Turn[][] {
+  return Array.from({ length: CONNECTIONS }, (_, own) => turns.filter((_turn, i) => i % CONNECTIONS === own));
 }
 
 /**

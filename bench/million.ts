@@ -1,6 +1,6 @@
 /**
  * What a million grants cost while nobody uses them: from start to ready, in memory, and at each look for what is due;
- * beside a thousand. `node bench/million.ts` prints a table, `--json` one object. Takes minutes and some gigabytes.
+ * and what ten thousand of them cost that are asked for in turns; beside a thousand. `node bench/million.ts` prints a table, `--json` one object. Takes minutes and some gigabytes.
  */
 import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -9,16 +9,22 @@ import { fileURLToPath } from 'node:url';
 import type { Instant } from '../src/core/instant.ts';
 import { openSqliteStore } from '../src/storage/sqlite/store.ts';
 import { copies, SQLITE } from './many-grants.ts';
-import { median, resident, type Shot, shoot } from './measure.ts';
-import { benchFolder, type Evergrant, serve } from './servers.ts';
+import { clientTurns, FORM } from './clients.ts';
+import { compare, median, resident, type Shot, tokenTurns, type Turn } from './measure.ts';
+import { benchFolder, type Evergrant, serve, startBaseline } from './servers.ts';
 
 const COUNTS = [1_000, 1_000_000] as const;
 /** Grants whose time has come, so that a look has something to find. */
 const DUE = 100;
 const LOOKS = 200;
 const STARTS = 3;
-const WARM_UP_S = 2;
-const READ_S = 4;
+/** Of so many at most the tokens are alive and asked for in turns; real code makes these. */
+const MOST_HOT = 10_000;
+/** Each client has so many of them. */
+const GRANTS_OF_CLIENT = 100;
+const ROUNDS = 3;
+/** Asked at once while everything is brought into memory. */
+const AT_ONCE = 64;
 
 export interface Crowd {
   readonly grants: number;
@@ -31,8 +37,17 @@ export interface Crowd {
   readonly dueMs: number;
   /** `/metrics`, the first time and the second. */
   readonly metricsMs: readonly [number, number];
-  /** Processor time of one token read, in microseconds. */
-  readonly readUs: number;
+  readonly hot: number;
+  /** `POST /v1/grants/{g}/token` and `POST /oauth/token` of the hot ones in turns. */
+  readonly reads: Cost;
+  readonly clients: Cost;
+}
+
+/** Processor time of one request in microseconds, and that of a bare server by it, in the same run. */
+export interface Cost {
+  readonly cpu: number;
+  readonly bare: number;
+  readonly ratio: number;
 }
 
 export async function crowds(say: (what: string) => void = () => undefined): Promise<readonly Crowd[]> {
@@ -44,19 +59,25 @@ export async function crowds(say: (what: string) => void = () => undefined): Pro
 async function crowd(count: number, say: (what: string) => void): Promise<Crowd> {
   const folder = await benchFolder();
   try {
+    const hot = Math.min(count, MOST_HOT);
+    say(`${count} grants are made, ${hot} of them with living tokens`);
+    const turns: Turn[] = [];
     {
       await using first = await serve(folder);
-      await first.addGrants(0, 1);
+      await first.addGrants(0, hot);
+      const aliases = Array.from({ length: hot }, (_, i) => `grant-${i}`);
+      for (let i = 0; i < hot; i += GRANTS_OF_CLIENT) {
+        turns.push(...(await clientTurns(first, aliases.slice(i, i + GRANTS_OF_CLIENT))));
+      }
     }
     const file = join(folder, 'data/evergrant.db');
-    say(`${count} grants are made`);
-    fill(file, count);
+    fill(file, count - hot);
     const { size } = await stat(file);
     say(`${count} grants, ${(size / 1e9).toFixed(1)} GB: starts`);
     const readyMs: number[] = [];
     for (let i = 1; i < STARTS; i++) await (await start(folder, readyMs))[Symbol.asyncDispose]();
-    const served = await atRest(folder, readyMs);
-    return { grants: count, fileBytes: size, readyMs: median(readyMs), ...served, dueMs: await lookMs(file) };
+    const served = await atRest(folder, readyMs, hot, turns);
+    return { grants: count, hot, fileBytes: size, readyMs: median(readyMs), ...served, dueMs: await lookMs(file) };
   } finally {
     await rm(folder, { recursive: true });
   }
@@ -66,8 +87,10 @@ async function crowd(count: number, say: (what: string) => void): Promise<Crowd>
 function fill(file: string, count: number): void {
   const db = new DatabaseSync(file);
   db.exec('PRAGMA synchronous = OFF; PRAGMA cache_size = -200000; PRAGMA foreign_keys = OFF');
-  const row = db.prepare("SELECT id FROM records WHERE kind = 'grant'").get();
-  for (const sql of copies(SQLITE, String(row?.id), 'grant-0', count)) db.exec(sql);
+  const row = db
+    .prepare("SELECT id FROM record_terms WHERE kind = 'grant' AND name = 'alias' AND value = 'grant-0'")
+    .get();
+  if (count > 0) for (const sql of copies(SQLITE, String(row?.id), 'grant-0', count)) db.exec(sql);
   db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
   db.close();
 }
@@ -80,19 +103,48 @@ async function start(folder: string, readyMs: number[]): Promise<Evergrant> {
   return server;
 }
 
-async function atRest(folder: string, readyMs: number[]): Promise<Pick<Crowd, 'memory' | 'metricsMs' | 'readUs'>> {
+async function atRest(
+  folder: string,
+  readyMs: number[],
+  hot: number,
+  turns: readonly Turn[],
+): Promise<Pick<Crowd, 'memory' | 'metricsMs' | 'reads' | 'clients'>> {
   await using server = await start(folder, readyMs);
   const memory = await resident(server);
   const metricsMs = [await timeOf(server, '/metrics'), await timeOf(server, '/metrics')] as const;
-  return { memory, metricsMs, readUs: await costOfRead(server) };
+  const reads = await costOf(server, tokenTurns(hot), { authorization: `Bearer ${server.key}` });
+  return { memory, metricsMs, reads, clients: await costOf(server, turns, FORM) };
 }
 
-/** Of the one grant that real code made: its answer opens. */
-async function costOfRead({ origin, key, pid }: Evergrant): Promise<number> {
-  const headers = { authorization: `Bearer ${key}` };
-  const read: Shot = { url: `${origin}/v1/grants/grant-0/token`, pid, method: 'POST', headers };
-  await shoot(read, WARM_UP_S);
-  return (await shoot(read, READ_S)).cpu;
+/** Beside a bare server with the same answer. */
+async function costOf(
+  server: Evergrant,
+  turns: readonly Turn[],
+  headers: Readonly<Record<string, string>>,
+): Promise<Cost> {
+  await askOnce(server, turns, headers);
+  const { path = '', body } = turns[0] ?? {};
+  await using bare = await startBaseline(server.origin + path, headers, body);
+  const [ours, theirs] = [server, bare].map(
+    ({ origin, pid }): Shot => ({ url: origin + path, pid, method: 'POST', headers, turns }),
+  );
+  if (!ours || !theirs) throw new Error('two servers are compared');
+  const { evergrant, baseline, cpuRatio } = await compare(ours, theirs, ROUNDS);
+  return { cpu: evergrant.cpu, bare: baseline.cpu, ratio: cpuRatio };
+}
+
+/** What is asked for in turns is in memory from then on. */
+async function askOnce(
+  { origin }: Evergrant,
+  turns: readonly Turn[],
+  headers: Readonly<Record<string, string>>,
+): Promise<void> {
+  const ask = async ({ path, body }: Turn): Promise<void> => {
+    const answer = await fetch(origin + path, { method: 'POST', headers, ...(body === undefined ? {} : { body }) });
+    await answer.arrayBuffer();
+    if (!answer.ok) throw new Error(`${path} was answered with ${answer.status}`);
+  };
+  for (let i = 0; i < turns.length; i += AT_ONCE) await Promise.all(turns.slice(i, i + AT_ONCE).map(ask));
 }
 
 async function timeOf({ origin, key }: Evergrant, path: string): Promise<number> {
@@ -122,13 +174,19 @@ async function lookMs(file: string): Promise<number> {
 }
 
 export function crowdTable(results: readonly Crowd[]): string {
-  const rows = results.map(({ grants, fileBytes, readyMs, memory, dueMs, readUs, metricsMs: [first, second] }) => {
-    const times = `${dueMs.toFixed(2)} ms | ${first.toFixed(0)} ms, then ${second.toFixed(0)} ms | ${readUs.toFixed(0)} µs`;
-    return `| ${grants} | ${(fileBytes / 1e6).toFixed(0)} MB | ${readyMs.toFixed(0)} ms | ${memory.toFixed(0)} MB | ${times} |`;
+  const rows = results.map(({ grants, fileBytes, readyMs, memory, dueMs, hot, reads, clients, metricsMs }) => {
+    const [first, second] = metricsMs;
+    const times = `${dueMs.toFixed(2)} ms | ${first.toFixed(0)} ms, then ${second.toFixed(0)} ms`;
+    const size = `${(fileBytes / 1e6).toFixed(0)} MB | ${readyMs.toFixed(0)} ms | ${memory.toFixed(0)} MB`;
+    return `| ${grants} | ${size} | ${times} | ${hot} | ${costCell(reads)} | ${costCell(clients)} |`;
   });
   const head =
-    '| grants | database | start to ready | memory at rest | a look for what is due | `/metrics` | processor time of a token read |';
-  return [head, '|---|---|---|---|---|---|---|', ...rows].join('\n');
+    '| grants | database | start to ready | memory at rest | a look for what is due | `/metrics` | asked for in turns | token read | client |';
+  return [head, '|---|---|---|---|---|---|---|---|---|', ...rows].join('\n');
+}
+
+function costCell({ cpu, bare, ratio }: Cost): string {
+  return `${cpu.toFixed(0)} µs, bare ${bare.toFixed(0)} µs: ${ratio.toFixed(2)}`;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

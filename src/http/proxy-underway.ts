@@ -1,8 +1,8 @@
 /**
  * What the proxy has under way, and for whom: whoever loses the right meanwhile loses the rest of the answer too.
  *
- * State: the requests that are under way. While there are some, each caller's right is looked at once a second, from
- * memory where the node hears of others in time.
+ * State: the requests that are under way, and the rights that are being asked about. While there are some, each caller's
+ * right is looked at once a second, from memory where the node hears of others in time.
  */
 import type { Clock } from '../ports/clock.ts';
 
@@ -19,6 +19,8 @@ const EVERY_MS = 1_000;
 export class UnderwayRequests {
   readonly #clock: Clock;
   readonly #requests = new Set<Underway>();
+  /** Rights that are being asked about. */
+  readonly #asked = new Set<string>();
   readonly #stop = new AbortController();
   #isWatching = false;
 
@@ -42,20 +44,20 @@ export class UnderwayRequests {
     this.#isWatching = true;
     while (this.#requests.size > 0 && !this.#stop.signal.aborted) {
       await this.#clock.sleep(EVERY_MS, this.#stop.signal);
-      await this.#look();
+      if (this.#stop.signal.aborted) break;
+      for (const request of this.#requests) if (!this.#asked.has(request.right)) void this.#ask(request);
     }
     this.#isWatching = false;
   }
 
-  async #look(): Promise<void> {
-    const asked = new Map<string, Promise<boolean>>();
-    for (const request of this.#requests) {
-      if (!asked.has(request.right)) asked.set(request.right, request.stillMay());
-    }
-    for (const request of this.#requests) {
-      // Who cannot be asked about keeps what it has.
-      const isAllowed = await asked.get(request.right)?.catch(() => true);
-      if (isAllowed === false) request.end();
-    }
+  /** Not waited for: where one answer is long in coming, the others are heard. */
+  async #ask(asking: Underway): Promise<void> {
+    const { right } = asking;
+    this.#asked.add(right);
+    // Who cannot be asked about keeps what it has.
+    const isAllowed = await asking.stillMay().catch(() => true);
+    this.#asked.delete(right);
+    if (isAllowed) return;
+    for (const request of this.#requests) if (request.right === right) request.end();
   }
 }

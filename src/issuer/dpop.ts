@@ -38,6 +38,8 @@ const LONGEST_PROOF = 8_192;
 /** How old a proof may be without a nonce, and how far its clock may be ahead. */
 const OLDEST_MS = 60_000;
 const AHEAD_MS = 30_000;
+/** Some name an end or a beginning as well. */
+const TOLERANCE_S = 60;
 /** Nonces change so often, and each is good for so many of these spans. */
 const NONCE_SPAN_MS = 60_000;
 const NONCE_SPANS = 5;
@@ -112,7 +114,12 @@ async function verified(proof: string, address: string, now: number): Promise<Cl
   let result: Awaited<ReturnType<typeof jwtVerify>> & { readonly protectedHeader: { readonly jwk?: unknown } };
   try {
     // Two headers come joined by a comma, which no JWT has.
-    const options = { algorithms: ALGORITHMS, typ: 'dpop+jwt', currentDate: new Date(now) };
+    const options = {
+      algorithms: ALGORITHMS,
+      typ: 'dpop+jwt',
+      currentDate: new Date(now),
+      clockTolerance: TOLERANCE_S,
+    };
     result = await jwtVerify(proof, EmbeddedJWK, options);
   } catch {
     // Nothing is asked of anybody here: whatever fails, fails for what was sent.

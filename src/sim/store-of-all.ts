@@ -104,15 +104,19 @@ export class StoreOfAll {
     };
   }
 
-  /** Behind the wall of a run, as `Life.through`, and without a wrapping of its own: nothing is called as often. */
+  /**
+   * Behind the wall of a run, as `Life.through`, and without a wrapping of its own: nothing is called as often. What was
+   * on its way to a store that was replaced meanwhile by a backup of itself does not reach the backup.
+   */
   async #call(life: Life, half: Half, name: string, words: readonly unknown[]): Promise<unknown> {
     if (!life.isAlive) return forever();
     this.calls++;
+    const asked = this.#inner;
     const failure = this.#failures.length > 0 ? this.#strike() : null;
     const { latencyMs } = this.#options;
     try {
       if (latencyMs > 0) await this.#time.sleep(this.#chance.share() * latencyMs);
-      if (this.isDown) throw new Error('Injected: the store is down');
+      if (this.isDown || asked !== this.#inner) throw new Error('Injected: the store is down');
       if (failure?.effect === 'before') throw new Error(`Injected: ${half}.${name} failed before it took effect`);
       const result = await this.#work(half, name)(...(words as never[]));
       if (name === 'append' && isAppended(result)) {

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { POLICIES } from '../src/core/policies.fixture.ts';
 import type { RotationPolicy } from '../src/core/rotation-policy.ts';
 import { type Sealed, Secret } from '../src/core/secret.ts';
+import { after, toRfc3339 } from '../src/core/instant.ts';
 import { EXCHANGE_STEPS } from '../src/keeper/parts.ts';
 import { createMemoryStore } from '../src/storage/memory/store.ts';
 import { bench } from './support/keeper-bench.ts';
@@ -82,6 +83,33 @@ describe('an answer', () => {
     expect(diagnosis).toMatchObject({ code: 'successor_lost', said: { description: 'Token is dead.' } });
     expect(diagnosis?.evidence).toContain('without an answer');
   });
+});
+
+describe('a crash in the middle of an exchange', () => {
+  test.each(['sending', 'received'] as const)(
+    'at "%s" is told while the chain is still in doubt: when, by whom, at which step, and what comes next [S38]',
+    async (at) => {
+      const world = await bench();
+      await world.imported();
+      await world.clock.advance(600_000);
+      world.atStep((step) => (step === at ? new Promise<void>(() => undefined) : undefined));
+      void world.keeper.tokens.get('eol', WISH).catch(() => undefined);
+      await world.clock.advance(1_000);
+      const sentAt = toRfc3339(after(world.clock.now(), -1_000)).slice(0, 16).replace('T', ' ');
+      await world.restart();
+      await world.clock.advance(1_000);
+      const { state, diagnosis } = await world.keeper.grants.get('eol');
+      expect([state, diagnosis?.code]).toEqual(['in_doubt', 'in_doubt']);
+      expect(diagnosis?.evidence).toMatch(/^Token 0 of authorization 1 was presented once without an answer, at /);
+      expect(diagnosis?.evidence).toContain(sentAt);
+      expect(diagnosis?.evidence).toContain('by node node-1 (crash during the exchange: ');
+      expect(diagnosis?.evidence).toMatch(/It is presented again at .* at the earliest\.$/);
+      const refused = await refusal(world.clock.until(world.keeper.tokens.get('eol', { ...WISH, waitMs: 0 })));
+      expect(refused).toMatchObject({ code: 'in_doubt', details: { diagnosis: { code: 'in_doubt' } } });
+      await world.clock.advance(600_000);
+      expect((await world.keeper.grants.get('eol')).diagnosis).toBeNull();
+    },
+  );
 });
 
 describe('nothing is published before it is durable and read back', () => {

@@ -71,6 +71,13 @@ export const DIAGNOSES = {
     remedy: 'Start the authorization again.',
     retry: false,
   },
+  in_doubt: {
+    cause:
+      'A refresh token was presented and its answer was not kept: a crash during the exchange, or a connection that ended. Only the provider knows whether it was exchanged.',
+    remedy:
+      'Nothing to do: the token is presented again when the rules of the provider allow it. Where a journal is named, start its node or merge its journal.',
+    retry: true,
+  },
   too_early: {
     cause: 'The provider wants more time between two exchanges. The chain is intact.',
     remedy: 'Nothing to do: the exchange follows when the time has passed.',
@@ -135,6 +142,7 @@ export interface Diagnosis {
 /** Whether a refusal says that the refresh token is dead, rather than: not now, or not by you. */
 export function isFatal(means: Meaning): boolean {
   switch (means) {
+    case 'in_doubt':
     case 'too_early':
     case 'throttled':
     case 'client_rejected':

@@ -34,21 +34,31 @@ const LOSSES = {
   no_answer: 'the connection ended without an answer',
   unreadable_answer: 'the answer could not be read',
   server_error: 'the provider answered with a server error',
-  crash: 'the keeper was stopped before the answer was kept',
+  crash: 'crash during the exchange: the keeper was stopped before the answer was kept',
   restore: 'the database that knew what became of it was restored from an older backup',
 } as const;
 
 /** What became of presentations that were never answered. */
 export function lostEvidence(chain: Chain, lost: readonly Attempt[], refused: Link | undefined): string {
-  const [first] = lost;
-  if (!first?.lost) return 'An exchange was sent and its answer was not kept.';
-  const token = chain.links.find((link) => link.id === first.presented);
-  const tried = `${token ? nameOf(token) : 'The token'} was presented ${times(lost.length)} without an answer`;
-  const how = `first at ${when(first.startedAt.at)} (${LOSSES[first.lost.reason]})`;
   const end = refused?.refusal
     ? `and refused at ${when(refused.refusal.at.at)} when it was presented again`
     : 'and the rules of the provider leave no way to ask again';
-  return `${tried}, ${how}, ${end}.`;
+  return `${triedEvidence(chain, lost)}, ${end}.`;
+}
+
+/** Which token was presented without an answer, when, by whom and how that ended: the first time, and the last. */
+export function triedEvidence(chain: Chain, lost: readonly Attempt[]): string {
+  const [first] = lost;
+  const last = lost.at(-1);
+  if (!first || !last) return 'An exchange was sent and its answer was not kept';
+  const token = chain.links.find((link) => link.id === first.presented);
+  const tried = `${token ? nameOf(token) : 'A token'} was presented ${times(lost.length)} without an answer`;
+  return first === last ? `${tried}, ${howLost(first)}` : `${tried}, first ${howLost(first)}, last ${howLost(last)}`;
+}
+
+function howLost({ startedAt, node, lost }: Attempt): string {
+  const how = lost ? ` (${LOSSES[lost.reason]})` : '';
+  return `at ${when(startedAt.at)} by node ${node}${how}`;
 }
 
 /** How long before a chain breaks a "too early" still belongs to the story. */

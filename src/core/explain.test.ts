@@ -61,7 +61,7 @@ describe('"Old refresh token used."', () => {
     const { code, evidence } = diagnosis(story, exact, 1_300);
     expect(code).toBe('successor_lost');
     expect(evidence).toBe(
-      'Token 0 of authorization 1 was presented twice without an answer, first at 1970-01-01 00:10:00 UTC (the keeper was stopped before the answer was kept), and refused at 1970-01-01 00:21:40 UTC when it was presented again.',
+      'Token 0 of authorization 1 was presented twice without an answer, first at 1970-01-01 00:10:00 UTC by node n (crash during the exchange: the keeper was stopped before the answer was kept), last at 1970-01-01 00:19:31 UTC by node n (the connection ended without an answer), and refused at 1970-01-01 00:21:40 UTC when it was presented again.',
     );
   });
 });

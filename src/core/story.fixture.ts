@@ -55,6 +55,10 @@ export class Story {
   lost(id: string, s: number, reason: LossReason = 'no_answer'): this {
     return this.#add({ type: 'lost', at: moment(s), id: id as LinkId, reason, said: null });
   }
+  /** Its node is gone: the answer may lie in the journal there. */
+  unread(id: string, s: number): this {
+    return this.#add({ type: 'lost', at: moment(s), id: id as LinkId, reason: 'crash', said: null, isUnread: true });
+  }
   refused(id: string, s: number, means: Meaning): this {
     return this.#add({ type: 'refused', at: moment(s), id: id as LinkId, means, said });
   }
@@ -79,6 +83,13 @@ export class Story {
   /** Presented, and refused at once. */
   presented(id: string, parent: string, s: number, means: Meaning): this {
     return this.started(id, parent, s).refused(id, s, means);
+  }
+
+  /** Another one that goes on from here. */
+  copy(): Story {
+    const other = new Story();
+    other.chain = this.chain;
+    return other;
   }
 
   next(policy: RotationPolicy, s: number, boot?: string) {

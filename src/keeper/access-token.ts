@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { type Chain, type ChainState, stateOf } from '../core/chain.ts';
 import { DIAGNOSES } from '../core/diagnosis.ts';
 import { type ErrorCode, EvergrantError } from '../core/errors.ts';
-import { explainDeferral } from '../core/explain.ts';
+import { explainLiving } from '../core/doubt.ts';
 import type { GrantId } from '../core/id.ts';
 import type { Step } from '../core/next-step.ts';
 import type { Barred } from './cluster.ts';
@@ -211,7 +211,7 @@ async function refusal(parts: KeeperParts, minder: ChainMinder): Promise<Evergra
   const diagnosis =
     chain.end?.kind === 'broken'
       ? chain.end.diagnosis
-      : explainDeferral(chain, (await minder.upstream()).provider.policy);
+      : explainLiving(chain, (await minder.upstream()).provider.policy, parts.clock.moment());
   const texts = barred ? BARRED[barred.because] : TEXTS[code];
   return new EvergrantError(code, texts.detail, {
     remedy: diagnosis && !barred ? DIAGNOSES[diagnosis.code].remedy : texts.remedy,

@@ -2,7 +2,7 @@
 import type { Scheme } from '../catalogue/provider.ts';
 import { type ChainEvent, publishedLink, stateOf } from '../core/chain.ts';
 import { EvergrantError } from '../core/errors.ts';
-import { explainDeferral } from '../core/explain.ts';
+import { explainLiving } from '../core/doubt.ts';
 import { forecast } from '../core/forecast.ts';
 import { ALIAS, type GrantId, isId } from '../core/id.ts';
 import { after, type Instant } from '../core/instant.ts';
@@ -313,7 +313,7 @@ function viewOf(parts: KeeperParts, record: GrantRecord, stored: StoredChain, po
     generation: chain.generation,
     exchanges: chain.exchanges,
     freshness: record.freshness ?? ON_DEMAND,
-    diagnosis: chain.end ? (chain.end.kind === 'broken' ? chain.end.diagnosis : null) : explainDeferral(chain, policy),
+    diagnosis: chain.end?.kind === 'broken' ? chain.end.diagnosis : explainLiving(chain, policy, now),
     createdAt: record.createdAt,
   };
 }

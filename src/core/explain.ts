@@ -36,7 +36,16 @@ export function explain(chain: Chain, policy: RotationPolicy, now: Moment): Diag
   const refused = chain.links.filter(isRefused).at(-1);
   const { code, evidence } = reason(chain, policy, refused);
   const early = earlyEvidence(chain, refused?.refusal.at ?? now, policy);
-  return { code, evidence: `${evidence}${early}`, since: now.at, said: refused?.refusal.said ?? null };
+  const older = refused ? olderEvidence(chain, refused) : '';
+  return { code, evidence: `${evidence}${early}${older}`, since: now.at, said: refused?.refusal.said ?? null };
+}
+
+/** A provider that was set back to a backup of itself would have taken one of them. */
+function olderEvidence(chain: Chain, refused: Refused): string {
+  const tried = chain.links.filter((link) => isRefused(link) && link.sequence < refused.sequence);
+  if (tried.length === 0) return '';
+  if (tried.length === 1) return ' An older one that is kept was refused too.';
+  return ` ${tried.length} older ones that are kept were refused too.`;
 }
 
 function isRefused(link: Link): link is Refused {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { apply } from './chain.ts';
+import type { Meaning } from './diagnosis.ts';
 import type { LinkId } from './id.ts';
 import type { Instant, Moment } from './instant.ts';
 import { deferralMs, nextStep } from './next-step.ts';
@@ -284,6 +285,40 @@ describe('a refusal', () => {
       .started('C', 'B', 1_174)
       .refused('C', 1_174, 'superseded');
     expect(story.next(exact, 1_175)).toMatchObject({ step: 'give_up', diagnosis: { code: 'used_elsewhere' } });
+  });
+
+  test('that nothing explains leads to older tokens, the newest first: the provider may have gone back to a backup', () => {
+    const story = held().exchanged('B', 'A', 600).exchanged('C', 'B', 1_200).exchanged('D', 'C', 1_800);
+    for (const policy of [exact, lastThree, oneTime, untilSuccessorUsed]) {
+      const refused = story.copy().presented('E', 'D', 2_400, 'invalid_grant');
+      expect(refused.next(policy, 2_400)).toMatchObject({ present: 'C', waitMs: 0, because: 'fallback' });
+      refused.presented('F', 'C', 2_401, 'invalid_grant');
+      expect(refused.next(policy, 2_401)).toMatchObject({ present: 'B', because: 'fallback' });
+      expect(refused.copy().exchanged('G', 'B', 2_402).next(policy, 3_100)).toMatchObject({ present: 'G' });
+      refused.presented('G', 'B', 2_402, 'invalid_grant').presented('H', 'A', 2_403, 'invalid_grant');
+      const step = refused.next(policy, 2_404);
+      expect(step).toMatchObject({ step: 'give_up', diagnosis: { code: 'used_elsewhere' } });
+      expect(JSON.stringify(step)).toContain('3 older ones that are kept were refused too.');
+    }
+  });
+
+  test('leads to no older token where reuse is punished, nor where something else explains it', () => {
+    const story = held().exchanged('B', 'A', 600).exchanged('C', 'B', 1_200);
+    const refused = (means: Meaning) => story.copy().presented('D', 'C', 1_800, means);
+    for (const policy of [window60s, oneTimeRevoking, revokingAccount]) {
+      expect(refused('invalid_grant').next(policy, 1_801)).toMatchObject({ step: 'give_up' });
+    }
+    const takesAccess = { ...oneTime, onReuse: { refresh: 'reject', access: 'revoke' } } as const;
+    expect(refused('invalid_grant').next(takesAccess, 1_801)).toMatchObject({ step: 'give_up' });
+    for (const means of ['superseded', 'revoked', 'expired_absolute', 'consent_ended'] as const) {
+      expect(refused(means).next(oneTime, 1_801)).toMatchObject({ step: 'give_up' });
+    }
+    const lost = story.copy().started('D', 'C', 1_800).lost('D', 1_810).presented('E', 'C', 1_820, 'invalid_grant');
+    expect(lost.next(oneTime, 1_821)).toMatchObject({ step: 'give_up', diagnosis: { code: 'successor_lost' } });
+    const old = { ...oneTime, life: { ...oneTime.life, idleMs: 300_000 } };
+    expect(refused('invalid_grant').next(old, 1_801)).toMatchObject({ diagnosis: { code: 'expired_idle' } });
+    const over = { ...oneTime, life: { ...oneTime.life, absoluteMs: 1_500_000 } };
+    expect(refused('invalid_grant').next(over, 1_801)).toMatchObject({ diagnosis: { code: 'expired_absolute' } });
   });
 
   test('of a chain that the provider says it does not know is checked once more before a person is called [S17] [S21]', () => {

@@ -22,10 +22,11 @@ import {
   publishedLink,
   unreadAttempt,
 } from './chain.ts';
-import type { Diagnosis } from './diagnosis.ts';
+import type { Diagnosis, Meaning } from './diagnosis.ts';
 import { explain } from './explain.ts';
 import type { LinkId, NodeId } from './id.ts';
 import { elapsed, type Moment } from './instant.ts';
+import { ageLimitMs, idleSince } from './lifetime.ts';
 import { classOf, type PolicyClass, type RotationPolicy, rejectsReuse } from './rotation-policy.ts';
 
 /** Longest time from sending a request until its answer is given up. Longer than any provider was seen to take. */
@@ -127,7 +128,7 @@ function choose(chain: Chain, policy: RotationPolicy, now: Moment): Choice | nul
     if (classOf(policy).class === 'durable') return { present: token.id, waitMs: spacing, because: 'next' };
     if (mayStillLive(token, chain, policy, now)) return { present: token.id, waitMs: spacing, because: 'fallback' };
   }
-  return secondLook(chain, policy, now);
+  return secondLook(chain, policy, now) ?? lookBack(chain, policy, now);
 }
 
 /**
@@ -143,6 +144,32 @@ function secondLook(chain: Chain, policy: RotationPolicy, now: Moment): Choice |
   const inDoubtMs = lost.length > 0 ? inStepMs(lost, policy, now) : 0;
   const waitMs = Math.max(0, SECOND_LOOK_MS - elapsed(newest.refusal.at, now).atLeastMs, inDoubtMs);
   return { present: newest.id, waitMs, because: 'second_look' };
+}
+
+/**
+ * A provider that was set back to a backup of itself knows the newest tokens no more, and takes an older one for the
+ * active one. Before a person is called, those that are kept are presented, the newest first, where a refusal does no harm
+ * and nothing else explains the one that there was: neither a lost answer nor age, nor the provider itself.
+ */
+function lookBack(chain: Chain, policy: RotationPolicy, now: Moment): Choice | null {
+  const tokens = chain.links.filter((link) => link.tokenOf === link.id);
+  const refused = tokens.findLast((link) => link.refusal);
+  if (!refused?.refusal || chain.attempts.length > 0 || !isMute(refused.refusal.means)) return null;
+  if (!rejectsReuse(policy) || policy.onReuse.access !== 'keep' || isAged(chain, policy, refused, now)) return null;
+  const older = tokens.findLast((link) => !link.refusal && !link.damagedAt && link.sequence < refused.sequence);
+  if (!older) return null;
+  return { present: older.id, waitMs: spacingLeftMs(chain, policy, now), because: 'fallback' };
+}
+
+/** Says no more than that the token is dead. */
+function isMute(means: Meaning): boolean {
+  return means === 'invalid_grant' || means === 'invalid_chain' || means === 'unknown';
+}
+
+/** The provider keeps neither this token nor an older one for so long. */
+function isAged(chain: Chain, policy: RotationPolicy, link: Link, now: Moment): boolean {
+  const isIdle = elapsed(idleSince(chain, policy, link), now).atLeastMs >= policy.life.idleMs;
+  return isIdle || (chain.authorizedAt !== null && elapsed(chain.authorizedAt, now).atLeastMs >= ageLimitMs(policy));
 }
 
 /** Time until the provider's spacing allows an exchange, counted from the last answer, with a margin for skew. */

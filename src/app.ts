@@ -144,7 +144,8 @@ export async function startApp(
   await using opened = new AsyncDisposableStack();
   const clock = overrides.clock ?? systemClock;
   const log = createLog({ level: settings.log });
-  const address = listen === 'none' ? settings.listen : await freeAddress(settings.listen);
+  const held = listen === 'none' ? null : opened.adopt(await holdAddress(settings.listen), (one) => one.release());
+  const address = held?.address ?? settings.listen;
   const publicUrl = settings.publicUrl.replace(/:0$/, `:${address.port}`);
   const folder = opened.adopt(openDataFolder(settings.dataFolder), (one) => one.close());
   const { databaseUrl } = settings;
@@ -221,7 +222,9 @@ export async function startApp(
   // Calls within this process reach everything; what the socket offers may be less.
   const surface = settings.proxyListen === null ? 'all' : 'no-proxy';
   const server = opened.adopt(await buildServer({ ...http, surface }), (one) => one.close());
-  const proxyAddress = listen === 'all' && settings.proxyListen ? await freeAddress(settings.proxyListen) : null;
+  const heldProxy = listen === 'all' && settings.proxyListen ? await holdAddress(settings.proxyListen) : null;
+  const proxyAddress = heldProxy?.address ?? null;
+  await Promise.all([held?.release(), heldProxy?.release()]);
   if (announced) {
     const shared = { keeper, issuer, shared: http.shared, announcing: announced, clock, log };
     const secrets = { rootKey: key.reveal(), adminKey: adminKey.key, providers: files };
@@ -363,25 +366,38 @@ async function drain(keeper: Keeper, drainMs: number, log: Log): Promise<void> {
   await keeper.drain(drainMs);
 }
 
-/** Finds out whether the port is free before anything else is touched; port 0 becomes a free one. */
-async function freeAddress(listen: Settings['listen']): Promise<Settings['listen']> {
+interface HeldAddress {
+  readonly address: Settings['listen'];
+  /** The moment before somebody listens there; may be called again. */
+  release(): Promise<void>;
+}
+
+/**
+ * Finds out whether the port is free before anything else is touched. Port 0 becomes a free one, which nobody else is
+ * given until it is released.
+ */
+async function holdAddress(listen: Settings['listen']): Promise<HeldAddress> {
   const probe = createServer();
+  const release = () =>
+    new Promise<void>((done) => {
+      probe.close(() => done());
+    });
   try {
     await new Promise<void>((done, fail) => {
       probe.once('error', fail).listen(listen.port, listen.host, done);
     });
-    const address = probe.address();
-    return { host: listen.host, port: typeof address === 'object' && address ? address.port : listen.port };
   } catch (cause) {
     throw new EvergrantError('setting', `Cannot listen on ${listen.host}:${listen.port}: ${reasonOf(cause)}.`, {
       remedy: 'Stop what listens there, or choose another address: --listen 127.0.0.1:8788',
       cause,
     });
-  } finally {
-    await new Promise<void>((done) => {
-      probe.close(() => done());
-    });
   }
+  const found = probe.address();
+  if (listen.port !== 0) await release();
+  return {
+    address: { host: listen.host, port: typeof found === 'object' && found ? found.port : listen.port },
+    release,
+  };
 }
 
 function reasonOf(cause: unknown): string {

@@ -35,7 +35,10 @@ const quick: readonly Step[] = [
   { name: 'types', command: ['tsc', '--noEmit'] },
   { name: 'unit tests', command: vitest('unit') },
 ];
-const slow: readonly Step[] = [{ name: 'end-to-end tests', command: vitest('end-to-end') }];
+const slow: readonly Step[] = [
+  { name: 'crash tests', command: vitest('crashes') },
+  { name: 'end-to-end tests', command: vitest('end-to-end') },
+];
 
 function vitest(project: string): Step['command'] {
   const report = ['--reporter=default', '--reporter=json', `--outputFile.json=${join(reports, `${project}.json`)}`];
@@ -91,7 +94,7 @@ function isInstalled(name: string): boolean {
 /** Sums what vitest reported, in the one line that tools look for. A step without tests counts as one when it fails. */
 function countTests(hasFailed: boolean): string {
   let [passed, failed] = [0, 0];
-  for (const project of ['unit', 'end-to-end']) {
+  for (const project of ['unit', 'crashes', 'end-to-end']) {
     const path = join(reports, `${project}.json`);
     if (!existsSync(path)) continue;
     const report: unknown = JSON.parse(readFileSync(path, 'utf8'));

@@ -1,6 +1,6 @@
 /**
  * What the provider's ledger and the chain's history say of one grant, laid side by side: every request to the token
- * endpoint belongs to an attempt that the history knows.
+ * endpoint belongs to an attempt that the history knows, and every answer that the history knows to a request.
  */
 import type { LedgerEntry } from '../../src/emulator.ts';
 import type { HistoryItem } from './api.ts';
@@ -17,6 +17,8 @@ export interface Attempt {
   readonly node: string;
   /** As in `tokens`, `no_answer`, `crash`, `superseded`; null: nothing yet. */
   outcome: string | null;
+  /** The event that closed it first. */
+  closed: number | null;
 }
 
 /** A presentation of a refresh token, by the ledger. */
@@ -26,8 +28,13 @@ export interface Presentation {
   readonly attempt: Attempt | null;
 }
 
+/** The grant, as far as it is judged. */
+export interface JudgedRing extends Pick<Ring, 'alias'> {
+  readonly provider: Pick<Ring['provider'], 'policy'>;
+}
+
 export interface Account {
-  readonly ring: Ring;
+  readonly ring: JudgedRing;
   readonly attempts: readonly Attempt[];
   readonly presentations: readonly Presentation[];
   /** Authorizations in the ledger, oldest first. */
@@ -36,25 +43,42 @@ export interface Account {
 }
 
 /** How far a node's clock, or the database's by which it goes, may be from the provider's. */
-const CLOCKS_APART_MS = 500;
+const CLOCKS_APART_MS = 1_000;
 
 export function accountOf(ring: Ring, history: readonly HistoryItem[]): Account {
   const own = ring.provider.emulator.control
     .ledger()
     .filter((one) => one.endpoint === 'token' && one.user?.toLowerCase() === ring.user);
+  return layOut(ring, own, history);
+}
+
+/** `own`: what the ledger says of the token endpoint and this account. */
+export function layOut(ring: JudgedRing, own: readonly LedgerEntry[], history: readonly HistoryItem[]): Account {
   const authorizations = own.filter((one) => one.decision === 'authorized');
   const attempts = attemptsIn(history);
-  const sent = attempts.filter((one) => one.outcome !== 'not_sent');
-  const presentations = own
+  return { ring, attempts, presentations: paired(own, attempts), authorizations, history };
+}
+
+/**
+ * Requests arrive in the order of their attempts, one for each or none. From the last one backwards each takes the
+ * newest attempt that is left and was begun by then: so as many as can have an attempt have one, however late a busy
+ * provider wrote them down.
+ */
+function paired(own: readonly LedgerEntry[], attempts: readonly Attempt[]): readonly Presentation[] {
+  const left = attempts.filter((one) => one.outcome !== 'not_sent');
+  return own
     .filter((one) => one.decision !== 'authorized')
+    .toReversed()
     .map((entry) => {
       const at = Date.parse(entry.time);
-      // Of those that were begun by then, the last one: earlier ones never arrived.
-      const last = sent.findLastIndex((one) => one.at <= at + CLOCKS_APART_MS);
-      const [attempt = null] = sent.splice(0, last + 1).slice(-1);
+      const index = left.findLastIndex(
+        (one) => one.at <= at + CLOCKS_APART_MS && (one.outcome !== 'tokens' || entry.issued.length > 0),
+      );
+      const attempt = left[index] ?? null;
+      if (attempt) left.splice(index);
       return { at, entry, attempt };
-    });
-  return { ring, attempts, presentations, authorizations, history };
+    })
+    .toReversed();
 }
 
 function attemptsIn(history: readonly HistoryItem[]): readonly Attempt[] {
@@ -64,8 +88,9 @@ function attemptsIn(history: readonly HistoryItem[]): readonly Attempt[] {
     const known = attempts.get(link);
     if (type === 'started') {
       const started = { link, presented: parent ?? '', at: Date.parse(at), version, generation, node: node ?? '' };
-      attempts.set(link, { ...started, outcome: null });
+      attempts.set(link, { ...started, outcome: null, closed: null });
     } else if (known && ['not_sent', 'lost', 'received', 'refused'].includes(type)) {
+      known.closed ??= version;
       // An answer that comes after it was given up counts.
       if (known.outcome !== 'tokens') known.outcome = outcome;
     }

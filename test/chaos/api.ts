@@ -1,4 +1,5 @@
 /** The HTTP API of a node, as clients and a browser use it. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ErrorCode } from '../../src/core/errors.ts';
 
 /** What is looked at in answers; which of it is there depends on what was asked. */
@@ -10,6 +11,7 @@ export interface Body {
   readonly authorization_url: string;
   readonly retry_after?: number;
   readonly generation: number;
+  readonly next_exchange_at: string | null;
   readonly diagnosis?: { readonly code: string; readonly evidence: string; readonly since: string };
   readonly items: readonly HistoryItem[];
   readonly next: string | null;
@@ -34,6 +36,8 @@ export interface Answer {
 
 /** Longer than any call may take: one that is not answered by then hangs. */
 export const CALL_MS = 60_000;
+
+const RELOADS = 60;
 
 export interface Api {
   readonly origin: string;
@@ -66,7 +70,12 @@ export async function authorize({ origin }: Api, authorizationUrl: string): Prom
   const cookie = (opened.headers.get('set-cookie') ?? '').split(';')[0] ?? '';
   const there = await fetch(opened.headers.get('location') ?? '', { redirect: 'manual' });
   const back = new URL(there.headers.get('location') ?? '');
-  const done = await fetch(`${origin}${back.pathname}${back.search}`, { headers: { cookie } });
+  let done = await fetch(`${origin}${back.pathname}${back.search}`, { headers: { cookie } });
+  // A person whom the page asks to wait loads it again.
+  for (let left = RELOADS; done.status === 503 && left > 0; left--) {
+    await sleep(1_000);
+    done = await fetch(`${origin}${back.pathname}${back.search}`, { headers: { cookie } });
+  }
   if (done.status !== 200) throw new Error(`The authorization ended with ${done.status}: ${await done.text()}`);
 }
 

@@ -1,7 +1,4 @@
 /** Worlds of real processes that are harmed from a seed, and what came of it. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { Director, type Figures } from './director.ts';
 import { alone, together } from './ground.ts';
 import type { PolicyName } from './policies.ts';
@@ -31,24 +28,22 @@ const GRANTS = 2;
 
 /** As many worlds as it takes, some at a time. One world has the seed itself; of several, each has one of its own. */
 export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
-  const cache = mkdtempSync(join(tmpdir(), 'evergrant-chaos-cache-'));
   const total: ChaosReport = { ...noFigures(), exchanges: 0, calls: 0, wrongs: [] };
   const sizes = sizesOf(options.kills);
   const worlds = sizes.map((kills, i) => ({
     kills,
     seed: sizes.length === 1 ? options.seed : `${options.seed}.${i + 1}`,
   }));
-  try {
-    await Promise.all(
-      Array.from({ length: WORLDS_AT_ONCE }, async () => {
-        for (let next = worlds.shift(); next; next = worlds.shift()) {
-          add(total, await oneWorld({ ...options, ...next }, cache));
-        }
-      }),
-    );
-  } finally {
-    rmSync(cache, { recursive: true, force: true });
-  }
+  await Promise.all(
+    Array.from({ length: WORLDS_AT_ONCE }, async () => {
+      for (let next = worlds.shift(); next; next = worlds.shift()) {
+        add(
+          total,
+          await oneWorld({ ...options, ...next }).catch((error: unknown) => ended(error, { ...options, ...next })),
+        );
+      }
+    }),
+  );
   return total;
 }
 
@@ -57,10 +52,10 @@ function sizesOf(kills: number): readonly number[] {
   return Array.from({ length: worlds }, (_, i) => Math.floor((kills + i) / worlds));
 }
 
-async function oneWorld(options: ChaosOptions, cache: string): Promise<ChaosReport> {
+async function oneWorld(options: ChaosOptions): Promise<ChaosReport> {
   const { store, kills, seed, policies, tell } = options;
   await using ground = await (store === 'sqlite' ? alone() : together(seed));
-  const world = await World.create({ seed, policies, grants: GRANTS, hasClients: true, ...ground.place }, cache);
+  const world = await World.create({ seed, policies, grants: GRANTS, hasClients: true, ...ground.place });
   const replay = replayOf(options);
   try {
     const director = new Director(world, seed, { ...ground, tell: (line) => tell(`[${seed}] ${line}`) });
@@ -71,6 +66,12 @@ async function oneWorld(options: ChaosOptions, cache: string): Promise<ChaosRepo
   } finally {
     await world.close();
   }
+}
+
+/** A world that came to an end of itself is a finding, and others go on. */
+function ended(error: unknown, options: ChaosOptions): ChaosReport {
+  const wrongs = [`the world ended: ${String(error).slice(0, 2_000)} (${replayOf(options)})`];
+  return { ...noFigures(), exchanges: 0, calls: 0, wrongs };
 }
 
 function replayOf({ store, kills, seed, policies }: ChaosOptions): string {

@@ -1,4 +1,4 @@
-/** A client that never stops asking for a token, and remembers what it was told. */
+/** A client that never stops asking for a token, uses each one that is new, and remembers what it was told. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ERRORS } from '../../src/core/errors.ts';
 import { fingerprint } from '../../src/emulator.ts';
@@ -8,7 +8,7 @@ import type { Ring, World } from './world.ts';
 
 /** Seconds that it is ready to wait. */
 const WAIT = 1;
-const PAUSE_MS = 200;
+const PAUSE_MS = 400;
 const GONE_HEARD_MS = 1_000;
 /** What clients are told where they can do something about it; nothing else may come. */
 const MAY_COME: ReadonlySet<string> = new Set([
@@ -26,18 +26,28 @@ const MAY_COME: ReadonlySet<string> = new Set([
 export interface Served {
   /** As in the provider's ledger. */
   readonly fingerprint: string;
-  readonly node: RealNode;
+  readonly node: Pick<RealNode, 'name'>;
   /** By this process's own clock. */
   readonly askedMs: number;
   readonly answeredMs: number;
-  /** By the clock of the world. */
+  /** By the clock of the world, as everybody had heard of it when it asked, and now. */
+  readonly askedAt: number;
   readonly at: number;
+  /** Whether the API took it: it is used once, when it is new. */
+  readonly isTaken: boolean | null;
+}
+
+/** That a node answered, by the clock of the world and by this process's own. */
+export interface Heard {
+  readonly at: number;
+  readonly ms: number;
 }
 
 export class Client {
   readonly ring: Ring;
   readonly served: Served[] = [];
   readonly done: Promise<void>;
+  readonly heard: Heard[] = [];
   readonly tokens = new Set<string>();
   calls = 0;
   refusals = 0;
@@ -81,12 +91,13 @@ export class Client {
   async #ask(node: RealNode): Promise<void> {
     const api = this.#world.api(node);
     if (!api) return;
-    const askedMs = performance.now();
+    const asked = { askedMs: performance.now(), askedAt: this.#world.time.heardMs };
+    const { askedMs } = asked;
     const { run } = node;
     this.calls++;
     try {
       const answer = await call(api, 'POST', `/v1/grants/${this.ring.alias}/token`, { wait: WAIT });
-      this.#hear(answer, node, askedMs);
+      await this.#hear(answer, node, asked);
     } catch (error) {
       const tookMs = performance.now() - askedMs;
       // That a process is gone may be heard later than that its connections are.
@@ -98,13 +109,21 @@ export class Client {
     }
   }
 
-  #hear(answer: Answer, node: RealNode, askedMs: number): void {
+  async #hear(
+    answer: Answer,
+    node: RealNode,
+    asked: { readonly askedMs: number; readonly askedAt: number },
+  ): Promise<void> {
     const answeredMs = performance.now();
+    const { askedMs } = asked;
     const { status, body } = answer;
+    const at = this.#world.time.nowMs;
+    this.heard.push({ at, ms: answeredMs });
     if (status === 200) {
-      this.tokens.add(body.access_token);
-      const at = this.#world.time.nowMs;
-      this.served.push({ fingerprint: fingerprint(body.access_token), node, askedMs, answeredMs, at });
+      const token = body.access_token;
+      const isTaken = this.tokens.has(token) ? null : await this.ring.provider.accepts(token);
+      this.tokens.add(token);
+      this.served.push({ fingerprint: fingerprint(token), node, ...asked, answeredMs, at, isTaken });
     } else {
       this.refusals++;
       const isKnown = MAY_COME.has(body.code) && ERRORS[body.code].status === status;

@@ -32,7 +32,7 @@ export async function together(seed: string): Promise<Ground & { readonly cluste
     nodes: NODES,
     database: (node: number) => cluster.wires[node]?.url ?? '',
     dataFolder: null,
-    jump: (ms: number) => cluster.jump(ms),
+    jump: (ms: number, there: readonly string[]) => cluster.jump(ms, there),
     machine: (node: number) => machines[node] ?? { skewMs: 0, boot: null },
   };
   return { place, disk: null, cluster, [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose]() };

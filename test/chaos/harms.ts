@@ -6,6 +6,8 @@ import type { Chance } from '../../src/sim/chance.ts';
 import type { RealNode } from './real-node.ts';
 import type { World } from './world.ts';
 
+/** Really, between two seconds that pass by a jump. */
+const TURN_MS = 100;
 /** Everybody has been answered for so long: the step is not reached any more. */
 const IDLE_MS = 500;
 
@@ -35,7 +37,7 @@ export type DatabaseHarm =
   | { readonly kind: 'database frozen'; readonly forMs: number; readonly afterMs: number }
   | { readonly kind: 'acknowledgements lost'; readonly count: number }
   | { readonly kind: 'connections broken'; readonly afterMs: number }
-  | { readonly kind: 'a node cut off'; readonly forMs: number; readonly afterMs: number };
+  | { readonly kind: 'a node cut off'; readonly forS: number; readonly afterMs: number };
 
 export type AnyHarm = Harm | DatabaseHarm;
 
@@ -46,7 +48,7 @@ export interface Target {
   readonly hasCluster: boolean;
 }
 
-/** On a cluster time passes really while a process is away, for the others take over by real time. */
+/** On a cluster the others take over meanwhile. */
 function drawDownS(chance: Chance, { hasCluster }: Target): number {
   if (hasCluster) return chance.occurs(0.15) ? TAKEN_OVER_S : 0;
   if (chance.occurs(0.6)) return 0;
@@ -92,26 +94,28 @@ function drawDatabaseHarm(chance: Chance): DatabaseHarm {
     case 3:
       return { kind: 'connections broken', afterMs };
     default:
-      return { kind: 'a node cut off', forMs: chance.between(1_000, TAKEN_OVER_S * 1000), afterMs };
+      return { kind: 'a node cut off', forS: chance.between(1, TAKEN_OVER_S), afterMs };
   }
 }
 
-/** Faults of the provider, on a few accounts; slow ones answer after `slowMs`. */
+/** A provider that is slow, by the clock of the world. */
+export const SLOW_MS = 60_000;
+
+/** Faults of the provider, on a few accounts. */
 export function drawFaults(
   chance: Chance,
   world: World,
-  slowMs: number,
 ): readonly { readonly ring: number; readonly fault: FaultSpec }[] {
   if (chance.occurs(0.5)) return [];
   return Array.from({ length: chance.between(1, 3) }, () => {
     const ring = chance.between(0, world.rings.length - 1);
     const user = world.rings[ring]?.user ?? '';
     const times = chance.between(1, 2);
-    return { ring, fault: { ...drawFault(chance, slowMs), times, match: { endpoint: 'token', user } } };
+    return { ring, fault: { ...drawFault(chance), times, match: { endpoint: 'token', user } } };
   });
 }
 
-function drawFault(chance: Chance, slowMs: number): FaultSpec {
+function drawFault(chance: Chance): FaultSpec {
   const drawn = chance.between(0, 8);
   switch (drawn) {
     case 0:
@@ -131,7 +135,7 @@ function drawFault(chance: Chance, slowMs: number): FaultSpec {
     case 7:
       return { fault: 'slow-drip', ms: 5 };
     default:
-      return { fault: 'delay', ms: slowMs };
+      return { fault: 'delay', ms: SLOW_MS };
   }
 }
 
@@ -139,7 +143,7 @@ function drawFault(chance: Chance, slowMs: number): FaultSpec {
 export async function kill(world: World, node: RealNode): Promise<void> {
   const from = world.time.nowMs;
   await node.end('SIGKILL');
-  world.began(node, from);
+  world.began(node, 'killed', from);
 }
 
 /** Resolves when the node has ended itself; false where it did not within this time. */
@@ -152,19 +156,23 @@ export async function endsItself(world: World, node: RealNode, withinMs: number)
     .then(() => false);
   const ended = await Promise.race([gone, late, idle]);
   over.abort();
-  if (ended) world.began(node);
+  if (ended) world.began(node, 'killed');
   return ended;
 }
 
-export async function freeze(
-  world: World,
-  node: RealNode,
-  forMs: { readonly real: number; readonly jump: number },
-): Promise<void> {
+/** `meanwhile`: what happens to time. */
+export async function freeze(world: World, node: RealNode, meanwhile: () => Promise<void>): Promise<void> {
   node.freeze();
-  world.began(node);
-  await sleep(forMs.real);
-  if (forMs.jump > 0) await world.jump(forMs.jump);
-  node.thaw();
+  world.began(node, 'frozen');
+  await meanwhile();
+  await node.thaw();
   world.ended(node);
+}
+
+/** Time passes in steps of a second or so, and everybody can act in between. */
+export async function pass(world: World, steps: number, stepS = 1): Promise<void> {
+  for (let left = steps; left > 0; left--) {
+    await world.jump(stepS * 1_000);
+    await sleep(TURN_MS);
+  }
 }

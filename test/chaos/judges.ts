@@ -1,22 +1,42 @@
 /** What must hold of every world that was harmed, by the provider's ledger, the histories, and what clients were told. */
+import type { LedgerEntry } from '../../src/emulator.ts';
 import type { Account } from './account.ts';
-import type { Client } from './client.ts';
-import type { World } from './world.ts';
+import type { Served } from './client.ts';
 
 /** Nodes hear of each other's exchanges within this time, or when they are thawed and look. */
 const HEARD_WITHIN_MS = 10_000;
+/** How far the clock of a server may be from the provider's. */
+const CLOCKS_APART_MS = 1_000;
 
-export function judge(world: World, accounts: readonly Account[]): readonly string[] {
-  const clients = new Map(world.clients.map((client) => [client.ring.alias, client]));
+/** What is known of a world besides the accounts of its grants. */
+export interface Evidence {
+  /** Each request to a token endpoint. */
+  readonly ledgers: readonly (readonly LedgerEntry[])[];
+  /** What the client of a grant was given. */
+  readonly served: (alias: string) => readonly Served[];
+  readonly nodes: number;
+  /** Whether a node could do nothing for some time between the two, by this process's own clock. */
+  readonly wasAway: (node: Served['node'], fromMs: number, toMs: number) => boolean;
+  /** What nobody may read. */
+  readonly secrets: readonly string[];
+  /** Files and logs. */
+  readonly leftBehind: readonly { readonly where: string; readonly bytes: Buffer }[];
+}
+
+export function judge(evidence: Evidence, accounts: readonly Account[]): readonly string[] {
   return [
     ...accounts.flatMap((account) => [
       ...hiddenCalls(account),
+      ...madeUpAnswers(account),
       ...doublePublications(account),
       ...earlyCalls(account),
+      ...twoAtOnce(account),
+      ...hastyEnds(account),
       ...openAttempts(account),
-      ...wrongTokens(world, account, clients.get(account.ring.alias)),
+      ...wrongTokens(evidence, account),
     ]),
-    ...leaks(world),
+    ...strangers(evidence),
+    ...leaks(evidence),
   ];
 }
 
@@ -25,6 +45,14 @@ function hiddenCalls({ ring, presentations }: Account): readonly string[] {
   return presentations
     .filter(({ attempt }) => attempt === null)
     .map(({ entry }) => `${ring.alias}: the request of ${entry.time} (entry ${entry.n}) is not in the history`);
+}
+
+/** And every answer in the history was given. */
+function madeUpAnswers({ ring, presentations, attempts }: Account): readonly string[] {
+  const answered = new Set(presentations.map(({ attempt }) => attempt?.link));
+  return attempts
+    .filter((one) => one.outcome === 'tokens' && !answered.has(one.link))
+    .map((one) => `${ring.alias}: the history tells of an answer to ${one.link}, and the provider gave none`);
 }
 
 function doublePublications({ ring, history, attempts }: Account): readonly string[] {
@@ -36,7 +64,7 @@ function doublePublications({ ring, history, attempts }: Account): readonly stri
     if (link === null || seen.has(link)) wrongs.push(`${ring.alias}: ${link} was published twice (event ${version})`);
     seen.add(link ?? '');
     const started = attempts.find((one) => one.link === link)?.version ?? 0;
-    const isOlder = generation === newest.generation && started < newest.version;
+    const isOlder = generation === newest.generation ? started < newest.version : generation < newest.generation;
     if (isOlder) wrongs.push(`${ring.alias}: ${link} was published after a newer one (event ${version})`);
     newest = { generation, version: started };
   }
@@ -56,48 +84,72 @@ function earlyCalls({ ring, presentations }: Account): readonly string[] {
   return wrongs;
 }
 
+/** An exchange begins when the one before it has ended, or was given up. */
+function twoAtOnce({ ring, attempts }: Account): readonly string[] {
+  return attempts.flatMap((one) =>
+    attempts
+      .filter((other) => other.version < one.version && (other.closed ?? Number.POSITIVE_INFINITY) > one.version)
+      .map((other) => `${ring.alias}: ${one.link} was begun while ${other.link} was under way`),
+  );
+}
+
+/** No chain is called broken while an answer may come. */
+function hastyEnds({ ring, attempts, history }: Account): readonly string[] {
+  return history
+    .filter(({ type }) => type === 'broken')
+    .flatMap(({ version }) =>
+      attempts
+        .filter((one) => one.version < version && (one.closed ?? Number.POSITIVE_INFINITY) > version)
+        .map((one) => `${ring.alias}: was called broken (event ${version}) while ${one.link} was under way`),
+    );
+}
+
 function openAttempts({ ring, attempts }: Account): readonly string[] {
   return attempts
     .filter((one) => one.outcome === null)
     .map((one) => `${ring.alias}: ${one.link} of ${new Date(one.at).toISOString()} is still open at the end`);
 }
 
-/** Each token that was served is one of this account, was published, lived, and none is older than one served before. */
-function wrongTokens(world: World, account: Account, client: Client | undefined): readonly string[] {
-  if (!client) return [];
-  const { ring, presentations, authorizations, history } = account;
-  const issues = [
-    ...authorizations.map((entry) => ({ entry, link: null })),
-    ...presentations.map(({ entry, attempt }) => ({ entry, link: attempt?.link ?? null })),
-  ].flatMap(({ entry, link }) =>
-    entry.issued.map((one) => [one, { n: entry.n, at: Date.parse(entry.time), link }] as const),
-  );
-  const issued = new Map(issues);
+interface Issue {
+  readonly n: number;
+  readonly at: number;
+  /** Null: of an authorization. */
+  readonly link: string | null;
+}
+
+/**
+ * Each token that was served is one of this account, was published, lived when it was asked for, was taken by the API
+ * when it was new, and none is older than one that was served before.
+ */
+function wrongTokens(evidence: Evidence, account: Account): readonly string[] {
+  const { ring, history } = account;
+  const issues = issuesOf(account);
   const published = new Set(history.filter((one) => one.type === 'published').map((one) => one.link));
   const lifeMs = ring.provider.policy.life.accessTokenMs ?? Number.POSITIVE_INFINITY;
-  const wrongs: string[] = [];
   const newest: { readonly n: number; readonly answeredMs: number; readonly node: unknown }[] = [];
-  for (const one of client.served.toSorted((a, b) => a.answeredMs - b.answeredMs)) {
-    const issue = issued.get(one.fingerprint);
-    const when = new Date(one.at).toISOString();
+  const wrongs: string[] = [];
+  for (const one of evidence.served(ring.alias).toSorted((a, b) => a.answeredMs - b.answeredMs)) {
+    const issue = issues.get(one.fingerprint);
+    const wrong = (what: string) =>
+      wrongs.push(
+        `${ring.alias}: the token of entry ${issue?.n} was served at ${new Date(one.at).toISOString()}${what}`,
+      );
     if (!issue) {
-      wrongs.push(`${ring.alias}: a token served at ${when} was never issued to this account`);
+      wrong(' and was never issued to this account');
       continue;
     }
-    if (issue.link !== null && !published.has(issue.link)) {
-      wrongs.push(`${ring.alias}: the token of entry ${issue.n} was served at ${when} and never published`);
-    }
-    if (world.time.realMs(issue.at, one.at) === one.at - issue.at && one.at - issue.at > lifeMs) {
-      wrongs.push(`${ring.alias}: the token of entry ${issue.n} was served at ${when}, when it was over`);
-    }
+    if (issue.link !== null && !published.has(issue.link)) wrong(' and never published');
+    if (one.askedAt - issue.at > lifeMs + CLOCKS_APART_MS) wrong(', when it was over');
+    const isReplaced = [...issues.values()].some(({ n, at }) => n > issue.n && at <= one.at + CLOCKS_APART_MS);
+    const isOver = one.at - issue.at > lifeMs - CLOCKS_APART_MS;
+    if (one.isTaken === false && !isReplaced && !isOver) wrong(', and the API refused it');
     const isOlder = newest.some(({ n, answeredMs, node }) => {
       const apartMs = node === one.node ? 0 : HEARD_WITHIN_MS;
       return n > issue.n && answeredMs + apartMs < one.askedMs;
     });
     // Who heard nothing from the others for a while serves what lives.
-    const heardNothing = world.nodes.length > 1 && world.wasAway(one.node, one.askedMs - HEARD_WITHIN_MS, one.askedMs);
-    if (isOlder && !heardNothing)
-      wrongs.push(`${ring.alias}: the token of entry ${issue.n} was served at ${when}, after a newer one`);
+    const heardNothing = evidence.nodes > 1 && evidence.wasAway(one.node, one.askedMs - HEARD_WITHIN_MS, one.askedMs);
+    if (isOlder && !heardNothing) wrong(', after a newer one');
     const last = newest.at(-1);
     if (last?.n !== issue.n || last.node !== one.node)
       newest.push({ n: issue.n, answeredMs: one.answeredMs, node: one.node });
@@ -105,15 +157,32 @@ function wrongTokens(world: World, account: Account, client: Client | undefined)
   return wrongs;
 }
 
-/** No secret is in what the servers printed. */
-function leaks(world: World): readonly string[] {
-  const secrets = [...world.secrets, ...world.clients.flatMap(({ tokens }) => [...tokens])];
-  const printed = world.nodes.map(({ output }) => output).join('\n');
-  const found = secrets.filter((secret) => printed.includes(secret));
-  // How the emulator's refresh tokens look; clients never see one.
-  const looksLikeOne = /\b[ra]t\.[\w-]{64}/.exec(printed);
-  return [
-    ...(found.length > 0 ? [`${found.length} secrets are in the log`] : []),
-    ...(looksLikeOne ? ['a token is in the log'] : []),
-  ];
+/** Tokens by their fingerprints. */
+function issuesOf({ presentations, authorizations }: Account): ReadonlyMap<string, Issue> {
+  const issues = [
+    ...authorizations.map((entry) => ({ entry, link: null })),
+    ...presentations.map(({ entry, attempt }) => ({ entry, link: attempt?.link ?? null })),
+  ].flatMap(({ entry, link }) =>
+    entry.issued.map((one): [string, Issue] => [one, { n: entry.n, at: Date.parse(entry.time), link }]),
+  );
+  return new Map(issues);
+}
+
+/** Nothing is presented that belongs to nobody. */
+function strangers({ ledgers }: Evidence): readonly string[] {
+  return ledgers
+    .flat()
+    .filter((one) => one.user === null)
+    .map((one) => `entry ${one.n} of ${one.time} presents what the provider never gave (${one.reason})`);
+}
+
+/** How the emulator's refresh tokens look; clients never see one. */
+const LIKE_A_TOKEN = /\b[ra]t\.[\w-]{64}/;
+
+/** No secret is in what the servers printed or left on disk. */
+function leaks({ secrets, leftBehind }: Evidence): readonly string[] {
+  return leftBehind.flatMap(({ where, bytes }) => [
+    ...(secrets.some((secret) => bytes.includes(secret)) ? [`a secret is in ${where}`] : []),
+    ...(LIKE_A_TOKEN.test(bytes.toString('latin1')) ? [`a token is in ${where}`] : []),
+  ]);
 }

@@ -23,7 +23,7 @@ export type Order =
       readonly settings: Settings;
       readonly offsetMs: number;
       readonly machine: Machine;
-      /** A file that is told each answer that was written down, as a grant and a time. */
+      /** A file that is told each answer that was received and that was written down: a grant, the step and a time. */
       readonly marks: string;
     }
   | { readonly kind: 'advance'; readonly ms: number }
@@ -42,7 +42,7 @@ let death: { readonly at: string; left: number } | null = null;
 let marks = '';
 
 function onStep(step: string, grant: string): void {
-  if (step === 'journaled') appendFileSync(marks, `${grant} ${time?.now()}\n`);
+  if (step === 'received' || step === 'journaled') appendFileSync(marks, `${grant} ${step} ${time?.now()}\n`);
   if (death?.at !== step || --death.left > 0) return;
   process.kill(process.pid, 'SIGKILL');
   // The signal may take a moment to arrive; nothing may happen in it.

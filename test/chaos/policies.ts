@@ -29,13 +29,19 @@ interface Spec {
   readonly emulated: string;
   readonly class: PolicyClass['class'];
   readonly switches?: Partial<Switches>;
+  /** What is asked of the API; where not said, its first address. */
+  readonly api?: string;
 }
 
 const SPECS = {
   durable: { emulated: 'google', class: 'durable' },
   window: { emulated: 'auth0', class: 'window', switches: { leewayMs: 60_000 } },
   'until-successor-used': { emulated: 'silverfin', class: 'until-successor-used' },
-  'exact-online': { emulated: 'exact-online', class: 'until-successor-used-within' },
+  'exact-online': {
+    emulated: 'exact-online',
+    class: 'until-successor-used-within',
+    api: '/api/v1/current/Me',
+  },
   'last-n': { emulated: 'last-three.json', class: 'last-n' },
   'one-time': { emulated: 'truelayer-2019', class: 'one-time' },
   'one-time-revoking': { emulated: 'airtable', class: 'one-time-revoking' },
@@ -49,6 +55,8 @@ export interface Provider {
   readonly name: PolicyName;
   readonly emulator: Emulator;
   readonly policy: RotationPolicy;
+  /** Calls the API once with this access token, and says whether it was taken. */
+  accepts(accessToken: string): Promise<boolean>;
 }
 
 /** Starts it, and writes its file into `folder/providers` for the servers. */
@@ -71,5 +79,14 @@ export async function startProvider(
   const { policy } = parseProvider(name, emulated.providerFile, 'local');
   const { class: found } = classOf(policy);
   if (found !== spec.class) throw new Error(`${spec.emulated} has rules of the class ${found}, not ${spec.class}`);
-  return { name, emulator: emulated, policy };
+  return { name, emulator: emulated, policy, accepts: (token) => callApi(emulated, spec, token) };
+}
+
+async function callApi({ handle, baseUrl, providerFile }: Emulator, { api }: Spec, token: string): Promise<boolean> {
+  const [first] = providerFile.api_base_urls as readonly string[];
+  const url = api ?? new URL(first ?? baseUrl).pathname;
+  const headers = { host: new URL(baseUrl).host, authorization: `Bearer ${token}` };
+  const { status } = await handle({ method: 'GET', url, headers, body: new Uint8Array() });
+  if (status === 404) throw new Error(`${url} is not an address of this API`);
+  return status !== 401;
 }

@@ -6,13 +6,13 @@
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { COMPILE_CACHE } from '../support/compile-cache.ts';
 import type { Order, Report } from './node-process.ts';
 
 const CHILD = new URL('./node-process.ts', import.meta.url);
 
 export class RealNode {
   readonly name: string;
-  readonly #cache: string;
   #spare: ChildProcess | null = null;
   #child: ChildProcess | null = null;
   #isFrozen = false;
@@ -22,10 +22,8 @@ export class RealNode {
   /** Everything that its processes ever printed. */
   output = '';
 
-  /** `cache`: where translated code is kept, for all nodes. */
-  constructor(name: string, cache: string) {
+  constructor(name: string) {
     this.name = name;
-    this.#cache = cache;
   }
 
   get isUp(): boolean {
@@ -49,7 +47,10 @@ export class RealNode {
     const child = this.#spare ?? this.#load();
     this.#spare = null;
     const report = await this.#ask(child, { kind: 'start', ...order }, ['started', 'failed']);
-    if (report?.kind !== 'started') throw new Error(`${this.name} did not start: ${this.#why(report)}\n${this.output}`);
+    if (report?.kind !== 'started') {
+      child.kill('SIGKILL');
+      throw new Error(`${this.name} did not start: ${this.#why(report)}\n${this.output}`);
+    }
     this.origin = report.origin;
     this.run++;
     this.#child = child;
@@ -93,9 +94,20 @@ export class RealNode {
     this.#child.kill('SIGSTOP');
   }
 
-  thaw(): void {
+  /** Resolves when it has heard what it was told meanwhile. */
+  async thaw(): Promise<void> {
     this.#child?.kill('SIGCONT');
     this.#isFrozen = false;
+    await this.tell({ kind: 'advance', ms: 0 });
+  }
+
+  /** Stands still for an instant in which something changes under it, and counts as up meanwhile. */
+  hold(): void {
+    if (this.isUp) this.#child?.kill('SIGSTOP');
+  }
+
+  release(): void {
+    if (this.isUp) this.#child?.kill('SIGCONT');
   }
 
   async close(): Promise<void> {
@@ -112,7 +124,7 @@ export class RealNode {
   #load(): ChildProcess {
     const child = fork(CHILD, [], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      env: { ...process.env, NODE_COMPILE_CACHE: this.#cache },
+      env: { ...process.env, NODE_COMPILE_CACHE: COMPILE_CACHE },
       execArgv: [],
     });
     // What it says at its end (its exit) matters, not that a channel broke.

@@ -9,9 +9,16 @@ export interface Span {
   readonly to: number;
 }
 
-export class Jumps {
+/** Tells real time from time that was jumped over. */
+export interface RealTime {
+  /** Real time between two instants. */
+  realMs(from: number, to: number): number;
+}
+
+export class Jumps implements RealTime {
   readonly #clock: ShiftedClock;
   readonly #made: { readonly at: number; readonly ms: number }[] = [];
+  #heldAt: number | null = null;
 
   constructor(clock: ShiftedClock) {
     this.#clock = clock;
@@ -21,16 +28,27 @@ export class Jumps {
     return this.#clock.now();
   }
 
+  /** The time that everybody has heard of: during a jump, the one before it. */
+  get heardMs(): number {
+    return this.#heldAt ?? this.nowMs;
+  }
+
   get offsetMs(): number {
     return this.#clock.offsetMs;
   }
 
-  make(ms: number): void {
-    this.#clock.advance(ms);
-    this.#made.push({ at: this.nowMs, ms });
+  /** `meanwhile`: until everybody has heard of it. */
+  async make(ms: number, meanwhile: () => Promise<void>): Promise<void> {
+    this.#heldAt ??= this.nowMs;
+    try {
+      this.#clock.advance(ms);
+      this.#made.push({ at: this.nowMs, ms });
+      await meanwhile();
+    } finally {
+      this.#heldAt = null;
+    }
   }
 
-  /** Real time between two instants. */
   realMs(from: number, to: number): number {
     const jumped = this.#made.filter(({ at }) => at > from && at <= to).reduce((sum, { ms }) => sum + ms, 0);
     return to - from - jumped;

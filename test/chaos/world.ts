@@ -2,14 +2,17 @@
  * A world of real processes: emulated providers on sockets, servers on one database, and on each provider a few grants
  * whose clients never stop asking. Time passes for all alike: really, and by jumps.
  */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Settings } from '../../src/app.ts';
 import { settingsFor } from '../support/settings.ts';
 import { ShiftedClock } from '../support/shifted-clock.ts';
 import { type Api, authorize, call } from './api.ts';
 import { Client } from './client.ts';
+import type { Evidence } from './judges.ts';
+import type { Scene } from './loss.ts';
 import type { Machine } from './node-process.ts';
 import { type PolicyName, type Provider, startProvider } from './policies.ts';
 import { RealNode } from './real-node.ts';
@@ -36,8 +39,8 @@ export interface WorldOptions {
   readonly hasClients: boolean;
   /** Null: SQLite. By the number of a node. */
   readonly database: ((node: number) => string) | null;
-  /** Makes the database's clock jump too. */
-  readonly jump?: (ms: number) => Promise<void>;
+  /** Makes the database's clock jump too, and with it the leases of these nodes. */
+  readonly jump?: (ms: number, nodes: readonly string[]) => Promise<void>;
   /** The machine of each node, by its number. */
   readonly machine?: (node: number) => Machine;
   /** Where the data folders lie; null: in the folder of the world. */
@@ -45,8 +48,25 @@ export interface WorldOptions {
 }
 
 const THIS_MACHINE: Machine = { skewMs: 0, boot: null };
-/** A start or an end that takes longer is a fault of its own; a busy machine needs some. */
-const START_MS = 60_000;
+
+/** Of each client; all of them would take long to look for. */
+const NEWEST_TOKENS = 20;
+const STARTS = 10;
+/** A database that starts again takes a while. */
+const TRIES = 120;
+
+/** Why a node could do nothing: its process was gone, stood still, was told to stop, or had no database. */
+export type Absence = 'killed' | 'frozen' | 'stopping' | 'cut off';
+
+/** A time in which a node could do nothing, by the world's clock and by this process's own. */
+export interface Away {
+  readonly node: RealNode;
+  readonly how: Absence;
+  readonly from: number;
+  readonly fromMs: number;
+  to: number;
+  toMs: number;
+}
 
 export class World {
   readonly folder: string;
@@ -57,30 +77,25 @@ export class World {
   readonly clients: Client[] = [];
   /** What must not be, in sentences. */
   readonly wrongs: string[] = [];
-  /** When each node could do nothing: down or frozen. */
-  readonly away: {
-    readonly node: RealNode;
-    readonly from: number;
-    readonly fromMs: number;
-    to: number;
-    toMs: number;
-  }[] = [];
+  readonly away: Away[] = [];
   readonly #options: WorldOptions;
   readonly #clock: ShiftedClock;
+  /** Jumps over more than any window, and from when on an exchange may have been struck by one. */
+  readonly blows: Span[] = [];
   /** When the disk was full. */
   readonly full: { readonly from: number; to: number }[] = [];
   #isOver = false;
 
-  private constructor(options: WorldOptions, cache: string) {
+  private constructor(options: WorldOptions) {
     this.#options = options;
     this.folder = mkdtempSync(join(tmpdir(), 'evergrant-chaos-'));
     this.#clock = new ShiftedClock();
     this.time = new Jumps(this.#clock);
-    this.nodes = Array.from({ length: options.nodes }, (_, i) => new RealNode(`node-${i + 1}`, cache));
+    this.nodes = Array.from({ length: options.nodes }, (_, i) => new RealNode(`node-${i + 1}`));
   }
 
-  static async create(options: WorldOptions, cache: string): Promise<World> {
-    const world = new World(options, cache);
+  static async create(options: WorldOptions): Promise<World> {
+    const world = new World(options);
     try {
       await world.#begin();
     } catch (error) {
@@ -96,15 +111,12 @@ export class World {
     for (const name of policies) {
       this.providers.push(await startProvider(name, { folder: this.folder, seed, clock: this.#clock }));
     }
-    for (const node of this.nodes) await this.start(node);
-    for (const provider of this.providers) {
-      const app = await this.#must('POST', '/v1/apps', {
-        provider: provider.emulator.providerFile.id,
-        client_id: provider.emulator.clientId,
-        client_secret: provider.emulator.clientSecret,
-      });
-      for (let i = 1; i <= grants; i++) await this.#connect(provider, app.id, `${provider.name}-${i}`);
-    }
+    // The first one compiles for all.
+    const [first, ...others] = this.nodes;
+    if (first) await this.start(first);
+    await Promise.all(others.map((node) => this.start(node)));
+    const rings = await Promise.all(this.providers.map((provider) => this.#connectAll(provider, grants)));
+    this.rings.push(...rings.flat());
     if (hasClients) this.clients.push(...this.rings.map((ring) => new Client(this, ring)));
   }
 
@@ -123,25 +135,31 @@ export class World {
 
   async start(node: RealNode): Promise<void> {
     const number = this.nodes.indexOf(node);
-    const began = performance.now();
     const machine = this.#options.machine?.(number) ?? THIS_MACHINE;
-    await node.start({
+    const order = () => ({
       settings: this.#settings(node, number),
       offsetMs: this.time.offsetMs,
       machine,
       marks: this.#marks,
     });
+    for (let left = STARTS; ; left--) {
+      try {
+        await node.start(order());
+        break;
+      } catch (error) {
+        // As whoever looks after servers does: a port that was taken just now, a database that is too busy.
+        if (left === 0 || !/EADDRINUSE|cannot be reached/.test(String(error))) throw error;
+      }
+    }
     // Jumps while it started passed it by.
     this.ended(node);
     node.prepare();
-    const tookMs = performance.now() - began;
-    if (tookMs > START_MS) this.wrongs.push(`${node.name} took ${Math.round(tookMs)} ms to start`);
   }
 
   /** The node can do nothing from now on, until `ended`. */
-  began(node: RealNode, from = this.time.nowMs): void {
+  began(node: RealNode, how: Absence, from = this.time.nowMs): void {
     const fromMs = performance.now();
-    this.away.push({ node, from, fromMs, to: Number.POSITIVE_INFINITY, toMs: Number.POSITIVE_INFINITY });
+    this.away.push({ node, how, from, fromMs, to: Number.POSITIVE_INFINITY, toMs: Number.POSITIVE_INFINITY });
   }
 
   ended(node: RealNode): void {
@@ -154,12 +172,12 @@ export class World {
   }
 
   /** Whether it could do nothing for some time between the two, by this process's own clock. */
-  wasAway(node: RealNode, sinceMs: number, untilMs = performance.now()): boolean {
-    return this.away.some((one) => one.node === node && one.toMs >= sinceMs && one.fromMs <= untilMs);
+  wasAway({ name }: Pick<RealNode, 'name'>, sinceMs: number, untilMs = performance.now()): boolean {
+    return this.away.some((one) => one.node.name === name && one.toMs >= sinceMs && one.fromMs <= untilMs);
   }
 
   /** Times at which no node could do anything. */
-  nobodyThere(): readonly Span[] {
+  #nobodyThere(): readonly Span[] {
     const [first, ...others] = this.nodes.map((node) => this.away.filter((one) => one.node === node));
     return others
       .reduce<readonly Span[]>(
@@ -170,27 +188,86 @@ export class World {
       .filter(({ from, to }) => from < to);
   }
 
-  /** Time passes, for everything and everybody. */
+  /**
+   * Time passes, for everything and everybody at once. The lease of a node that cannot ask for more does not go along,
+   * so that the others miss it as if time had really passed.
+   */
   async jump(ms: number): Promise<void> {
-    await this.#options.jump?.(ms);
-    this.time.make(ms);
-    await Promise.all(this.nodes.map((node) => node.tell({ kind: 'advance', ms })));
+    await this.#holdForJump(ms);
+    await this.time.make(ms, async () => {
+      const heard = this.nodes.map((node) => node.tell({ kind: 'advance', ms }));
+      for (const node of this.nodes) node.release();
+      await Promise.all(heard);
+    });
     for (const client of this.clients) client.wake();
+  }
+
+  /** Every node stands still, and the database's clock has jumped. */
+  async #holdForJump(ms: number): Promise<void> {
+    const there = this.nodes.filter((node) => !this.#isAway(node)).map(({ name }) => name);
+    for (let left = TRIES; ; left--) {
+      for (const node of this.nodes) node.hold();
+      try {
+        await this.#options.jump?.(ms, there);
+        return;
+      } catch (error) {
+        for (const node of this.nodes) node.release();
+        if (left === 0) throw error;
+        await sleep(250);
+      }
+    }
+  }
+
+  /** Who is told to stop asks for more until it is gone. */
+  #isAway(node: RealNode): boolean {
+    return this.away.some((one) => one.node === node && one.how !== 'stopping' && one.to === Number.POSITIVE_INFINITY);
   }
 
   get #marks(): string {
     return join(this.folder, 'marks');
   }
 
-  /** When answers of this grant were written down, by the word of the process that did it. */
-  writtenDown({ id }: Ring): readonly number[] {
+  /** What is known for judging a loss of this grant. */
+  sceneOf(ring: Ring): Scene {
+    return {
+      time: this.time,
+      away: this.away.map(({ node, how, from, to }) => ({ node: node.name, how, from, to })),
+      nobodyThere: this.#nobodyThere(),
+      blows: this.blows,
+      received: this.#marked(ring, 'received'),
+      written: this.#marked(ring, 'journaled').filter((at) => !this.#wasRefused(at)),
+      heard: this.clients.find((one) => one.ring === ring)?.heard ?? [],
+    };
+  }
+
+  /** When a step of an exchange of this grant was reached, by the word of the process that did it. */
+  #marked({ id }: Ring, step: string): readonly number[] {
     if (!existsSync(this.#marks)) return [];
-    const times = readFileSync(this.#marks, 'utf8')
+    const start = `${id} ${step} `;
+    return readFileSync(this.#marks, 'utf8')
       .split('\n')
-      .filter((line) => line.startsWith(`${id} `))
-      .map((line) => Number(line.slice(id.length)));
-    // A full disk takes nothing, and what it said about that is not known here.
-    return times.filter((at) => !this.full.some(({ from, to }) => at >= from && at <= to));
+      .filter((line) => line.startsWith(start))
+      .map((line) => Number(line.slice(start.length)));
+  }
+
+  /** "Written down" is reached as well where a full disk took nothing; then the server says so. */
+  #wasRefused(at: number): boolean {
+    const hasSaidSo = this.nodes.some(({ output }) => output.includes('The journal cannot be written'));
+    return hasSaidSo && this.full.some(({ from, to }) => at >= from && at <= to);
+  }
+
+  /** What lies in the data folders, and was printed. */
+  #leftBehind(): readonly { readonly where: string; readonly bytes: Buffer }[] {
+    const folders = this.nodes.map((node) => this.dataOf(node)).filter((folder) => existsSync(folder));
+    const files = folders.flatMap((folder) =>
+      readdirSync(folder, { recursive: true, withFileTypes: true })
+        .filter((one) => one.isFile())
+        .map((one) => join(one.parentPath, one.name)),
+    );
+    return [
+      ...files.map((path) => ({ where: basename(path), bytes: readFileSync(path) })),
+      ...this.nodes.map(({ name, output }) => ({ where: `the log of ${name}`, bytes: Buffer.from(output) })),
+    ];
   }
 
   /** A new authorization by the same person, as after a loss. */
@@ -201,7 +278,7 @@ export class World {
 
   async close(): Promise<void> {
     this.#isOver = true;
-    for (const node of this.nodes) node.thaw();
+    await Promise.all(this.nodes.filter((node) => node.isFrozen).map((node) => node.thaw()));
     for (const client of this.clients) client.wake();
     await Promise.all(this.clients.map((client) => client.done));
     await Promise.all(this.nodes.map((node) => node.close()));
@@ -209,13 +286,25 @@ export class World {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  async #connect(provider: Provider, app: string, alias: string): Promise<void> {
+  async #connectAll(provider: Provider, grants: number): Promise<readonly Ring[]> {
+    const { emulator, name } = provider;
+    const { id: app } = await this.#must('POST', '/v1/apps', {
+      provider: emulator.providerFile.id,
+      client_id: emulator.clientId,
+      client_secret: emulator.clientSecret,
+    });
+    const rings: Ring[] = [];
+    for (let i = 1; i <= grants; i++) rings.push(await this.#connect(provider, app, `${name}-${i}`));
+    return rings;
+  }
+
+  async #connect(provider: Provider, app: string, alias: string): Promise<Ring> {
     const user = `${alias}@example.com`;
     provider.emulator.control.addUser({ username: user });
     const { id, authorization_url: url } = await this.#must('POST', '/v1/grants', { app, alias });
     const ring = { alias, id, provider, user };
     await this.#authorize(ring, url);
-    this.rings.push(ring);
+    return ring;
   }
 
   async #authorize({ provider, user }: Ring, url: string): Promise<void> {
@@ -224,7 +313,11 @@ export class World {
   }
 
   async #must(method: 'POST', path: string, body: unknown) {
-    const answer = await call(this.#anyApi(), method, path, body);
+    let answer = await call(this.#anyApi(), method, path, body);
+    for (let left = TRIES; answer.status === 503 && left > 0; left--) {
+      await sleep(1000 * (answer.retryAfter ?? 1));
+      answer = await call(this.#anyApi(), method, path, body);
+    }
     if (answer.status >= 300) throw new Error(`${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
     return answer.body;
   }
@@ -246,7 +339,18 @@ export class World {
     });
   }
 
-  get secrets(): readonly string[] {
-    return [ROOT_KEY, ADMIN_KEY, ...this.providers.map(({ emulator }) => emulator.clientSecret)];
+  get evidence(): Evidence {
+    const tokens = this.clients.flatMap((client) => [...client.tokens].slice(-NEWEST_TOKENS));
+    const clientSecrets = this.providers.map(({ emulator }) => emulator.clientSecret);
+    return {
+      ledgers: this.providers.map(({ emulator }) =>
+        emulator.control.ledger().filter(({ endpoint }) => endpoint === 'token'),
+      ),
+      served: (alias) => this.clients.find(({ ring }) => ring.alias === alias)?.served ?? [],
+      nodes: this.nodes.length,
+      wasAway: (node, fromMs, toMs) => this.wasAway(node, fromMs, toMs),
+      secrets: [ROOT_KEY, ADMIN_KEY, ...clientSecrets, ...tokens],
+      leftBehind: this.#leftBehind(),
+    };
   }
 }

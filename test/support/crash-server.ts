@@ -2,6 +2,7 @@
  * A server of its own process that kills itself (SIGKILL, no goodbye) when an exchange reaches a named step. Its clock
  * is the machine's, shifted by what the test says. Started by `servers.ts`, spoken to over IPC.
  */
+import { flushCompileCache } from 'node:module';
 import { type Settings, startApp } from '../../src/app.ts';
 import { ShiftedClock } from './shifted-clock.ts';
 
@@ -37,4 +38,6 @@ const app = await startApp(order.settings, 'all', { onStep, clock });
 process.on('SIGTERM', () => {
   void app.close().then(() => process.exit(0));
 });
+// A process that is killed writes none at its end.
+flushCompileCache();
 process.send?.({ origin: app.origin, adminKey: app.adminKey.text });

@@ -195,7 +195,7 @@ function parse(text: string): unknown {
 export async function eventually<T>(
   ask: () => Promise<T>,
   isWanted: (value: T) => boolean,
-  mostMs = 30_000,
+  mostMs = 120_000,
 ): Promise<T> {
   const end = Date.now() + mostMs;
   for (;;) {

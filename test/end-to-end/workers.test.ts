@@ -258,6 +258,21 @@ test('a whole authorization, a code of a client, its refresh, a device and the p
   const device = await any().ask('POST', '/oauth/token', { form: poll });
   expect(device).toMatchObject({ status: 200, json: { token_type: 'Bearer' } });
 
+  const pushed = await any().ask('POST', '/oauth/par', {
+    form: { ...asking, code_challenge_method: 'S256', ...credentials },
+  });
+  expect(pushed.status).toBe(201);
+  for (const one of [refresh_token, String(device.json.access_token)]) {
+    const said = await any().ask('POST', '/oauth/introspect', { form: { token: one, ...credentials } });
+    expect(said.json).toMatchObject({ active: true, client_id });
+  }
+  await any().ask('POST', '/oauth/revoke', { form: { token: refresh_token, ...credentials } });
+  for (const line of lines) {
+    const form = { grant_type: 'refresh_token', refresh_token, ...credentials };
+    const refused = async () => (await line.ask('POST', '/oauth/token', { form })).json.error === 'invalid_grant';
+    await until('the revoked refresh token is refused', refused);
+  }
+
   // The access token itself opens the proxy, also at a worker that has not served it yet.
   for (let i = 0; i < 6; i++) {
     const proxied = new Line(`http://127.0.0.1:${port}`);

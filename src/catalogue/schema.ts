@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { DIAGNOSES, type Meaning } from '../core/diagnosis.ts';
 
 const isMeaning = (text: string): text is Meaning =>
-  Object.hasOwn(DIAGNOSES, text) || text === 'invalid_grant' || text === 'throttled';
+  (Object.hasOwn(DIAGNOSES, text) && text !== 'in_doubt') || text === 'invalid_grant' || text === 'throttled';
 const MEANINGS: readonly Meaning[] = [...Object.keys(DIAGNOSES), 'invalid_grant', 'throttled'].filter(isMeaning);
 
 const seconds = z.number().nonnegative().describe('seconds');

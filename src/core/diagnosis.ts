@@ -6,7 +6,8 @@ import type { Instant } from './instant.ts';
 
 /** What a provider's refusal says about the token or the caller, as far as its answer tells. */
 export type Meaning =
-  | DiagnosisCode
+  /** That nothing was answered is no answer's meaning. */
+  | Exclude<DiagnosisCode, 'in_doubt'>
   /** A dead refresh token, and the answer does not tell of what it died. */
   | 'invalid_grant'
   /** Too many requests; says nothing about the token. */
@@ -142,7 +143,6 @@ export interface Diagnosis {
 /** Whether a refusal says that the refresh token is dead, rather than: not now, or not by you. */
 export function isFatal(means: Meaning): boolean {
   switch (means) {
-    case 'in_doubt':
     case 'too_early':
     case 'throttled':
     case 'client_rejected':

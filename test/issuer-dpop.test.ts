@@ -7,6 +7,7 @@ import { DURABLE, ROTATING } from '../src/issuer/rotation.ts';
 import { OAuthError } from '../src/oauth/oauth-error.ts';
 import { type DpopKey, dpopKey, encoded, type ProofWish } from './support/dpop.ts';
 import { issuerBench, issuerOn, parameters, refused } from './support/issuer-bench.ts';
+import { json } from './support/scripted-upstream.ts';
 
 const PUBLIC_URL = 'http://127.0.0.1:8787';
 const TOKEN = `${PUBLIC_URL}/oauth/token`;
@@ -137,6 +138,15 @@ describe('a refresh token that is bound to a key', () => {
     const { refresh_token: stolen } = await client.refresh(client.refreshToken, proof({}, thief));
     expect(await refused(refresh())).toEqual(INVALID_GRANT);
     expect(await refused(client.refresh(stolen, proof({}, thief)))).toEqual(INVALID_GRANT);
+  });
+
+  test('keeps the key of its first proof also where nothing came of that proof, and it is not to rotate any more', async () => {
+    const { bench, client, proof, refresh } = await bound({ rotation: ROTATING });
+    await bench.world.clock.advance(700_000);
+    bench.world.upstream.script.push(...Array.from({ length: 9 }, () => () => json(503, {})));
+    expect(await refused(refresh())).toMatchObject({ error: 'temporarily_unavailable' });
+    await bench.issuer.clients.update(client.id, { rotation: DURABLE });
+    expect(await refused(client.refresh(client.refreshToken, proof({}, dpopKey())))).toEqual(INVALID_GRANT);
   });
 
   test('is a choice for a client with a secret; without it a proof changes nothing', async () => {

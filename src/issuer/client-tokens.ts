@@ -163,9 +163,10 @@ export class ClientTokens {
   }
 
   /** The thumbprint of the key that must come with a token; null: it needs none. */
-  keyOf({ held, counter }: Pick<Found, 'held' | 'counter'>): string | null {
+  keyOf({ held, counter }: Pick<Found, 'held' | 'counter'>, { mode }: ClientRotation): string | null {
     const { bound } = held.token;
-    return bound && counter >= bound.from ? bound.jkt : null;
+    // One that is to stay has no successor that could be bound in its place.
+    return bound && (mode === 'durable' || counter >= bound.from) ? bound.jkt : null;
   }
 
   /** Binds a family to a key from there on, unless it is bound already; in the store when this resolves. */

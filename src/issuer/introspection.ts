@@ -23,7 +23,9 @@ export async function introspect(
 ): Promise<Introspection> {
   const found = await tokens.find(token);
   if (found)
-    return isAlive(tokens, client, found) ? ofRefreshToken(parts, client, found, tokens.keyOf(found)) : INACTIVE;
+    return isAlive(tokens, client, found)
+      ? ofRefreshToken(parts, client, found, tokens.keyOf(found, client.rotation))
+      : INACTIVE;
   const allowed = (await tokens.list(client.id)).filter((one) => !one.family.revoked).map((one) => one.grant);
   for (const grant of new Set([...client.grants, ...allowed])) {
     const answer = await ofAccessToken(parts, client, grant, token);

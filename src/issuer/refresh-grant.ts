@@ -52,14 +52,14 @@ export function refreshGrant(parts: IssuerParts, tokens: ClientTokens, events: C
 
   /** Its proof is spent, and a token without a key gets that of the first proof. */
   async function hold(client: Client, found: Found, proof: DpopProof): Promise<void> {
-    const isNeeded = tokens.keyOf(found) !== null;
+    const isNeeded = tokens.keyOf(found, client.rotation) !== null;
     if (!isNeeded && !bindsTokens(client)) return;
     await proof.use();
     if (isNeeded) return;
     // One that is spent soon is not worth it: of those, the successors are bound.
     const from = client.rotation.mode === 'durable' ? found.counter : found.held.token.counter + 1;
     await tokens.bind(found, { jkt: proof.jkt, from });
-    const fault = keyFault(client, tokens.keyOf(found), proof);
+    const fault = keyFault(client, tokens.keyOf(found, client.rotation), proof);
     if (fault) throw refuse(client, found, fault, 'refresh_token_refused');
   }
 
@@ -69,7 +69,7 @@ export function refreshGrant(parts: IssuerParts, tokens: ClientTokens, events: C
     const { held } = found;
     if (held.token.client !== client.id) throw refuse(client, found, 'other client', 'refresh_token_refused');
     if (!isStillAllowed(client, held.token)) throw refuse(client, found, 'revoked', 'refresh_token_refused');
-    const fault = keyFault(client, tokens.keyOf(found), proof);
+    const fault = keyFault(client, tokens.keyOf(found, client.rotation), proof);
     if (fault) throw refuse(client, found, fault, 'refresh_token_refused');
     let judged = tokens.judge(found, client.rotation, true);
     if (judged.outcome === 'refused' && judged.reason === 'consent-ended') {

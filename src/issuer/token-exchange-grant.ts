@@ -66,7 +66,8 @@ export function tokenExchangeGrant(
     if (type !== `${TYPE}refresh_token`) throw invalidRequest('subject_token_type is not one that is taken here.');
     const { found, grant } = await refresh.accept(client, token, proof);
     // One that rotates with each use is noticed when it was stolen; here it would be used without that. A key does as well.
-    if (client.type === 'public' && tokens.keyOf(found) === null) throw new OAuthError('unauthorized_client');
+    if (client.type === 'public' && tokens.keyOf(found, client.rotation) === null)
+      throw new OAuthError('unauthorized_client');
     assertNamed(parts, grant, parameters);
     if (client.rotation.mode === 'durable') await tokens.present(found, client.rotation);
     return grant;

@@ -12,7 +12,7 @@ import type { Form, Switches } from './emulator/form.ts';
 import { BUILT_IN_NAMES, builtInForm, fileOfName, formOfFile, formOfName, namesOfFile } from './emulator/forms.ts';
 import { EmulatedServer } from './emulator/server.ts';
 import { listen } from './emulator/socket-server.ts';
-import type { Handler, Responder } from './emulator/wire.ts';
+import { answerOf, type Handler, type Responder } from './emulator/wire.ts';
 import { systemClock } from './world/system-clock.ts';
 
 export { fingerprint } from './emulator/chance.ts';
@@ -163,6 +163,6 @@ function describe(server: EmulatedServer, key: string, respond: Responder, baseU
     controlKey: key,
     control: server,
     settable: server.settable,
-    handle: async (request) => respond(request),
+    handle: async (request) => answerOf(await respond(request)),
   };
 }

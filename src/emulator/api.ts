@@ -5,9 +5,9 @@ import type { Access, ApiRefusal } from './form.ts';
 import { claimsOf } from './id-tokens.ts';
 import type { Counted } from './limits.ts';
 import type { Presented } from './register.ts';
-import { answer, bearerOf, type EmulatorAnswer, type EmulatorRequest, json, pathOf } from './wire.ts';
+import { answer, bearerOf, type Reply, type EmulatorRequest, json, pathOf } from './wire.ts';
 
-export function apiEndpoint(context: Context, request: EmulatorRequest): EmulatorAnswer {
+export function apiEndpoint(context: Context, request: EmulatorRequest): Reply {
   const { upstream } = context;
   const token = bearerOf(request);
   const presented = token === null ? null : upstream.presented(token);
@@ -56,7 +56,7 @@ function decide(context: Context, request: EmulatorRequest, token: Presented | n
   return { decision, reason: null, given: { ...given, headers: { ...given.headers, ...headers } } };
 }
 
-function answerOf({ upstream }: Context, request: EmulatorRequest, access: Access): EmulatorAnswer {
+function answerOf({ upstream }: Context, request: EmulatorRequest, access: Access): Reply {
   const { userinfo, api } = upstream.form.paths;
   const path = pathOf(request);
   return path === userinfo && !api.includes(path)
@@ -72,7 +72,7 @@ function refuse({ upstream }: Context, reason: ApiRefusal) {
  * Counts this call; limits are by app and company (division). Beyond a limit 429 with the headers of that limit alone,
  * and no body.
  */
-function overLimit(context: Context, counted: Counted): EmulatorAnswer | null {
+function overLimit(context: Context, counted: Counted): Reply | null {
   const { apiCalls, upstream } = context;
   const now = context.now();
   if (apiCalls.count('minute', counted, now) >= upstream.switches.apiCallsPerMinute) {

@@ -7,10 +7,10 @@ import { type Instant, toRfc3339 } from '../core/instant.ts';
 import type { Inside } from './form.ts';
 import type { Happening } from './happening.ts';
 import type { Switches } from './switches.ts';
-import { bodyText, type EmulatorAnswer, type EmulatorRequest, json, pathOf, urlOf } from './wire.ts';
+import { bodyText, type Reply, type EmulatorRequest, json, pathOf, urlOf } from './wire.ts';
 
 /** Null for paths that are not of the management API. */
-export function auth0Management(request: EmulatorRequest, inside: Inside): EmulatorAnswer | null {
+export function auth0Management(request: EmulatorRequest, inside: Inside): Reply | null {
   const path = pathOf(request);
   if (!path.startsWith('/api/v2/')) return null;
   if (!inside.isManager) return json(401, { statusCode: 401, error: 'Unauthorized', message: 'Invalid token' });
@@ -23,7 +23,7 @@ export function auth0Management(request: EmulatorRequest, inside: Inside): Emula
 }
 
 /** Newest first, as far back as the tenant's plan remembers. `q=type:ferrt` picks one type. */
-function logs(request: EmulatorRequest, inside: Inside): EmulatorAnswer {
+function logs(request: EmulatorRequest, inside: Inside): Reply {
   const { searchParams } = urlOf(request);
   const type = /^type:\(?"?(\w+)"?\)?$/.exec(searchParams.get('q') ?? '')?.[1];
   const [page, size] = [Number(searchParams.get('page') ?? 0), Number(searchParams.get('per_page') ?? 50)];

@@ -8,7 +8,7 @@ import type { Form, TokenRefusal } from './form.ts';
 import { genericForm } from './generic.ts';
 import type { Document } from './provider-file.ts';
 import { COMMON } from './switches.ts';
-import { type EmulatorAnswer, json, jsonText } from './wire.ts';
+import { type Reply, json, jsonText } from './wire.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -31,7 +31,7 @@ export function auth0Form(file: string, document: Document): Form {
 const DEAD = '{"error":"invalid_grant","error_description":"Unknown or invalid refresh token."}';
 
 /** Statuses and texts besides `DEAD` are as clients of Auth0 remember them; the documentation does not list them. */
-function refusal(reason: TokenRefusal): EmulatorAnswer {
+function refusal(reason: TokenRefusal): Reply {
   const no = (status: number, error: string, description: string) =>
     json(status, { error, error_description: description });
   switch (reason) {

@@ -26,7 +26,7 @@ import {
 } from './login-page.ts';
 import type { Presented } from './register.ts';
 import { idToken } from './token-endpoint.ts';
-import { answer, type EmulatorAnswer, type EmulatorRequest, formOf, originOf, redirect, urlOf } from './wire.ts';
+import { answer, type Reply, type EmulatorRequest, formOf, originOf, redirect, urlOf } from './wire.ts';
 
 interface AuthorizationRequest {
   readonly app: App;
@@ -56,7 +56,7 @@ export type LoginVisit = AuthorizationRequest &
 /** Loopback addresses with this path are redirect URIs of every app, on any port: this is a server for tests. */
 const LOOPBACK_CALLBACK = /^http:\/\/(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?\/callback$/;
 
-export function authorizeEndpoint(context: Context, request: EmulatorRequest): EmulatorAnswer {
+export function authorizeEndpoint(context: Context, request: EmulatorRequest): Reply {
   const url = urlOf(request);
   const { paths } = context.upstream.form;
   const visit = url.pathname.slice(paths.authorize.length + 1);
@@ -72,7 +72,7 @@ export function authorizeEndpoint(context: Context, request: EmulatorRequest): E
   return fault ? spoil(given, fault) : given;
 }
 
-function begin(context: Context, asked: EmulatorRequest, url: URL, fault: FaultSpec | null): EmulatorAnswer {
+function begin(context: Context, asked: EmulatorRequest, url: URL, fault: FaultSpec | null): Reply {
   const checked = check(context, url.searchParams, asked);
   if (!('request' in checked)) {
     record(context, 'authorize', {
@@ -93,7 +93,7 @@ function begin(context: Context, asked: EmulatorRequest, url: URL, fault: FaultS
   return startVisit(context, checked.request, fault);
 }
 
-function startVisit(context: Context, request: AuthorizationRequest, fault: FaultSpec | null): EmulatorAnswer {
+function startVisit(context: Context, request: AuthorizationRequest, fault: FaultSpec | null): Reply {
   const id = context.upstream.chance.text('visit', 32);
   const visit: LoginVisit = { ...request, at: 'sign-in' };
   remember(context, id, visit);
@@ -103,7 +103,7 @@ function startVisit(context: Context, request: AuthorizationRequest, fault: Faul
 }
 
 /** A person types the code of a device, or follows a link that has it. */
-function deviceVisit(context: Context, asked: EmulatorRequest, url: URL): EmulatorAnswer {
+function deviceVisit(context: Context, asked: EmulatorRequest, url: URL): Reply {
   const { upstream, devices } = context;
   const { form, accounts } = upstream;
   const typed = asked.method === 'POST' ? formOf(asked)?.get('user_code') : url.searchParams.get('user_code');
@@ -142,9 +142,7 @@ function remember({ visits }: Context, id: string, visit: LoginVisit): void {
   if (visits.size > MOST_VISITS && oldest !== undefined) visits.delete(oldest);
 }
 
-type Checked =
-  | { readonly request: AuthorizationRequest }
-  | { readonly answer: EmulatorAnswer; readonly reason: string };
+type Checked = { readonly request: AuthorizationRequest } | { readonly answer: Reply; readonly reason: string };
 
 /** Before the app and its address are known to be right, nothing may be sent to that address. */
 function check({ upstream }: Context, query: URLSearchParams, asked: EmulatorRequest): Checked {
@@ -193,7 +191,7 @@ function requested(
 }
 
 /** A test chose the outcome beforehand: no pages. */
-function preselected(context: Context, request: AuthorizationRequest): EmulatorAnswer | null {
+function preselected(context: Context, request: AuthorizationRequest): Reply | null {
   const { preselection, upstream } = context;
   if (preselection.decision === 'interactive') return null;
   const { accounts } = upstream;
@@ -215,7 +213,7 @@ function leftOut(
   return [...scope.filter((one) => !kept.includes(one)), String(user.division + 1)];
 }
 
-function continueVisit(context: Context, request: EmulatorRequest, id: string): EmulatorAnswer {
+function continueVisit(context: Context, request: EmulatorRequest, id: string): Reply {
   const visit = context.visits.get(id);
   const name = context.upstream.form.name;
   if (!visit) return errorPage(name, 'This page is no longer valid', 'Start again where you came from.');
@@ -234,7 +232,7 @@ function continueVisit(context: Context, request: EmulatorRequest, id: string): 
   }
 }
 
-function signIn(context: Context, id: string, visit: LoginVisit, fields: ReadonlyMap<string, string>): EmulatorAnswer {
+function signIn(context: Context, id: string, visit: LoginVisit, fields: ReadonlyMap<string, string>): Reply {
   const username = (fields.get('username') ?? fields.get('account') ?? '').trim();
   const password = fields.get('password') ?? fields.get('secret') ?? '';
   const user = context.upstream.accounts.userAt(username, visit.realm);
@@ -254,7 +252,7 @@ function verify(
   id: string,
   visit: LoginVisit & { at: 'verification' },
   fields: ReadonlyMap<string, string>,
-): EmulatorAnswer {
+): Reply {
   const fault = takeLoginFault(context, visit, visit.user);
   const code = (fields.get('code') ?? fields.get('pin') ?? '').replaceAll(' ', '');
   const step = stepOf(code, visit.user, context.now());
@@ -280,7 +278,7 @@ function stepOf(code: string, user: User, now: Instant): number | null {
   return near.find((step) => totp(secret, (step * stepMs) as Instant) === code) ?? null;
 }
 
-function moveOn(context: Context, id: string, visit: LoginVisit, fault: FaultSpec | null): EmulatorAnswer {
+function moveOn(context: Context, id: string, visit: LoginVisit, fault: FaultSpec | null): Reply {
   remember(context, id, visit);
   return show(context, id, visit, fault, null);
 }
@@ -292,7 +290,7 @@ function show(
   fault: FaultSpec | null,
   problem: string | null,
   username = '',
-): EmulatorAnswer {
+): Reply {
   const { form } = context.upstream;
   const options: PageOptions = {
     action: `${form.paths.authorize}/${id}`,
@@ -305,7 +303,7 @@ function show(
   return fault ? spoil(page, fault) : page;
 }
 
-function pageOf(visit: LoginVisit, options: PageOptions, fault: FaultSpec | null, username: string): EmulatorAnswer {
+function pageOf(visit: LoginVisit, options: PageOptions, fault: FaultSpec | null, username: string): Reply {
   if (fault?.fault === 'captcha-on-login') return captchaPage(options);
   if (visit.at === 'sign-in') return loginPage(options, username);
   if (visit.at === 'verification') return totpPage(options);
@@ -341,7 +339,7 @@ function takeLoginFault({ faults, upstream }: Context, visit: LoginVisit, user?:
   return fault;
 }
 
-function deny(context: Context, request: AuthorizationRequest, user: User): EmulatorAnswer {
+function deny(context: Context, request: AuthorizationRequest, user: User): Reply {
   record(context, 'authorize', { app: request.app.clientId, user, decision: 'denied' });
   if (request.device) {
     request.device.state = 'denied';
@@ -350,12 +348,7 @@ function deny(context: Context, request: AuthorizationRequest, user: User): Emul
   return back(request, { error: 'access_denied' });
 }
 
-function conclude(
-  context: Context,
-  request: AuthorizationRequest,
-  user: User,
-  withheld: readonly string[],
-): EmulatorAnswer {
+function conclude(context: Context, request: AuthorizationRequest, user: User, withheld: readonly string[]): Reply {
   const { app, redirectUri, challenge, isOffline, nonce, realm } = request;
   const scope = request.scope.filter((one) => !withheld.includes(one));
   const decision = withheld.length === 0 ? 'approved' : 'approved in part';
@@ -373,7 +366,7 @@ function conclude(
 }
 
 /** RFC 6749 section 4.2: the access token comes back in the fragment, and there is no refresh token. */
-function implicit(context: Context, request: AuthorizationRequest, allowed: Allowed, decision: string): EmulatorAnswer {
+function implicit(context: Context, request: AuthorizationRequest, allowed: Allowed, decision: string): Reply {
   const { upstream } = context;
   const outcome = upstream.start(allowed, context.now());
   if (!outcome.ok) return back(request, { error: 'server_error' });
@@ -391,7 +384,7 @@ function implicit(context: Context, request: AuthorizationRequest, allowed: Allo
 }
 
 /** URLSearchParams percent-encodes the `!` of a code, as Exact Online does. */
-function back(request: AuthorizationRequest, parameters: Record<string, string | null>): EmulatorAnswer {
+function back(request: AuthorizationRequest, parameters: Record<string, string | null>): Reply {
   const url = new URL(request.redirectUri ?? request.origin);
   const all = Object.entries({ ...parameters, state: request.state, iss: request.iss }).filter(
     (entry): entry is [string, string] => entry[1] !== null,

@@ -7,7 +7,7 @@ import type { FaultName } from './faults.ts';
 import type { Form, Switches } from './form.ts';
 import { builtInForm, fileOfName, formOfName } from './forms.ts';
 import { EmulatedServer } from './server.ts';
-import { bodyText, type EmulatorAnswer } from './wire.ts';
+import type { EmulatorAnswer } from './wire.ts';
 
 const PROVIDERS = join(import.meta.dirname, '../../providers');
 
@@ -67,7 +67,12 @@ export class TestClient {
 
   async send(method: string, url: string, headers: Record<string, string> = {}, body = ''): Promise<Said> {
     const given = await this.server.handle({ method, url, headers, body: new TextEncoder().encode(body) });
-    return { status: given.status, headers: given.headers, text: bodyText(given), delivery: given.delivery.kind };
+    return {
+      status: given.status,
+      headers: given.headers,
+      text: new TextDecoder().decode(given.body),
+      delivery: given.delivery.kind,
+    };
   }
 
   async token(fields: Record<string, string>, client = this.server.defaultApp()): Promise<Said> {

@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest';
 import { type Said, START, TestClient } from './client.fixture.ts';
 import { withControl } from './control.ts';
-import { bodyText } from './wire.ts';
 
 const KEY = 'the-control-key';
 
@@ -14,7 +13,7 @@ class Controller {
     const text = body === undefined ? '' : JSON.stringify(body);
     const request = { method, url: `/_emu/${path}`, headers: own, body: Buffer.from(text) };
     const given = await this.#handle(request);
-    return { status: given.status, headers: given.headers, text: bodyText(given), delivery: given.delivery.kind };
+    return { status: given.status, headers: given.headers, text: given.text, delivery: given.delivery.kind };
   }
 
   async value(method: string, path: string, body?: unknown): Promise<Record<string, unknown>> {

@@ -9,16 +9,7 @@ import { SETTINGS, settingName, switchesOf } from './control-settings.ts';
 import { FAULTS, type FaultName, type FaultSpec } from './faults.ts';
 import type { EmulatedServer } from './server.ts';
 import { COUNTRIES } from './switches.ts';
-import {
-  answer,
-  bearerOf,
-  bodyText,
-  type EmulatorAnswer,
-  type EmulatorRequest,
-  json,
-  pathOf,
-  type Responder,
-} from './wire.ts';
+import { answer, bearerOf, bodyText, type Reply, type EmulatorRequest, json, pathOf, type Responder } from './wire.ts';
 
 export const CONTROL_PATH = '/_emu';
 const PREFIX = `${CONTROL_PATH}/`;
@@ -83,7 +74,7 @@ export function withControl(server: EmulatedServer, key: string): Responder {
   };
 }
 
-function control(server: EmulatedServer, key: string, request: EmulatorRequest, name: string): EmulatorAnswer {
+function control(server: EmulatedServer, key: string, request: EmulatorRequest, name: string): Reply {
   if (!server.isOwnHost(request)) return json(421, { error: 'this server is not known by that name' });
   if (!isEqual(bearerOf(request) ?? '', key))
     return json(401, { error: 'Authorization: Bearer {control_key} is needed' });
@@ -103,7 +94,7 @@ function isEqual(a: string, b: string): boolean {
 const nothing = (name: string) =>
   json(404, { error: `no control named ${name}; GET state, ledger, report; POST ${Object.keys(BODIES).join(', ')}` });
 
-function read(server: EmulatedServer, name: string, request: EmulatorRequest): EmulatorAnswer {
+function read(server: EmulatedServer, name: string, request: EmulatorRequest): Reply {
   if (name === 'state') return json(200, server.state());
   if (name === 'ledger') return json(200, { requests: server.ledger(), families: server.families() });
   if (name !== 'report') return nothing(name);
@@ -112,7 +103,7 @@ function read(server: EmulatedServer, name: string, request: EmulatorRequest): E
   return isText ? answer(200, { 'content-type': 'text/plain; charset=utf-8' }, report.text) : json(200, report);
 }
 
-function act(server: EmulatedServer, name: string, request: EmulatorRequest): EmulatorAnswer {
+function act(server: EmulatedServer, name: string, request: EmulatorRequest): Reply {
   if (!Object.hasOwn(BODIES, name)) return nothing(name);
   try {
     const text = bodyText(request);

@@ -11,7 +11,7 @@ import type { Allowed } from './codes.ts';
 import type { Context } from './context.ts';
 import { readTokenRequest } from './token-request.ts';
 import { type Outcome, refused } from './upstream.ts';
-import { answer, type EmulatorAnswer, type EmulatorRequest, json, originOf } from './wire.ts';
+import { answer, type Reply, type EmulatorRequest, json, originOf } from './wire.ts';
 
 const LIFE_MS = 600_000;
 const INTERVAL_MS = 5_000;
@@ -58,7 +58,7 @@ export class DeviceRequests {
   }
 }
 
-export function deviceEndpoint(context: Context, request: EmulatorRequest): EmulatorAnswer {
+export function deviceEndpoint(context: Context, request: EmulatorRequest): Reply {
   if (request.method !== 'POST') return answer(405, { allow: 'POST' });
   const { upstream, devices } = context;
   const { form, switches, chance } = upstream;

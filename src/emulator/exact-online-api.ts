@@ -1,9 +1,9 @@
 /** Exact Online's API, as far as a keeper of grants meets it: who am I, and an echo in the shape of OData. */
 import type { Instant } from '../core/instant.ts';
 import type { Access, Identity } from './form.ts';
-import { bodyText, type EmulatorAnswer, type EmulatorRequest, json, urlOf } from './wire.ts';
+import { bodyText, type Reply, type EmulatorRequest, json, urlOf } from './wire.ts';
 
-export function api(request: EmulatorRequest, { user, now, withheld }: Access): EmulatorAnswer {
+export function api(request: EmulatorRequest, { user, now, withheld }: Access): Reply {
   const url = urlOf(request);
   const path = url.pathname.replace(/^\/api\/v1\//, '');
   if (/^current\/Me$/i.test(path)) return me(url, user, now);
@@ -13,7 +13,7 @@ export function api(request: EmulatorRequest, { user, now, withheld }: Access): 
   return echo(request, url, division[2] ?? '');
 }
 
-function me(url: URL, user: Identity, now: Instant): EmulatorAnswer {
+function me(url: URL, user: Identity, now: Instant): Reply {
   const fields: Record<string, unknown> = {
     UserID: user.id,
     UserName: user.username,
@@ -38,7 +38,7 @@ function selected(fields: Record<string, unknown>, select: string | null): Recor
 }
 
 /** Any endpoint of a division says what it was asked. */
-function echo(request: EmulatorRequest, url: URL, endpoint: string): EmulatorAnswer {
+function echo(request: EmulatorRequest, url: URL, endpoint: string): Reply {
   const asked = {
     __metadata: { uri: url.pathname, type: `Echo.${endpoint.replaceAll('/', '.')}` },
     Method: request.method,

@@ -13,7 +13,7 @@ import { api } from './exact-online-api.ts';
 import { providerFile } from './exact-online-provider.ts';
 import type { ApiRefusal, Form, RefusalDetails, TokenRefusal, TokenTexts } from './form.ts';
 import { COMMON, COUNTRIES, PLAIN, type Switches } from './switches.ts';
-import { answer, type EmulatorAnswer, jsonText } from './wire.ts';
+import { answer, type Reply, jsonText } from './wire.ts';
 
 const SECOND = 1000;
 const DAY = 86_400 * SECOND;
@@ -86,7 +86,7 @@ function realm(host: string, { country }: Switches): string {
 }
 
 /** Key order and the string in `expires_in` are Exact's. Nothing in a token needs escaping. */
-function tokenAnswer({ accessToken, refreshToken, expiresInSeconds }: TokenTexts): EmulatorAnswer {
+function tokenAnswer({ accessToken, refreshToken, expiresInSeconds }: TokenTexts): Reply {
   const refresh = refreshToken === null ? '' : `,"refresh_token":"${refreshToken}"`;
   const common = `"token_type":"bearer","expires_in":"${expiresInSeconds}"`;
   return jsonText(200, `{"access_token":"${accessToken}",${common}${refresh}}`);
@@ -109,7 +109,7 @@ function handMade(status: number, error: string, description: string, reason?: s
   return jsonText(status, text, reason === undefined ? {} : { reason });
 }
 
-function refusal(reason: TokenRefusal, details: RefusalDetails, switches: Switches): EmulatorAnswer {
+function refusal(reason: TokenRefusal, details: RefusalDetails, switches: Switches): Reply {
   switch (reason) {
     case 'superseded':
     case 'displaced':
@@ -140,7 +140,7 @@ function refusal(reason: TokenRefusal, details: RefusalDetails, switches: Switch
 }
 
 /** What the server's library refuses before a token is looked at. */
-function refusalOfRequest(reason: TokenRefusal, { basic }: RefusalDetails): EmulatorAnswer {
+function refusalOfRequest(reason: TokenRefusal, { basic }: RefusalDetails): Reply {
   switch (reason) {
     case 'client-unknown':
     case 'client-secret-wrong':
@@ -173,7 +173,7 @@ export function usDate(instant: Instant): string {
 }
 
 /** The wording of `Reason` and the empty body are inferred: no such answer was seen in public. */
-function apiRefusal(reason: ApiRefusal): EmulatorAnswer {
+function apiRefusal(reason: ApiRefusal): Reply {
   const said = reason === 'expired' ? 'The access token has expired' : 'The access token is missing or invalid';
   return answer(401, { 'www-authenticate': 'Bearer', reason: `Unauthorized: ${said}` });
 }

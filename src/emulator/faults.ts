@@ -7,7 +7,7 @@ import type { Chance } from './chance.ts';
 import type { Form } from './form.ts';
 import type { Endpoint } from './ledger.ts';
 import { type Fields, removeAt, setAt } from './pointers.ts';
-import { answer, bodyText, type Delivery, type EmulatorAnswer } from './wire.ts';
+import { answer, type Delivery, type Reply } from './wire.ts';
 
 /** Every fault there is, with the place where it strikes. */
 export const FAULTS = {
@@ -172,7 +172,7 @@ const USUAL: Spoils = {
 };
 
 /** What reaches the client in place of `good`. */
-export function spoil(good: EmulatorAnswer, spec: FaultSpec, spoils: Spoils = USUAL): EmulatorAnswer {
+export function spoil(good: Reply, spec: FaultSpec, spoils: Spoils = USUAL): Reply {
   switch (FAULTS[spec.fault]) {
     case 'delivery':
       return { ...good, delivery: delivery(good, spec, spoils) };
@@ -188,11 +188,11 @@ export function spoil(good: EmulatorAnswer, spec: FaultSpec, spoils: Spoils = US
 }
 
 /** Other answers have no such fields to spoil. */
-function isTokenAnswer({ status, headers }: EmulatorAnswer): boolean {
+function isTokenAnswer({ status, headers }: Reply): boolean {
   return status === 200 && (headers['content-type'] ?? '').startsWith('application/json');
 }
 
-function delivery(good: EmulatorAnswer, spec: FaultSpec, spoils: Spoils): Delivery {
+function delivery(good: Reply, spec: FaultSpec, spoils: Spoils): Delivery {
   switch (spec.fault) {
     case 'hang':
       return { kind: 'hang' };
@@ -209,17 +209,17 @@ function delivery(good: EmulatorAnswer, spec: FaultSpec, spoils: Spoils): Delive
   }
 }
 
-function cutAt(good: EmulatorAnswer, at: FaultSpec['at'], { members }: Spoils): number {
-  if (typeof at === 'number') return Math.min(at, good.body.length);
-  const middle = Math.floor(good.body.length / 2);
+function cutAt(good: Reply, at: FaultSpec['at'], { members }: Spoils): number {
+  if (typeof at === 'number') return Math.min(at, Buffer.byteLength(good.text));
+  const middle = Math.floor(Buffer.byteLength(good.text) / 2);
   if (at === undefined || !isTokenAnswer(good)) return middle;
-  const text = bodyText(good);
+  const { text } = good;
   const token = readPointer(JSON.parse(text), members.refreshToken);
   const found = typeof token === 'string' ? text.indexOf(`"${token}"`) : -1;
   return found < 0 ? middle : found + String(token).length + 2;
 }
 
-function errorPage(good: EmulatorAnswer, spec: FaultSpec): EmulatorAnswer {
+function errorPage(good: Reply, spec: FaultSpec): Reply {
   if (spec.fault === 'spurious-chain-id') return good;
   const retryAfter = spec.retry_after === undefined ? {} : { 'retry-after': String(spec.retry_after) };
   const status = Number(spec.fault.slice('http-'.length));
@@ -229,9 +229,9 @@ function errorPage(good: EmulatorAnswer, spec: FaultSpec): EmulatorAnswer {
   return answer(status, { 'content-type': 'text/html', ...retryAfter }, page);
 }
 
-function spoilAnswer(good: EmulatorAnswer, spec: FaultSpec, spoils: Spoils): EmulatorAnswer {
+function spoilAnswer(good: Reply, spec: FaultSpec, spoils: Spoils): Reply {
   const headers = { ...good.headers };
-  const text = bodyText(good);
+  const { text } = good;
   switch (spec.fault) {
     case 'bad-json':
       return answer(200, headers, text.slice(0, -1));

@@ -9,7 +9,7 @@ import type { RotationPolicy } from '../core/rotation-policy.ts';
 import type { Chance } from './chance.ts';
 import type { Happening } from './happening.ts';
 import type { SwitchName, Switches } from './switches.ts';
-import type { EmulatorAnswer, EmulatorRequest } from './wire.ts';
+import type { Reply, EmulatorRequest } from './wire.ts';
 
 export type { Switches } from './switches.ts';
 
@@ -167,14 +167,14 @@ export interface Form {
   accessTokenText(chance: Chance, realm: string): string;
   /** Whether a text could be one of its refresh tokens at all. */
   looksLikeRefreshToken(text: string): boolean;
-  tokenAnswer(texts: TokenTexts): EmulatorAnswer;
+  tokenAnswer(texts: TokenTexts): Reply;
   /** Names of the members of a token answer, as JSON Pointers; faults reach for them. */
   readonly members: { readonly refreshToken: string; readonly expiresIn: string; readonly tokenType: string };
-  refusal(reason: TokenRefusal, details: RefusalDetails, switches: Switches): EmulatorAnswer;
-  apiRefusal(reason: ApiRefusal): EmulatorAnswer;
-  api(request: EmulatorRequest, access: Access): EmulatorAnswer;
+  refusal(reason: TokenRefusal, details: RefusalDetails, switches: Switches): Reply;
+  apiRefusal(reason: ApiRefusal): Reply;
+  api(request: EmulatorRequest, access: Access): Reply;
   /** Pages of its own, such as a management API; null where the path is none of them. */
-  own?(request: EmulatorRequest, inside: Inside): EmulatorAnswer | null;
+  own?(request: EmulatorRequest, inside: Inside): Reply | null;
   /** The provider file of `contract`, for the policy as it is played at this address. */
   providerFile(baseUrl: string, policy: RotationPolicy): Record<string, unknown>;
 }

@@ -13,7 +13,7 @@ import { claimsOf } from './id-tokens.ts';
 import { beside, type Fields, setAt } from './pointers.ts';
 import { type Document, movedFile, pathAndQuery } from './provider-file.ts';
 import { COMMON, PLAIN, type Switches } from './switches.ts';
-import { answer, bodyText, type EmulatorAnswer, type EmulatorRequest, json, pathOf, urlOf } from './wire.ts';
+import { answer, bodyText, type Reply, type EmulatorRequest, json, pathOf, urlOf } from './wire.ts';
 
 /** Throws `setting` where the file is wrong. `name` is how messages call it. */
 export function genericForm(name: string, file: Document): Form {
@@ -165,7 +165,7 @@ export function policyOf(policy: RotationPolicy, switches: Switches): RotationPo
   };
 }
 
-function tokenAnswer({ tokenResponse: at, scope: { separator } }: Provider, texts: TokenTexts): EmulatorAnswer {
+function tokenAnswer({ tokenResponse: at, scope: { separator } }: Provider, texts: TokenTexts): Reply {
   const body: Fields = {};
   setAt(body, at.accessToken, texts.accessToken);
   setAt(body, beside(at.accessToken, 'token_type'), 'Bearer');
@@ -219,7 +219,7 @@ function usual(reason: TokenRefusal): { status: number; error: string } {
   }
 }
 
-function refusal(provider: Provider, reason: TokenRefusal, { basic }: RefusalDetails): EmulatorAnswer {
+function refusal(provider: Provider, reason: TokenRefusal, { basic }: RefusalDetails): Reply {
   const named = (MEANINGS[reason] ?? []).map((meaning) => provider.errors.find((one) => one.means === meaning));
   const known = named.find((one) => one !== undefined);
   const { status, error } = usual(reason);
@@ -233,7 +233,7 @@ function refusal(provider: Provider, reason: TokenRefusal, { basic }: RefusalDet
 }
 
 /** RFC 6750 section 3. */
-export function apiRefusal(reason: ApiRefusal): EmulatorAnswer {
+export function apiRefusal(reason: ApiRefusal): Reply {
   if (reason === 'missing') return answer(401, { 'www-authenticate': 'Bearer' });
   const said = reason === 'expired' ? 'The access token expired' : 'The access token is not valid';
   const header = `Bearer error="invalid_token", error_description="${said}"`;
@@ -241,7 +241,7 @@ export function apiRefusal(reason: ApiRefusal): EmulatorAnswer {
 }
 
 /** Who am I, by the pointers of the file; everything else says what it was asked. */
-function api({ identity }: Provider, request: EmulatorRequest, { user, scope, client }: Access): EmulatorAnswer {
+function api({ identity }: Provider, request: EmulatorRequest, { user, scope, client }: Access): Reply {
   const path = pathOf(request);
   if (identity && path === pathAndQuery(identity.endpoint).replace(/\?.*$/, '')) {
     const body: Fields = identity.subject === '/sub' ? claimsOf(user) : {};

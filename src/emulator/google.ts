@@ -7,7 +7,7 @@ import type { ApiRefusal, Form, TokenRefusal } from './form.ts';
 import { apiRefusal, genericForm } from './generic.ts';
 import type { Document } from './provider-file.ts';
 import { COMMON, type Switches } from './switches.ts';
-import { type EmulatorAnswer, json } from './wire.ts';
+import { type Reply, json } from './wire.ts';
 
 const TESTING_LIFE_MS = 7 * 86_400_000;
 
@@ -35,7 +35,7 @@ function policy(usual: RotationPolicy, { testing }: Switches): RotationPolicy {
   return testing ? { ...usual, life: { ...usual.life, absoluteMs: TESTING_LIFE_MS } } : usual;
 }
 
-function refusal(reason: TokenRefusal): EmulatorAnswer {
+function refusal(reason: TokenRefusal): Reply {
   const no = (status: number, error: string, description: string) =>
     json(status, { error, error_description: description });
   switch (reason) {

@@ -1,6 +1,6 @@
 /** The pages of the emulated provider: sign in, verification code, consent, and errors. No script, no outside assets. */
 import { createHash } from 'node:crypto';
-import { answer, type EmulatorAnswer } from './wire.ts';
+import { answer, type Reply } from './wire.ts';
 
 export interface PageOptions {
   /** Where the form goes, with the visit in it. */
@@ -52,7 +52,7 @@ function escapeHtml(text: string): string {
   return text.replaceAll(/[&<>"']/g, (sign) => names[sign] ?? sign);
 }
 
-export function loginPage(options: PageOptions, username: string): EmulatorAnswer {
+export function loginPage(options: PageOptions, username: string): Reply {
   const names = options.isChanged
     ? { user: 'account', password: 'secret' }
     : { user: 'username', password: 'password' };
@@ -68,7 +68,7 @@ export function loginPage(options: PageOptions, username: string): EmulatorAnswe
   return page(options, 'Sign in', lead, form);
 }
 
-export function totpPage(options: PageOptions): EmulatorAnswer {
+export function totpPage(options: PageOptions): Reply {
   const name = options.isChanged ? 'pin' : 'code';
   const form = `
     <label for="code">Verification code</label>
@@ -88,7 +88,7 @@ export interface ConsentOptions extends PageOptions {
   readonly redirectUri: string | null;
 }
 
-export function consentPage(options: ConsentOptions): EmulatorAnswer {
+export function consentPage(options: ConsentOptions): Reply {
   const app = escapeHtml(options.appName);
   const target = options.redirectUri === null ? '' : new URL(options.redirectUri).origin;
   const boxes = options.choices.map(
@@ -107,7 +107,7 @@ export function consentPage(options: ConsentOptions): EmulatorAnswer {
 }
 
 /** Where a person types the code that a device shows (RFC 8628 section 3.3). */
-export function deviceCodePage(options: PageOptions): EmulatorAnswer {
+export function deviceCodePage(options: PageOptions): Reply {
   const form = `
     <label for="user_code">Code on your device</label>
     <input id="user_code" class="code" name="user_code" type="text" autocomplete="off" autocapitalize="characters"
@@ -117,7 +117,7 @@ export function deviceCodePage(options: PageOptions): EmulatorAnswer {
 }
 
 /** The end of a device's authorization: nobody is sent anywhere. */
-export function doneInBrowserPage(providerName: string, isAllowed: boolean): EmulatorAnswer {
+export function doneInBrowserPage(providerName: string, isAllowed: boolean): Reply {
   const text = isAllowed
     ? 'Your device goes on by itself. You can close this page.'
     : 'Your device was told. You can close this page.';
@@ -125,7 +125,7 @@ export function doneInBrowserPage(providerName: string, isAllowed: boolean): Emu
 }
 
 /** What a program that fills in forms cannot pass. */
-export function captchaPage(options: PageOptions): EmulatorAnswer {
+export function captchaPage(options: PageOptions): Reply {
   const form = `
     <label for="captcha">Type the word shown in the picture</label>
     <input id="captcha" name="captcha" type="text" autocomplete="off" required>
@@ -133,11 +133,11 @@ export function captchaPage(options: PageOptions): EmulatorAnswer {
   return page(options, 'Are you a person?', '', form);
 }
 
-export function errorPage(providerName: string, title: string, text: string): EmulatorAnswer {
+export function errorPage(providerName: string, title: string, text: string): Reply {
   return html(400, providerName, title, `<p>${escapeHtml(text)}</p>`, '');
 }
 
-function page(options: PageOptions, title: string, lead: string, form: string, target = ''): EmulatorAnswer {
+function page(options: PageOptions, title: string, lead: string, form: string, target = ''): Reply {
   const problem = options.problem === null ? '' : `<p class="problem" role="alert">${escapeHtml(options.problem)}</p>`;
   const body = `${lead}${problem}<form method="post" action="${escapeHtml(options.action)}">${form}</form>`;
   return html(200, options.providerName, options.problem ? `Problem: ${title}` : title, body, target, title);

@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest';
 import { formNamed, START, TestClient, tokensOf } from './client.fixture.ts';
 import { withControl } from './control.ts';
-import { bodyText } from './wire.ts';
 
 const DAY = 86_400;
 const OFFLINE = { scope: 'offline_access' };
@@ -101,8 +100,8 @@ test('the report is to be had from the control address, as JSON and as text', as
       headers: { authorization: 'Bearer key', accept },
       body: new Uint8Array(),
     });
-  expect(bodyText(await get('text/plain'))).toBe(client.server.report().text);
-  expect(JSON.parse(bodyText(await get('application/json')))).toMatchObject({
+  expect((await get('text/plain')).text).toBe(client.server.report().text);
+  expect(JSON.parse((await get('application/json')).text)).toMatchObject({
     chains: [{ user: 'emma.devries@example.com', state: 'alive', startedAt: new Date(START).toISOString() }],
   });
 });

@@ -5,10 +5,10 @@ import { type Context, tell } from './context.ts';
 import type { Form } from './form.ts';
 import { isRefreshToken, type TokenId } from './register.ts';
 import { DEVICE_GRANT, readTokenRequest } from './token-request.ts';
-import { answer, type EmulatorAnswer, type EmulatorRequest, json, originOf } from './wire.ts';
+import { answer, type Reply, type EmulatorRequest, json, originOf } from './wire.ts';
 
 /** What is not known is answered as if it had been: RFC 7009 section 2.2. */
-export function revocationEndpoint(context: Context, request: EmulatorRequest): EmulatorAnswer {
+export function revocationEndpoint(context: Context, request: EmulatorRequest): Reply {
   if (request.method !== 'POST') return answer(405, { allow: 'POST' });
   const { upstream } = context;
   const { form, switches } = upstream;
@@ -45,7 +45,7 @@ function end(context: Context, token: TokenId): void {
 export const KEYS_PATH = '/.well-known/jwks.json';
 
 /** The document of RFC 8414; null on paths where there is none. */
-export function metadata(form: Form, request: EmulatorRequest, path: string): EmulatorAnswer | null {
+export function metadata(form: Form, request: EmulatorRequest, path: string): Reply | null {
   const { openId, paths } = form;
   if (!openId?.hasDiscovery) return null;
   const issuerPath = openId.issuerPath.replace(/\/$/, '');

@@ -21,7 +21,7 @@ import { KEYS_PATH, metadata, revocationEndpoint } from './revocation.ts';
 import { asSeenInRealTime } from './speed.ts';
 import { tokenEndpoint } from './token-endpoint.ts';
 import { Upstream } from './upstream.ts';
-import { answer, bearerOf, type EmulatorAnswer, type EmulatorRequest, type Handler, json, pathOf } from './wire.ts';
+import { answer, answerOf, bearerOf, type Reply, type EmulatorRequest, type Handler, json, pathOf } from './wire.ts';
 
 export interface ServerOptions {
   readonly form: Form;
@@ -64,7 +64,7 @@ export class EmulatedServer {
   }
 
   /** At once, where no fault delays it. Never throws or rejects. */
-  respond(request: EmulatorRequest): EmulatorAnswer | Promise<EmulatorAnswer> {
+  respond(request: EmulatorRequest): Reply | Promise<Reply> {
     if (!this.isOwnHost(request)) {
       return answer(421, { 'content-type': 'text/plain' }, 'This server is not known by that name.\n');
     }
@@ -74,9 +74,9 @@ export class EmulatedServer {
   }
 
   /** Bound, so that it can be handed on. */
-  readonly handle: Handler = async (request) => this.respond(request);
+  readonly handle: Handler = async (request) => answerOf(await this.respond(request));
 
-  #dated(given: EmulatorAnswer): EmulatorAnswer {
+  #dated(given: Reply): Reply {
     return { ...given, headers: { date: this.#date(), ...given.headers } };
   }
 
@@ -97,7 +97,7 @@ export class EmulatedServer {
     this.#hosts = new Set(hosts.map((host) => host.toLowerCase()));
   }
 
-  #route(request: EmulatorRequest): EmulatorAnswer {
+  #route(request: EmulatorRequest): Reply {
     const path = pathOf(request);
     const { form } = this.#options;
     const { paths } = form;

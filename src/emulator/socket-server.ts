@@ -2,7 +2,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import type { EmulatorAnswer, EmulatorRequest, Responder } from './wire.ts';
+import type { Reply, EmulatorRequest, Responder } from './wire.ts';
 
 const MOST_BODY_BYTES = 1_048_576;
 
@@ -86,7 +86,7 @@ function serve(
 }
 
 function deliver(
-  { status, headers, body, delivery }: EmulatorAnswer,
+  { status, headers, text, delivery }: Reply,
   outgoing: ServerResponse,
   sleep: (ms: number) => Promise<void>,
 ): void {
@@ -100,15 +100,13 @@ function deliver(
     return;
   }
   const isBodyless = status === 304 || status === 204;
-  outgoing.writeHead(status, isBodyless ? headers : { ...headers, 'content-length': body.length });
-  // As a text it leaves in one piece with the head, and as Latin-1 each character is one of its bytes.
-  if (delivery.kind === 'whole') outgoing.end(latin1(body), 'latin1');
-  else if (delivery.kind === 'drip') drip(body, delivery, outgoing, sleep).catch(() => outgoing.destroy());
-  else cut(body.subarray(0, delivery.bytes), delivery.end, outgoing);
+  const bytes = Buffer.byteLength(text);
+  outgoing.writeHead(status, isBodyless ? headers : { ...headers, 'content-length': bytes });
+  // As a text it leaves in one piece with the head, and cheapest where each character is a byte.
+  if (delivery.kind === 'whole') outgoing.end(text, bytes === text.length ? 'latin1' : 'utf8');
+  else if (delivery.kind === 'drip') drip(Buffer.from(text), delivery, outgoing, sleep).catch(() => outgoing.destroy());
+  else cut(Buffer.from(text).subarray(0, delivery.bytes), delivery.end, outgoing);
 }
-
-const latin1 = ({ buffer, byteOffset, length }: Uint8Array) =>
-  Buffer.from(buffer, byteOffset, length).toString('latin1');
 
 async function drip(
   body: Uint8Array,

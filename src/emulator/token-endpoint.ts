@@ -12,15 +12,15 @@ import type { ChainPlace } from './happening.ts';
 import type { Presented } from './register.ts';
 import { DEVICE_GRANT, readTokenRequest, type TokenRequest } from './token-request.ts';
 import { type Issued, type Outcome, refused } from './upstream.ts';
-import { answer, type EmulatorAnswer, type EmulatorRequest, json } from './wire.ts';
+import { answer, type Reply, type EmulatorRequest, json } from './wire.ts';
 
 interface Processed {
   /** Null where nobody but an app itself is concerned, or nothing was done. */
   readonly outcome: Outcome | null;
-  readonly answer: EmulatorAnswer;
+  readonly answer: Reply;
 }
 
-export function tokenEndpoint(context: Context, request: EmulatorRequest): EmulatorAnswer {
+export function tokenEndpoint(context: Context, request: EmulatorRequest): Reply {
   if (request.method !== 'POST') return answer(405, { allow: 'POST' });
   const { upstream } = context;
   const realm = upstream.form.realm(request.headers.host ?? '', upstream.switches);
@@ -158,7 +158,7 @@ function process(context: Context, parsed: TokenRequest | null): Processed {
   return { outcome, answer: success(context, parsed, outcome) };
 }
 
-function success(context: Context, parsed: TokenRequest | null, outcome: Outcome & { ok: true }): EmulatorAnswer {
+function success(context: Context, parsed: TokenRequest | null, outcome: Outcome & { ok: true }): Reply {
   const { policy, form } = context.upstream;
   const { issued, answer: kind } = outcome;
   const isNamed = kind === 'authorized' || form.namesRefreshToken(kind !== 'same');
@@ -202,7 +202,7 @@ function refusal(
   reason: TokenRefusal,
   parsed: TokenRequest | null,
   endedAt: (Outcome & { ok: false })['endedAt'] = null,
-): EmulatorAnswer {
+): Reply {
   const { form, switches } = context.upstream;
   const onTheWire = DEVICE_ERRORS[reason];
   if (onTheWire) return json(400, { error: onTheWire });
@@ -239,7 +239,7 @@ function isUnproved({ clientId, clientSecret, assertion }: TokenRequest): boolea
 const MANAGER_LIFE_S = 86_400;
 
 /** RFC 6749 section 4.4: for the provider's own management pages. */
-function managerAnswer(context: Context): EmulatorAnswer {
+function managerAnswer(context: Context): Reply {
   const { upstream, managers } = context;
   const accessToken = upstream.chance.text('management token', 43);
   const expiresAt = after(context.now(), MANAGER_LIFE_S * 1000);

@@ -8,7 +8,7 @@ import type { ApiRefusal, Form, TokenRefusal } from './form.ts';
 import { genericForm } from './generic.ts';
 import type { Document } from './provider-file.ts';
 import { COMMON } from './switches.ts';
-import { type EmulatorAnswer, json } from './wire.ts';
+import { type Reply, json } from './wire.ts';
 
 const DAY_S = 86_400;
 const CONSENT_MS = 90 * DAY_S * 1000;
@@ -75,7 +75,7 @@ function form(id: string, document: Document): Form {
   };
 }
 
-function refusal(reason: TokenRefusal): EmulatorAnswer {
+function refusal(reason: TokenRefusal): Reply {
   switch (reason) {
     case 'unsupported-grant-type':
       return json(400, { error: 'unsupported_grant_type' });
@@ -95,6 +95,6 @@ function refusal(reason: TokenRefusal): EmulatorAnswer {
   }
 }
 
-function apiRefusal(reason: ApiRefusal): EmulatorAnswer {
+function apiRefusal(reason: ApiRefusal): Reply {
   return reason === 'consent-gone' ? json(403, { error: 'access_denied' }) : json(401, { error: 'unauthorized' });
 }

@@ -38,34 +38,45 @@ export interface EmulatorAnswer {
   readonly afterMs?: number;
 }
 
+/** An answer as it is made: its body is a text, and becomes bytes once, where it leaves. */
+export interface Reply extends Omit<EmulatorAnswer, 'body'> {
+  readonly text: string;
+}
+
+export function answerOf({ text, ...rest }: Reply): EmulatorAnswer {
+  return { ...rest, body: Buffer.from(text) };
+}
+
 export type Handler = (request: EmulatorRequest) => Promise<EmulatorAnswer>;
 
 /** The same, but at once where nothing delays the answer. */
-export type Responder = (request: EmulatorRequest) => EmulatorAnswer | Promise<EmulatorAnswer>;
+export type Responder = (request: EmulatorRequest) => Reply | Promise<Reply>;
 
 const decoder = new TextDecoder();
 
-export function answer(status: number, headers: Record<string, string>, body = ''): EmulatorAnswer {
-  return { status, headers, body: Buffer.from(body), delivery: { kind: 'whole' } };
+const WHOLE: Delivery = { kind: 'whole' };
+
+export function answer(status: number, headers: Record<string, string>, text = ''): Reply {
+  return { status, headers, text, delivery: WHOLE };
 }
 
 const JSON_HEADERS = { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store' };
 
 /** JSON that was made already, so that spaces in it are kept. */
-export function jsonText(status: number, text: string, headers: Record<string, string> = {}): EmulatorAnswer {
+export function jsonText(status: number, text: string, headers: Record<string, string> = {}): Reply {
   return answer(status, { ...JSON_HEADERS, ...headers }, text);
 }
 
-export function json(status: number, value: unknown, headers: Record<string, string> = {}): EmulatorAnswer {
+export function json(status: number, value: unknown, headers: Record<string, string> = {}): Reply {
   return jsonText(status, JSON.stringify(value), headers);
 }
 
-export function redirect(location: string): EmulatorAnswer {
+export function redirect(location: string): Reply {
   return answer(302, { location, 'cache-control': 'no-store' });
 }
 
-export function bodyText(carrier: { readonly body: Uint8Array }): string {
-  return decoder.decode(carrier.body);
+export function bodyText(request: EmulatorRequest): string {
+  return decoder.decode(request.body);
 }
 
 /** The fields of a form body; null when it is no form, or a field comes twice (RFC 6749 section 3.2). */

@@ -1,6 +1,7 @@
 /**
  * The servers that `bench/emulator.ts` compares, each in a process of its own: the emulator, `oidc-provider`, and a bare
- * one. Started with a message `{ kind, families }`, it sends where refresh requests go, and a token of each family.
+ * one. Started with a message `{ kind, families }`, it sends where refresh requests go, and a token of each family; asked
+ * by any other message, how many microseconds of processor time it took so far, all its threads together.
  */
 import { generateKeyPairSync } from 'node:crypto';
 import { createServer, type RequestListener } from 'node:http';
@@ -45,7 +46,7 @@ async function emulated(families: number): Promise<Ready> {
   };
 }
 
-/** Reads JSON, answers JSON of the size of a token answer. */
+/** The least that can be called a token endpoint: parses a JSON body, and answers JSON of the size of a token answer. */
 async function bare(families: number): Promise<Ready> {
   const port = await listen((request, response) => {
     const chunks: Buffer[] = [];
@@ -132,10 +133,18 @@ const START: Readonly<Record<Kind, (families: number) => Promise<Ready>>> = {
   bare,
 };
 
+function processorTime(): number {
+  const { user, system } = process.cpuUsage();
+  return user + system;
+}
+
 process.once('message', (message) => {
   const { kind, families } = message as { kind: Kind; families: number };
   START[kind](families).then(
-    (ready) => process.send?.(ready),
+    (ready) => {
+      process.on('message', () => process.send?.(processorTime()));
+      process.send?.(ready);
+    },
     (error: unknown) => {
       console.error(error);
       process.exit(1);

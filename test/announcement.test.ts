@@ -38,6 +38,15 @@ async function live({ clock }: Pick<Bench, 'clock'>, days: number): Promise<void
   }
 }
 
+/** The provider refuses whatever is presented, until a person comes. */
+async function broken({ keeper, clock, upstream }: Bench): Promise<void> {
+  const refusals = Array.from({ length: 10 }, () => () => json(400, { error: 'invalid_grant' }));
+  upstream.script.push(...refusals);
+  const asked = keeper.tokens.get('eol', { minTtlMs: 5_000, waitMs: 60_000 });
+  await expect(clock.until(asked)).rejects.toThrow();
+  upstream.script.length = 0;
+}
+
 test('a consent of 90 days is announced 30, 7 and 1 days before its end, and a renewal in time was a planned one [S123] [S101]', async () => {
   const world = await bench({ policy: NINETY_DAYS });
   await world.imported();
@@ -76,9 +85,7 @@ test('a chain that breaks at the date that was told was announced; one that brea
     const world = await bench({ policy: NINETY_DAYS });
     await world.imported();
     await live(world, days);
-    world.upstream.script.push(() => json(400, { error: 'invalid_grant' }));
-    const asked = world.keeper.tokens.get('eol', { minTtlMs: 5_000, waitMs: 60_000 });
-    await expect(world.clock.until(asked)).rejects.toThrow();
+    await broken(world);
     outcomes.push(world.keeper.figures().renewals.test);
   }
   const [unplanned, planned] = [
@@ -92,9 +99,7 @@ test('whoever renews a grant that broke unannounced is not counted again', async
   const world = await bench({ policy: NINETY_DAYS });
   await world.imported();
   await live(world, 10);
-  world.upstream.script.push(() => json(400, { error: 'invalid_grant' }));
-  const asked = world.keeper.tokens.get('eol', { minTtlMs: 5_000, waitMs: 60_000 });
-  await expect(world.clock.until(asked)).rejects.toThrow();
+  await broken(world);
   await world.clock.until(renewed(world.keeper));
   expect(world.keeper.figures().renewals).toEqual({ test: { announced: 0, unannounced: 1 } });
 });

@@ -5,7 +5,7 @@
  * for its next step when it becomes idle; everything else happens when somebody asks, or the watch finds it due.
  * Beside it: current → stale (another node changed it, or may have) → current, once it was read again.
  */
-import { accessTokenLeftMs, type Chain, type Link, publishedLink } from '../core/chain.ts';
+import { type Chain, type Link, publishedLink } from '../core/chain.ts';
 import type { ChainEvent } from '../core/chain.ts';
 import { isUndecided } from '../core/due.ts';
 import type { AppId, GrantId, LinkId, NodeId } from '../core/id.ts';
@@ -22,15 +22,10 @@ import type { LiveAccessToken } from './keeper.ts';
 import { type KeeperParts, reach } from './parts.ts';
 import { tokensOf } from './reading.ts';
 import type { GrantRecord } from './records.ts';
+import { type Held, Served } from './served.ts';
 import { isHeaderScheme } from './schemes/scheme.ts';
 import type { Upstream } from './upstream.ts';
 import { type Freshness, ON_DEMAND } from './freshness.ts';
-
-/** An access token in memory, with the link that gave it. */
-interface Held {
-  readonly link: Link;
-  readonly accessToken: AccessToken;
-}
 
 export interface MinderHooks {
   /** The chain wants something done then, although nobody asks. */
@@ -53,10 +48,6 @@ function publishedSequence(chain: Chain): number {
 
 type Untimed<E> = E extends unknown ? Omit<E, 'at'> : never;
 
-const DOUBT_PAUSE_MS = 10_000;
-/** While somebody asks, a token is exchanged this share of its life before its end, where the provider allows it. */
-const AHEAD_SHARE = 0.05;
-const AHEAD_MOST_MS = 60_000;
 /** What keeps a node from exchanging may be over sooner than it must: it is looked at again this soon. */
 const BARRED_PAUSE_MS = 500;
 /** While the store is away, what was served a moment ago goes on being served for this long. */
@@ -78,15 +69,9 @@ export class ChainMinder {
   #newestVersion = 0;
   #onChange: (() => void)[] = [];
   #stored: StoredChain | null = null;
-  #held: Held | null = null;
+  readonly #served: Served;
   /** What this run received, stored and read back, until it is published: it need not be opened again. */
   #kept: { readonly link: LinkId; readonly accessToken: AccessToken } | null = null;
-  /** The link whose access token the provider was found to refuse; not served again. */
-  #rejected: LinkId | null = null;
-  #doubting: Promise<void> | null = null;
-  #noDoubtBefore = 0;
-  /** The link whose access token somebody doubted, and for which an exchange was tried. */
-  #doubted: LinkId | null = null;
   #working: Promise<void> | null = null;
   #notBeforeAhead = 0;
 
@@ -108,6 +93,7 @@ export class ChainMinder {
     this.#gate = gate;
     this.#dueOf = dueOf;
     this.#stop = stop;
+    this.#served = new Served(parts.clock, () => this.#exchangeAhead());
     this.#alarm = new Alarm(parts, grant, { dueInMs: () => this.#dueInMs(), advance: () => this.advance() }, stop);
   }
 
@@ -127,12 +113,7 @@ export class ChainMinder {
 
   /** The same after `load`. */
   live(minTtlMs: number): LiveAccessToken | null {
-    const held = this.#held;
-    if (!held) return null;
-    const leftMs = accessTokenLeftMs(held.link, this.#parts.clock.moment());
-    if (leftMs <= 0 || leftMs < minTtlMs) return null;
-    if (leftMs < this.#aheadMs(held.link)) this.#exchangeAhead();
-    return this.#live(held, leftMs);
+    return this.#served.live(minTtlMs);
   }
 
   /** A chain that lost events which were stored: the database went back to an older state. */
@@ -164,7 +145,7 @@ export class ChainMinder {
 
   /** Nothing is under way, no alarm is set, and no access token is served from memory. */
   get isUnused(): boolean {
-    return !this.#working && !this.#alarm.isSet && !this.#doubting && !this.live(0);
+    return !this.#working && !this.#alarm.isSet && !this.#served.isDoubted && !this.live(0);
   }
 
   /** Resolves when nothing is under way. Never rejects. */
@@ -234,8 +215,8 @@ export class ChainMinder {
   async #load(): Promise<void> {
     const { chain } = await this.stored();
     const link = publishedLink(chain);
-    if (!link || link.id === this.#rejected) this.#held = null;
-    else if (this.#held?.link.id !== link.id) this.#held = await this.#open(link);
+    if (!link || this.#served.isRejected(link)) this.#served.drop();
+    else if (!this.#served.isOf(link)) this.#served.take(await this.#open(link));
   }
 
   /**
@@ -289,36 +270,22 @@ export class ChainMinder {
 
   /** The provider refuses this access token although it should live: it is not served any more. */
   reject(accessToken: AccessToken): void {
-    if (this.#held?.accessToken !== accessToken) return;
-    this.#rejected = this.#held.link.id;
-    this.#held = null;
+    this.#served.reject(accessToken);
   }
 
-  /**
-   * Looks into a doubt about the access token: once for all who raise it at the same time, and not again for a while.
-   * An API that refuses everything would otherwise turn each new token into the next exchange.
-   */
+  /** Looks into a doubt about the access token; see `Served`. */
   doubt(look: () => Promise<void>): Promise<void> {
-    if (this.#doubting) return this.#doubting;
-    if (this.#parts.clock.now() < this.#noDoubtBefore) return Promise.resolve();
-    this.#doubting = look().finally(() => {
-      this.#doubting = null;
-      this.#noDoubtBefore = this.#parts.clock.now() + DOUBT_PAUSE_MS;
-    });
-    return this.#doubting;
+    return this.#served.doubt(look);
   }
 
   /** Takes steps because of a doubt about this access token, once for each. */
   async exchangeOnceFor(accessToken: AccessToken): Promise<void> {
-    const link = this.#held?.link.id;
-    if (!link || this.#held?.accessToken !== accessToken || this.#doubted === link) return;
-    this.#doubted = link;
-    await this.advance();
+    if (this.#served.isFirstDoubtOf(accessToken)) await this.advance();
   }
 
   /** Stops serving what it holds. */
   drop(): void {
-    this.#held = null;
+    this.#served.drop();
     this.#stored = null;
   }
 
@@ -412,7 +379,7 @@ export class ChainMinder {
     const held = kept ? { link, accessToken: kept.accessToken } : await this.#open(link);
     const done = await this.#appendIfUnchanged(version, { type: 'published', link: link.id });
     if (!done) return false;
-    this.#held = held;
+    this.#served.take(held);
     await reach(this.#parts, 'published', this.grant);
     if (held) this.#inBackground(this.#hooks.onPublished(this.grant, upstream, link, held.accessToken));
     return true;
@@ -441,15 +408,6 @@ export class ChainMinder {
     }
     const { accessToken } = tokensOf(answer, provider, link.receivedAt.at);
     return accessToken ? { link, accessToken } : null;
-  }
-
-  #live(held: Held, leftMs: number): LiveAccessToken {
-    const expiresAt = after(this.#parts.clock.now(), leftMs);
-    return { accessToken: held.accessToken, expiresAt, leftMs, scope: held.link.scope };
-  }
-
-  #aheadMs(link: Link): number {
-    return Math.min(AHEAD_MOST_MS, (link.accessTokenLifeMs ?? 0) * AHEAD_SHARE);
   }
 
   /** Exchanges in the background while the present token still serves, so that an outage at its end harms nobody. */

@@ -7,7 +7,7 @@
 import type { GrantId } from '../core/id.ts';
 import type { Instant } from '../core/instant.ts';
 import type { ChainEvent } from '../core/chain.ts';
-import type { Store } from '../ports/store.ts';
+import type { Store, Term } from '../ports/store.ts';
 import { createMemoryStore, type MemoryStore } from '../storage/memory/store.ts';
 import type { Chance } from './chance.ts';
 import { forever, type Life } from './life.ts';
@@ -31,6 +31,8 @@ export interface StoreOptions {
   readonly isBackedUp: boolean;
   /** An event was appended; judges look at it. Also when the caller never hears of it. */
   readonly onAppended: (grant: GrantId, event: ChainEvent) => void;
+  /** A grant was made, also when nobody hears of it. */
+  readonly onGranted: (grant: GrantId, terms: readonly Term[]) => void;
 }
 
 export class StoreOfAll {
@@ -119,13 +121,19 @@ export class StoreOfAll {
       if (this.isDown || asked !== this.#inner) throw new Error('Injected: the store is down');
       if (failure?.effect === 'before') throw new Error(`Injected: ${half}.${name} failed before it took effect`);
       const result = await this.#work(half, name)(...(words as never[]));
-      if (name === 'append' && isAppended(result)) {
-        this.#options.onAppended(words[0] as GrantId, words[2] as ChainEvent);
-      }
+      this.#tell(half, name, words, result);
       if (failure) throw new Error(`Injected: ${half}.${name} failed after it took effect`);
       return result;
     } finally {
       if (life.isAway) await life.back();
+    }
+  }
+
+  #tell(half: Half, name: string, words: readonly unknown[], result: unknown): void {
+    if (name === 'append' && hasOutcome(result, 'appended')) {
+      this.#options.onAppended(words[0] as GrantId, words[2] as ChainEvent);
+    } else if (half === 'records' && name === 'insert' && words[0] === 'grant' && hasOutcome(result, 'written')) {
+      this.#options.onGranted(words[1] as GrantId, words[3] as readonly Term[]);
     }
   }
 
@@ -148,6 +156,6 @@ export class StoreOfAll {
   }
 }
 
-function isAppended(result: unknown): boolean {
-  return typeof result === 'object' && result !== null && 'outcome' in result && result.outcome === 'appended';
+function hasOutcome(result: unknown, outcome: string): boolean {
+  return typeof result === 'object' && result !== null && 'outcome' in result && result.outcome === outcome;
 }

@@ -10,6 +10,7 @@ import { HORIZON_MS } from '../core/next-step.ts';
 import { classOf, type RotationPolicy } from '../core/rotation-policy.ts';
 import type { ExchangeStep, KeeperParts } from '../keeper/parts.ts';
 import type { Sealer } from '../ports/sealer.ts';
+import type { Term } from '../ports/store.ts';
 import { Chance } from './chance.ts';
 import { Clients } from './clients.ts';
 import type { Fault } from './faults.ts';
@@ -92,6 +93,7 @@ export class World {
       latencyMs: options.storeLatencyMs ?? 0,
       isBackedUp: faults.includes('store_restored') || faults.includes('copies_destroyed'),
       onAppended: (grant, event) => this.#appended(grant, event),
+      onGranted: (grant, terms) => this.#granted(grant, terms),
     });
     this.mischief = this.#newMischief();
     this.wire = this.#newWire();
@@ -365,6 +367,15 @@ export class World {
 
   #logged(line: string): void {
     if (line.includes(CANARY)) this.judges.violated('I10', this.time.now(), 'a token stands in the log');
+  }
+
+  /** From now on its chain is known, whether or not whoever brings it hears of it before the keeper uses it. */
+  #granted(grant: GrantId, terms: readonly Term[]): void {
+    const alias = terms.find((term) => term.name === 'alias')?.value;
+    const chain = alias === undefined ? undefined : this.chains.get(alias);
+    if (!chain) return;
+    chain.grant = grant;
+    this.byGrant.set(grant, chain);
   }
 
   #appended(grant: GrantId, event: ChainEvent): void {

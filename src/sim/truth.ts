@@ -59,6 +59,8 @@ export class ChainTruth {
   /** When the first of the presentations left that have had no answer; null when the last one was answered. */
   unansweredSince: number | null = null;
   lastAnsweredAt = 0;
+  /** An exchange that was recorded, and has not left yet. */
+  recorded: { readonly attempt: LinkId; readonly at: number } | null = null;
 
   constructor(account: string, first: { readonly refreshToken: string }, now: number) {
     this.account = account;

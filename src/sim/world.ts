@@ -331,6 +331,7 @@ export class World {
     const { judges, time } = this;
     judges.trace(time.now(), `${chain.account} sends ${token}`);
     chain.sent++;
+    chain.recorded = null;
     if (chain.sent > chain.started)
       judges.violated('I13', time.now(), `${chain.account} was presented without a record`);
     this.#judgePatience(chain, token);
@@ -386,6 +387,11 @@ export class World {
     switch (event.type) {
       case 'started':
         chain.started++;
+        chain.recorded = { attempt: event.id, at: time.now() };
+        break;
+      case 'lost':
+        // Its node died before it was sent, which nobody can know: for the keeper it may have been the first of several.
+        if (chain.recorded?.attempt === event.id) chain.unansweredSince ??= chain.recorded.at;
         break;
       case 'received': {
         const token = chain.tokens.findLast((one) => one.link === event.link.id);

@@ -3,6 +3,7 @@ import type { Family } from '../core/family.ts';
 import { type Instant, toRfc3339 } from '../core/instant.ts';
 import { fingerprint } from './chance.ts';
 import type { Presented } from './register.ts';
+import { Rows } from './rows.ts';
 import type { Upstream } from './upstream.ts';
 
 export type Endpoint = 'authorize' | 'login' | 'token' | 'api';
@@ -35,12 +36,29 @@ export interface Happened extends Omit<LedgerEntry, 'n' | 'time' | 'presented' |
   readonly issuedAccess: Presented | null;
 }
 
-/** The newest so many requests, at least, are kept. */
+/** The newest so many requests are kept. */
 export const LEAST_ENTRIES = 50_000;
+
+/** What is kept of each beside its time; as cells of one list, since objects that live on have to be moved and marked. */
+const CELLS = [
+  'endpoint',
+  'method',
+  'path',
+  'app',
+  'user',
+  'decision',
+  'reason',
+  'fault',
+  'status',
+  'presented',
+  'issued',
+  'issuedAccess',
+] as const satisfies readonly (keyof Happened)[];
 
 export class Ledger {
   readonly #textOf: (presented: Presented) => string;
-  #kept: Happened[] = [];
+  readonly #times = new Rows(1);
+  readonly #cells: (string | number | null)[] = [];
   #count = 0;
 
   constructor(textOf: (presented: Presented) => string) {
@@ -48,20 +66,29 @@ export class Ledger {
   }
 
   add(happened: Happened): void {
-    this.#count++;
-    this.#kept.push(happened);
-    if (this.#kept.length > 2 * LEAST_ENTRIES) this.#kept = this.#kept.slice(-LEAST_ENTRIES);
+    const place = this.#count++ % LEAST_ENTRIES;
+    this.#times.set(place, 0, happened.at);
+    let cell = place * CELLS.length;
+    for (const name of CELLS) this.#cells[cell++] = happened[name];
   }
 
   entries(): readonly LedgerEntry[] {
-    const first = this.#count - this.#kept.length + 1;
-    return this.#kept.map(({ at, presented, issued, issuedAccess, ...rest }, i) => ({
-      n: first + i,
-      time: toRfc3339(at),
+    const kept = Math.min(this.#count, LEAST_ENTRIES);
+    return Array.from({ length: kept }, (_, i) => this.#entry(this.#count - kept + i));
+  }
+
+  /** Counted from 0. */
+  #entry(number: number): LedgerEntry {
+    const place = number % LEAST_ENTRIES;
+    const cells = CELLS.map((name, i) => [name, this.#cells[place * CELLS.length + i]]);
+    const { presented, issued, issuedAccess, ...rest } = Object.fromEntries(cells) as Omit<Happened, 'at'>;
+    return {
+      n: number + 1,
+      time: toRfc3339(this.#times.get(place, 0) as Instant),
       ...rest,
       presented: this.#fingerprints(presented),
       issued: this.#fingerprints(issued, issuedAccess),
-    }));
+    };
   }
 
   #fingerprints(...tokens: readonly (Presented | null)[]): readonly string[] {

@@ -44,7 +44,7 @@ export class Register {
   }
 }
 
-/** 64 to the power of this is more than memory can hold. */
+/** Of six bits each: more tokens than memory can hold. */
 const DIGITS = 5;
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
 const VALUES = new Int8Array(128).fill(-1);
@@ -90,9 +90,8 @@ class Texts {
 
 /** The digit that changes most comes first, so that neighbours differ in more than their last character. */
 function spelled(number: number): string {
-  let text = '';
-  for (let rest = number, i = 0; i < DIGITS; i++, rest = Math.floor(rest / 64)) text += ALPHABET[rest % 64];
-  return text;
+  const code = (digit: number) => ALPHABET.charCodeAt((number >>> (6 * digit)) & 63);
+  return String.fromCharCode(code(0), code(1), code(2), code(3), code(4));
 }
 
 function numberIn(text: string): number | null {

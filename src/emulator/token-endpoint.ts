@@ -181,8 +181,9 @@ export function idToken(
   lifeSeconds: number,
 ): string | null {
   const { openId } = context.upstream.form;
+  if (!openId || !parsed || !allowed.scope.includes('openid')) return null;
   const user = context.upstream.accounts.userById(allowed.user);
-  if (!openId || !user || !parsed || !allowed.scope.includes('openid')) return null;
+  if (!user) return null;
   const issuer = `${parsed.origin}${openId.issuerPath}`;
   const { client, nonce } = allowed;
   return context.idTokens.sign({ issuer, client, user, nonce, now: context.now(), lifeSeconds });

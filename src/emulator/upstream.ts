@@ -90,8 +90,9 @@ export class Upstream {
     this.speed = options.speed;
     this.#switches = { ...options.form.switches, ...options.switches };
     this.#policy = atSpeed(this.form.policy(this.#switches), this.speed);
-    const { liveAccessTokens } = this.#policy.caps;
-    this.families = new Families(Number.isFinite(liveAccessTokens) ? 3 * liveAccessTokens : 1);
+    const { access, caps } = this.#policy;
+    const isCapped = Number.isFinite(caps.liveAccessTokens);
+    this.families = new Families(isCapped ? 3 * caps.liveAccessTokens : access === 'keep' ? 0 : 1);
     this.accounts = new Accounts(this.chance);
     this.accounts.addApp('Evergrant test app', options.redirectUris, options.jwks);
     this.accounts.addUser({ username: 'emma.devries@example.com', fullName: 'Emma de Vries' });

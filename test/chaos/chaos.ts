@@ -37,10 +37,10 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
   await Promise.all(
     Array.from({ length: WORLDS_AT_ONCE }, async () => {
       for (let next = worlds.shift(); next; next = worlds.shift()) {
-        add(
-          total,
-          await oneWorld({ ...options, ...next }).catch((error: unknown) => ended(error, { ...options, ...next })),
-        );
+        const one = { ...options, ...next };
+        const report = await oneWorld(one).catch((error: unknown) => ended(error, one));
+        for (const wrong of report.wrongs) options.tell(`WRONG ${wrong}`);
+        add(total, report);
       }
     }),
   );

@@ -20,6 +20,7 @@ const ROTATION_MS = 640_000;
 /** A live chain gives a token within this time after the last harm: more than all limits and windows. */
 const RECOVERED_WITHIN_MS = 7_200_000;
 const MOST_JUMP_S = 600;
+const SLOW_STEP_S = 15;
 /** For a step that a process is to die at; then it is killed where it is. */
 const STEP_WITHIN_MS = 8_000;
 /** Only ends what hangs. */
@@ -69,25 +70,23 @@ export class Director {
     this.#tell = tell;
   }
 
-  /** One round with a harm of chance, or the one that is given. */
-  async round(
-    harm: AnyHarm = this.#draw(),
-    strike: (harm: AnyHarm) => Promise<void> = (one) => this.#strike(one),
-  ): Promise<void> {
+  /** One round with a harm and faults of chance, or those that are given. */
+  async round(harm: AnyHarm = this.#draw(), { faults = this.#drawFaults(harm) } = {}): Promise<void> {
     const { world, figures } = this;
-    // What hangs until a process is killed must not hang behind something else.
-    const isAlone = harm.kind === 'killed with exchanges in flight';
-    const faults = isAlone ? [] : drawFaults(this.chance, world);
     for (const { ring, fault } of faults) world.rings[ring]?.provider.emulator.control.addFaults([fault]);
     figures.faults += faults.length;
     figures.rounds++;
     figures.harms.set(harm.kind, (figures.harms.get(harm.kind) ?? 0) + 1);
-    this.#tell(
-      `round ${figures.rounds}: ${JSON.stringify({ ...harm, faults: faults.map((one) => [world.rings[one.ring]?.alias, one.fault.fault, one.fault.times]) })}`,
-    );
-    await strike(harm);
+    const told = faults.map(({ ring, fault }) => [world.rings[ring]?.alias, fault.fault, fault.times]);
+    this.#tell(`round ${figures.rounds}: ${JSON.stringify({ ...harm, faults: told })}`);
+    await this.#strike(harm);
     const lost = await this.#recover();
     for (const { client, answer } of lost) await this.#bury(client, answer);
+  }
+
+  /** What hangs until a process is killed must not hang behind something else. */
+  #drawFaults({ kind }: AnyHarm): ReturnType<typeof drawFaults> {
+    return kind === 'killed with exchanges in flight' ? [] : drawFaults(this.chance, this.world);
   }
 
   /** What does not hold, now that it is over. */
@@ -343,7 +342,10 @@ export class Director {
       });
   }
 
-  /** The seconds after which a provider that is slow answers, where whoever asked it is still there. */
+  /**
+   * The seconds after which a provider that is slow answers, where whoever asked it is still there; a part of them at a
+   * time, so that who gives up too early does so.
+   */
   #slowS({ provider, user }: Ring): number | null {
     const { world } = this;
     const last = provider.emulator.control
@@ -352,7 +354,7 @@ export class Director {
     const since = Date.parse(last?.time ?? '');
     if (last?.fault !== 'delay' || world.away.some(({ to }) => to >= since)) return null;
     const leftMs = since + SLOW_MS - world.time.nowMs;
-    return leftMs > 0 ? Math.ceil(leftMs / 1000) : null;
+    return leftMs > 0 ? Math.min(SLOW_STEP_S, Math.ceil(leftMs / 1000)) : null;
   }
 
   async #bury({ ring }: Client, { body }: Answer): Promise<void> {

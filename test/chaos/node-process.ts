@@ -49,6 +49,46 @@ function onStep(step: string, grant: string): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
 }
 
+/**
+ * Limits of minutes that are counted by the machine's timers go by the clock of the world as well: a provider that is
+ * slow for a minute there must find them as long as they are.
+ */
+const LONG_MS = 20_000;
+const NEVER_MS = 2_000_000_000;
+const limits = new Map<object, { readonly due: number; readonly work: () => void; timer: object }>();
+
+function worldTimers(): void {
+  const { setTimeout: begin, clearTimeout: end } = globalThis;
+  const later = (work: (...words: unknown[]) => void, ms = 0, ...words: unknown[]) => {
+    if (!time || ms < LONG_MS) return begin(work, ms, ...words);
+    // What is handed out never ends by itself.
+    const handle = begin(() => undefined, NEVER_MS).unref();
+    const done = (): void => {
+      never(handle);
+      work(...words);
+    };
+    limits.set(handle, { due: time.now() + ms, work: done, timer: begin(done, ms) });
+    return handle;
+  };
+  const never = (handle?: Parameters<typeof end>[0]): void => {
+    const limit = typeof handle === 'object' && handle !== null ? limits.get(handle) : undefined;
+    if (limit) {
+      end(limit.timer as NodeJS.Timeout);
+      limits.delete(handle as object);
+    }
+    end(handle);
+  };
+  Object.assign(globalThis, { setTimeout: later, clearTimeout: never });
+  timersJumped = (now) => {
+    for (const limit of limits.values()) {
+      end(limit.timer as NodeJS.Timeout);
+      limit.timer = begin(limit.work, Math.max(0, limit.due - now));
+    }
+  };
+}
+
+let timersJumped = (_now: number): void => undefined;
+
 function clockOf(shifted: ShiftedClock, { skewMs, boot }: Machine): Clock {
   return {
     now: () => (shifted.now() + skewMs) as Instant,
@@ -64,6 +104,7 @@ async function start(order: Extract<Order, { kind: 'start' }>): Promise<RunningA
   const { settings, machine } = order;
   time = new ShiftedClock(order.offsetMs);
   marks = order.marks;
+  worldTimers();
   const app = await startApp(settings, 'all', { onStep, clock: clockOf(time, machine) });
   process.on('SIGTERM', () => {
     void app.close().then(() => process.exit(0));
@@ -83,6 +124,7 @@ process.on('message', (order: Order) => {
       return;
     case 'advance':
       time?.advance(order.ms);
+      timersJumped(time?.now() ?? 0);
       break;
     case 'die':
       death = { at: order.at, left: order.nth };

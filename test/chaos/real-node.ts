@@ -8,11 +8,14 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { COMPILE_CACHE } from '../support/compile-cache.ts';
 import type { Order, Report } from './node-process.ts';
+import type { PlantedName } from './planted.ts';
 
 const CHILD = new URL('./node-process.ts', import.meta.url);
+const PLANTED_FILE = new URL('./planted.ts', import.meta.url);
 
 export class RealNode {
   readonly name: string;
+  readonly #planted: PlantedName | null;
   #spare: ChildProcess | null = null;
   #child: ChildProcess | null = null;
   #isFrozen = false;
@@ -22,8 +25,9 @@ export class RealNode {
   /** Everything that its processes ever printed. */
   output = '';
 
-  constructor(name: string) {
+  constructor(name: string, planted: PlantedName | null = null) {
     this.name = name;
+    this.#planted = planted;
   }
 
   get isUp(): boolean {
@@ -124,8 +128,8 @@ export class RealNode {
   #load(): ChildProcess {
     const child = fork(CHILD, [], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      env: { ...process.env, NODE_COMPILE_CACHE: COMPILE_CACHE },
-      execArgv: [],
+      env: { ...process.env, NODE_COMPILE_CACHE: COMPILE_CACHE, CHAOS_PLANTED: this.#planted ?? undefined },
+      execArgv: this.#planted === null ? [] : ['--import', PLANTED_FILE.href],
     });
     // What it says at its end (its exit) matters, not that a channel broke.
     child.on('error', () => undefined);

@@ -14,6 +14,7 @@ import { Client } from './client.ts';
 import type { Evidence } from './judges.ts';
 import type { Scene } from './loss.ts';
 import type { Machine } from './node-process.ts';
+import type { PlantedName } from './planted.ts';
 import { type PolicyName, type Provider, startProvider } from './policies.ts';
 import { RealNode } from './real-node.ts';
 import { Jumps, type Span } from './time.ts';
@@ -43,6 +44,8 @@ export interface WorldOptions {
   readonly jump?: (ms: number, nodes: readonly string[]) => Promise<void>;
   /** The machine of each node, by its number. */
   readonly machine?: (node: number) => Machine;
+  /** What its servers do wrong. */
+  readonly planted?: PlantedName | null;
   /** Where the data folders lie; null: in the folder of the world. */
   readonly dataFolder: string | null;
 }
@@ -91,7 +94,7 @@ export class World {
     this.folder = mkdtempSync(join(tmpdir(), 'evergrant-chaos-'));
     this.#clock = new ShiftedClock();
     this.time = new Jumps(this.#clock);
-    this.nodes = Array.from({ length: options.nodes }, (_, i) => new RealNode(`node-${i + 1}`));
+    this.nodes = Array.from({ length: options.nodes }, (_, i) => new RealNode(`node-${i + 1}`, options.planted));
   }
 
   static async create(options: WorldOptions): Promise<World> {

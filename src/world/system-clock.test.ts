@@ -55,21 +55,26 @@ test('time that passed is told within the precision of the system, over hours', 
 });
 
 test('this machine names its boot and counts from it', () => {
+  const [up, now] = [uptime() * 1000, Date.now()];
   const { boot, uptimeMs, at } = systemClock.moment();
+  const [upAfter, nowAfter] = [uptime() * 1000, Date.now()];
   expect(boot.length).toBeGreaterThan(10);
   expect(systemClock.moment().boot).toBe(boot);
-  expect(Math.abs(uptimeMs - uptime() * 1000)).toBeLessThan(100);
-  expect(Math.abs(at - Date.now())).toBeLessThan(100);
+  expect(uptimeMs).toBeGreaterThan(up - 100);
+  expect(uptimeMs).toBeLessThan(upAfter + 100);
+  expect(at).toBeGreaterThan(now - 100);
+  expect(at).toBeLessThan(nowAfter + 100);
 });
 
 test('asking for the moment is cheap enough for every request', () => {
   const times = Array.from({ length: 5 }, () => {
-    const from = performance.now();
+    const from = process.cpuUsage();
     for (let i = 0; i < 100_000; i++) systemClock.moment();
-    return (performance.now() - from) / 100_000;
+    const { user, system } = process.cpuUsage(from);
+    return (user + system) / 100_000;
   });
-  // About 0.2 µs; the limit leaves room for a busy machine.
-  expect(Math.min(...times) * 1000).toBeLessThan(1);
+  // About 0.2 µs of the processor; the limit leaves room for a slow one.
+  expect(Math.min(...times)).toBeLessThan(1);
 });
 
 test('sleeping takes its time, ends at once when aborted, and never rejects', async () => {

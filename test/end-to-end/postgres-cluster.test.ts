@@ -13,6 +13,8 @@ import { ShiftedClock } from '../support/shifted-clock.ts';
 import { askAll } from './support/postgres-store.ts';
 
 const SPACING_MS = 600_000;
+/** A node that hears nothing looks again after five minutes. */
+const LOOKED_AGAIN_MS = 300_000;
 const ROOT_KEY = '5a'.repeat(32);
 const ADMIN_KEY = 'an admin key that all nodes of the test know';
 
@@ -191,7 +193,7 @@ describe('who was revoked on one node', () => {
     for (const read of [byKey, byClient]) {
       for (const node of nodes) while ((await read(node)) !== 401) await sleep(10);
     }
-    expect(performance.now() - start).toBeLessThan(30_000);
+    expect(performance.now() - start).toBeLessThan(LOOKED_AGAIN_MS / 2);
   });
 
   test('is served for five minutes at most by a node that cannot reach the database, and not at all by one that can', async () => {

@@ -89,7 +89,8 @@ async function exchangeOver(
 async function notSent(work: Work, noted: Noted, reason: string): Promise<StoredChain> {
   const { parts } = work;
   const at = parts.clock.moment();
-  await note(parts, { purpose: 'unsent', ...noted, at });
+  // Not waited for: a disk that hangs must not keep the store from hearing it.
+  void note(parts, { purpose: 'unsent', ...noted, at });
   return append(work, { type: 'not_sent', at, id: noted.attempt, reason });
 }
 

@@ -3,6 +3,8 @@ import { expect, test } from 'vitest';
 import type { KeeperParts } from '../src/keeper/parts.ts';
 import type { HttpAnswer, HttpRequest, Network } from '../src/ports/network.ts';
 import { SIMULATED_POLICIES, World, worldOptions } from '../src/simulate.ts';
+import { createMemoryStore } from '../src/storage/memory/store.ts';
+import { MemoryJournal } from './support/memory-journal.ts';
 
 /** The invariants that a world complains of whose nodes work with parts put wrong. */
 async function complaints(policy: string, alter: (parts: KeeperParts) => KeeperParts): Promise<readonly string[]> {
@@ -26,6 +28,8 @@ function sending(parts: KeeperParts, through: (send: Send) => Send): KeeperParts
   };
   return { ...parts, network };
 }
+
+const never = new Promise<void>(() => undefined);
 
 const json = (status: number, body: string): HttpAnswer => {
   const headers = { 'content-type': 'application/json' };
@@ -77,15 +81,44 @@ test('a token in the log is seen (I10)', async () => {
   expect(telling).toContain('I10');
 });
 
-test('a token that lives and of which no copy is left is seen (I2)', async () => {
-  const found = SIMULATED_POLICIES.find((one) => one.name === 'one-time');
-  if (!found) throw new Error('one-time');
+test('a token that is served out of a memory that dies with the process is seen (I1)', async () => {
+  const forgetful = await complaints('one-time', (parts) => ({
+    ...parts,
+    store: createMemoryStore(),
+    journal: new MemoryJournal(),
+  }));
+  expect(forgetful).toContain('I1');
+});
+
+test('a caller who is left without an answer is seen (I16)', async () => {
+  let sent = 0;
+  const silent = await complaints('durable', (parts) =>
+    sending({ ...parts, clock: { ...parts.clock, sleep: () => never } }, (send) => async (request, timeoutMs) => {
+      return ++sent > 5 ? never : send(request, timeoutMs);
+    }),
+  );
+  expect(silent).toContain('I16');
+});
+
+/** What is found where judges are shown these copies alone, whatever was written; a world without faults. */
+async function foundWithCopies(policy: string, isShown: (newest: string | undefined, link: string) => boolean) {
+  const found = SIMULATED_POLICIES.find((one) => one.name === policy);
+  if (!found) throw new Error(policy);
   const world = new World(worldOptions(found, { exchanges: 40, grants: 2, mostMs: 2 * 3_600_000 }));
   const { store, nodes } = world;
-  // Whatever is written is there, and nobody who judges can see it.
-  const unseen = Object.assign(Object.create(store.inner.chains), { answer: async () => null });
-  Object.defineProperty(store, 'inner', { value: { ...store.inner, chains: { ...store.inner.chains, ...unseen } } });
+  const { chains } = store.inner;
+  const answer: typeof chains.answer = async (grant, link) =>
+    isShown((await chains.read(grant)).chain.links.at(-1)?.id, link) ? chains.answer(grant, link) : null;
+  Object.defineProperty(store, 'inner', { value: { ...store.inner, chains: { ...chains, answer } } });
   for (const { disk } of nodes) disk.holds = () => false;
   const judges = await world.run();
-  expect(judges.violations.map((one) => one.invariant)).toContain('I2');
+  return judges.violations.map((one) => one.invariant);
+}
+
+test('a token that lives and of which no copy is left is seen, be it the newest or an older one (I2)', async () => {
+  expect(await foundWithCopies('one-time', () => false)).toContain('I2');
+  expect(await foundWithCopies('one-time', (newest, link) => link === newest)).toEqual([]);
+  // The last three live: a keeper that keeps the newest alone has dropped two.
+  expect(await foundWithCopies('last-n', (newest, link) => link === newest)).toContain('I2');
+  expect(await foundWithCopies('last-n', () => true)).toEqual([]);
 });

@@ -184,10 +184,17 @@ export class Clients {
     return answer;
   }
 
-  /** The answer; or that none came, because its node died, or in all that time. */
+  /** The answer; or that none came, because its node died, or in all that time after its last pause. */
   async #before(mostMs: number, life: Life, given: Promise<Answer>): Promise<Answer> {
+    const { time } = this.#world;
     const first = Promise.withResolvers<Answer>();
-    const alarm = this.#world.time.after(mostMs, () => first.resolve('hung'));
+    const from = time.now();
+    const ring = (): void => {
+      const end = Math.max(from, life.pausedUntil) + mostMs;
+      if (time.now() >= end) first.resolve('hung');
+      else alarm = time.at(end, ring);
+    };
+    let alarm = time.after(mostMs, ring);
     const forget = life.onEnd(() => first.resolve('ended'));
     void given.then(first.resolve);
     const answer = await first.promise;
@@ -199,7 +206,7 @@ export class Clients {
   #judge(chain: ChainTruth, node: SimNode, answer: Answer, from: number): void {
     const { time, judges, upstream } = this.#world;
     const now = time.now();
-    if (answer === 'hung' && node.life.pausedUntil < from) {
+    if (answer === 'hung') {
       judges.violated('I16', now, `${chain.account} was left without an answer for ${now - from} ms`);
     }
     if (isToken(answer)) {

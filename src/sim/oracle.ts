@@ -2,12 +2,13 @@
  * Whether a chain that was lost could have been saved, by anyone who follows the rules of its provider and sees only what
  * a keeper can see. It decides from the ledger and the faults that were injected. A loss is unavoidable only where:
  *
- * - `ended`: the owner revoked it, another system used its tokens, it lay unused for longer than it lives while every
- *   node was away, the provider went back to a backup of itself and so forgot the newest token, or said twice in a row that it does not know it;
+ * - `ended`: the owner revoked it, another system used its tokens (where they change), every node was away from when it
+ *   was due until the end of its life, the provider went back to a backup of itself and gave nothing since, or said twice
+ *   in a row, without an exchange in between, that it does not know it;
  * - `doubled`: the wire delivered one request twice, or minutes after it was given up, and the provider takes that for
- *   theft;
- * - `destroyed`: all copies of what was received were destroyed; or the store went back to before an exchange was sent, its
- *   answer was lost too, and so nobody knew that a window was open;
+ *   theft, or gave the token to that one;
+ * - `destroyed`: all copies of what was received were destroyed, and nothing newer came; or the store went back to before
+ *   an exchange was sent, its answer was lost too, and so nobody knew that a window was open;
  * - `unanswered`, for one-time tokens: the provider made an exchange and its answer never reached a living node, or
  *   reached one that died before it could write it down;
  * - `unanswered`, for tokens with a window: besides, every try in the window was struck by a fault, and the keeper was
@@ -16,6 +17,7 @@
  */
 import { REQUEST_TIMEOUT_MS } from '../core/next-step.ts';
 import { classOf, type RotationPolicy, rejectsReuse } from '../core/rotation-policy.ts';
+import type { Fault } from './faults.ts';
 import type { ChainTruth, Span, TokenTruth } from './truth.ts';
 import type { Entry } from './upstream.ts';
 
@@ -37,10 +39,12 @@ export interface Evidence {
   /** Tokens of which a copy exists. */
   isKept(token: TokenTruth): boolean;
   takes(token: string): boolean;
-  /** The store was restored, and may not know any more that an exchange was sent. */
-  readonly hasForgotten: boolean;
+  /** The store was restored since, and may not know any more that something was sent then. */
+  hasForgotten(sentAt: number): boolean;
   /** Times at which no node could have tried: down, paused, or without a store. */
   readonly unable: readonly Span[];
+  /** Times at which some node was down or paused. */
+  readonly away: readonly Span[];
   /** Time a cluster needs to notice that a node is gone. */
   readonly takeOverMs: number;
 }
@@ -54,30 +58,43 @@ const avoidable = (why: string) => ({ kind: 'avoidable', why }) as const;
 
 /** Two denials within this time are two in a row. */
 const DENIAL_MS = 3_600_000;
+/** An unused token is exchanged by this share of its life, and an hour is enough for it. */
+const IDLE_DUE = 0.7;
+const IDLE_ALLOWED_MS = 3_600_000;
 
 export function judgeLoss(evidence: Evidence): Verdict {
   const { chain } = evidence;
   if (chain.forgottenAt !== null) return unavoidable('ended', 'the provider went back to a backup of itself');
   const live = chain.tokens.find((one) => evidence.isKept(one) && evidence.takes(one.token));
-  const denials = chain.injuries.filter((one) => one.fault === 'chain_unknown' && evidence.now - one.at < DENIAL_MS);
   const inUse = chain.tokens.findLast((one) => one.wasKept);
   // A sibling that was never used may outlive what was in use; the restored store takes it for a used one.
   if (live && live !== inUse && chain.destroyedAt !== null)
     return unavoidable('destroyed', 'no copy of the token in use');
-  if (live && denials.length > 1) return unavoidable('ended', 'the provider denied twice in a row to know it');
+  if (live && wasDeniedTwice(evidence)) return unavoidable('ended', 'the provider denied twice in a row to know it');
   if (live) return { ...avoidable(`token ${live.token} is here, and the provider takes it`), isAlive: true };
-  if (chain.endedBy) return unavoidable('ended', chain.endedBy);
+  if (chain.endedBy && !outlives(chain.endedBy, evidence.policy)) return unavoidable('ended', chain.endedBy);
   const newest = chain.tokens.findLast((one) => one.deliveredAt !== null && (one.wasKept || evidence.isKept(one)));
   if (!newest) return avoidable('it never held a token');
   if (!evidence.isKept(newest) && chain.destroyedAt !== null) return unavoidable('destroyed', 'no copy was left');
   return judgeFrom(evidence, newest);
 }
 
+/** Twice without an exchange in between that succeeded. */
+function wasDeniedTwice({ chain, entries, now }: Evidence): boolean {
+  const [first, second] = chain.injuries.filter((one) => one.fault === 'chain_unknown').slice(-2);
+  if (!first || !second || now - first.at >= DENIAL_MS) return false;
+  return !entries.some((one) => one.outcome === 'accepted' && one.at > first.at && one.at < second.at);
+}
+
+/** Tokens that do not change go on, whoever else uses them. */
+function outlives(endedBy: Fault, policy: RotationPolicy): boolean {
+  return endedBy === 'used_elsewhere' && classOf(policy).class === 'durable';
+}
+
 /** `newest` is the newest token that was ever written down. */
 function judgeFrom(evidence: Evidence, newest: TokenTruth): Verdict {
   const { chain, policy, entries } = evidence;
-  const diesAt = newest.issuedAt + policy.life.idleMs;
-  if (evidence.now > diesAt && wasUnable(evidence, newest.issuedAt, diesAt)) {
+  if (evidence.now > newest.issuedAt + policy.life.idleMs && wasAwayWhenDue(evidence, newest)) {
     return unavoidable('ended', 'every node was away for longer than an unused token lives');
   }
   const unheard = chain.tokens.filter((one) => one.parent === newest.token && !one.wasKept);
@@ -123,13 +140,18 @@ function judgeRefusal(evidence: Evidence, newest: TokenTruth, end: Entry | undef
   if (chain.destroyedAt !== null) return unavoidable('destroyed', 'no copy of the token in use was left');
   const unusedMs = (last?.at ?? now) - newest.issuedAt;
   if (unusedMs > policy.life.idleMs) {
-    return wasUnable(evidence, newest.issuedAt, newest.issuedAt + policy.life.idleMs)
+    return wasAwayWhenDue(evidence, newest)
       ? unavoidable('ended', 'every node was away for longer than an unused token lives')
       : avoidable('it was left unused until it expired');
   }
-  const sibling = chain.tokens.find((one) => one.parent === newest.parent && one !== newest);
-  if (sibling) return unavoidable('doubled', 'a request was delivered twice');
+  const wasDoubled = entries.some((one) => one.by === 'duplicate' && one.presented === newest.parent && one.issued);
+  if (wasDoubled && !survivesDoubling(policy)) return unavoidable('doubled', 'a request was delivered twice');
   return avoidable(`token ${newest.token} was refused: ${last?.reason ?? 'never presented'}`);
+}
+
+/** Whether what the network delivers twice or late costs no chain: the older or the newer token lives on. */
+function survivesDoubling(policy: RotationPolicy): boolean {
+  return ['durable', 'last-n', 'until-successor-used'].includes(classOf(policy).class);
 }
 
 /** A window that opened when the first unanswered exchange was made. */
@@ -142,8 +164,10 @@ function judgeWindow(evidence: Evidence, unheard: readonly TokenTruth[], windowM
   // The retry table: at Exact Online a try every 20 s, elsewhere ten in a window. More than a second for what is under way.
   const step = policy.pacing.minSpacingMs > 0 ? 20_000 : windowMs / 10;
   const allowed = step + 1_500;
-  if (evidence.hasForgotten) return unavoidable('destroyed', 'a restored store had forgotten that it was sent');
-  if (gap.ms <= allowed + evidence.takeOverMs) {
+  if (evidence.hasForgotten(opener.sentAt))
+    return unavoidable('destroyed', 'a restored store had forgotten that it was sent');
+  const isTakenOver = evidence.away.some((one) => one.to >= from - evidence.takeOverMs && one.from <= to);
+  if (gap.ms <= allowed + (isTakenOver ? evidence.takeOverMs : 0)) {
     const isLate = entries.some((one) => one.issued === opener.token && one.by === 'duplicate');
     if (isLate) return unavoidable('doubled', 'a request arrived when nobody could expect it any more');
     return unavoidable('unanswered', 'every try in the window was struck');
@@ -164,8 +188,11 @@ function safeUntil({ chain, policy }: Evidence, opener: TokenTruth, windowMs: nu
   return first + windowMs;
 }
 
-function wasUnable({ unable }: Evidence, from: number, to: number): boolean {
-  return longestIdle(from, to, unable).ms < (to - from) / 2;
+/** No node was there, for longer than a few tries take, from when an unused token is due until its end. */
+function wasAwayWhenDue({ unable, chain, policy }: Evidence, token: TokenTruth): boolean {
+  const { idleMs } = policy.life;
+  const dueAt = token.issuedAt + idleMs * IDLE_DUE;
+  return longestIdle(dueAt, token.issuedAt + idleMs, [...unable, ...chain.tries]).ms < IDLE_ALLOWED_MS;
 }
 
 /** The longest time within a span that none of these cover. */

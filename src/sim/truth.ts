@@ -22,6 +22,8 @@ export interface TokenTruth {
   wasKept: boolean;
   /** The place of its exchange in the chain. */
   sequence: number;
+  /** The simulation destroyed every copy of it. */
+  isDestroyed?: true;
 }
 
 export interface Span {
@@ -30,6 +32,16 @@ export interface Span {
 }
 
 const KEPT = 48;
+const SPANS_KEPT = 256;
+
+/** Opens or ends the last span, as something is so now or not. */
+export function note(spans: Span[], isSo: boolean, now: number): void {
+  const last = spans.at(-1);
+  const isOpen = last?.to === Number.POSITIVE_INFINITY;
+  if (isSo && !isOpen) spans.push({ from: now, to: Number.POSITIVE_INFINITY });
+  if (!isSo && last && isOpen) last.to = now;
+  if (spans.length > 2 * SPANS_KEPT) spans.splice(0, SPANS_KEPT);
+}
 
 export class ChainTruth {
   readonly account: string;
@@ -44,10 +56,12 @@ export class ChainTruth {
   readonly injuries: Injury[] = [];
   /** How it was ended from outside, if it was. */
   endedBy: Fault | null = null;
-  /** Copies of what it had received were destroyed by the simulation. */
+  /** Every copy of what it had received last was destroyed by the simulation, and nothing newer came since. */
   destroyedAt: number | null = null;
-  /** The provider went back to a backup of itself. */
+  /** The provider went back to a backup of itself, and has given nothing since that was kept. */
   forgottenAt: number | null = null;
+  /** The store last went back to a backup: what was sent before, it may have forgotten. */
+  restoredAt: number | null = null;
   isOver = false;
   started = 0;
   sent = 0;
@@ -118,5 +132,31 @@ export class ChainTruth {
   injured(at: number, fault: Fault): void {
     this.injuries.push({ at, fault });
     if (this.injuries.length > 4 * KEPT) this.injuries.splice(0, 2 * KEPT);
+  }
+
+  /** Tokens that were written down and are nowhere now were destroyed. */
+  async noticeDestroyed(isKept: (token: TokenTruth) => Promise<boolean>, now: number): Promise<void> {
+    for (const token of this.tokens) {
+      if (token.wasKept && !token.isDestroyed && !(await isKept(token))) token.isDestroyed = true;
+    }
+    if (this.tokens.findLast((one) => one.wasKept)?.isDestroyed) this.destroyedAt = now;
+  }
+
+  /** A token was kept: what was destroyed or forgotten before it was made explains no loss any more. */
+  goneOnWith({ issuedAt }: TokenTruth): void {
+    if (this.destroyedAt !== null && issuedAt > this.destroyedAt) this.destroyedAt = null;
+    if (this.forgottenAt !== null && issuedAt > this.forgottenAt) this.forgottenAt = null;
+  }
+
+  /** A store that was restored since may have forgotten that this was sent at all. */
+  hasForgotten(sentAt: number): boolean {
+    return this.restoredAt !== null && sentAt <= this.restoredAt;
+  }
+
+  /** What it heard was the answer to the second of two deliveries, or the first came late. */
+  wasDoubledSince(instant: number): boolean {
+    return this.injuries.some(
+      ({ fault, at }) => at >= instant && (fault === 'duplicate_delivery' || fault === 'request_late'),
+    );
   }
 }

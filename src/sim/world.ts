@@ -6,7 +6,7 @@
  */
 import type { ChainEvent } from '../core/chain.ts';
 import type { GrantId, LinkId } from '../core/id.ts';
-import { HORIZON_MS } from '../core/next-step.ts';
+import { HORIZON_MS, REQUEST_TIMEOUT_MS } from '../core/next-step.ts';
 import { classOf, type RotationPolicy } from '../core/rotation-policy.ts';
 import type { ExchangeStep, KeeperParts } from '../keeper/parts.ts';
 import type { Sealer } from '../ports/sealer.ts';
@@ -20,7 +20,7 @@ import { SimNode } from './node.ts';
 import { judgeLoss, type Verdict } from './oracle.ts';
 import { simulatedCatalogue } from './provider.ts';
 import { StoreOfAll } from './store-of-all.ts';
-import { ChainTruth, type Span, type TokenTruth } from './truth.ts';
+import { ChainTruth, note, type Span, type TokenTruth } from './truth.ts';
 import { CANARY, type Entry, SimulatedUpstream } from './upstream.ts';
 import { VirtualTime } from './virtual-time.ts';
 import { Wire } from './wire.ts';
@@ -29,7 +29,10 @@ const START = Date.parse('2026-01-01T00:00:00Z');
 /** From one backup to the next: mostly less than an hour, up to six. */
 const BACKUP_LEAST_MS = 60_000;
 const BACKUP_MOST_MS = 6 * 3_600_000;
-const SPANS_KEPT = 256;
+/** Of a chain, the newest answers that are kept for good; older ones go once newer ones are proven. */
+const LINKS_KEPT = 8;
+/** A request that was doubled or held up arrives within this time of being sent. */
+const MOST_LATE_MS = REQUEST_TIMEOUT_MS + 400_000;
 /** A node that is gone is noticed within this time. */
 const TAKE_OVER_MS = 15_000;
 
@@ -71,7 +74,9 @@ export class World {
   readonly byGrant = new Map<GrantId, ChainTruth>();
   readonly clients: Clients;
   readonly #backups: Chance;
+  /** When no node could do anything, and when some node could not. */
   readonly #unable: Span[] = [];
+  readonly #away: Span[] = [];
   #judging = Promise.resolve();
   #quietSince: number | null = null;
   /** Requests to the token endpoint until all became quiet. */
@@ -180,12 +185,12 @@ export class World {
     if (stored.includes(CANARY)) this.judges.violated('I10', this.time.now(), 'a token stands in the store');
   }
 
-  /** What was written down once and is taken still must be there. */
+  /** What was written down once and is taken still must be there, of all that a chain remembers. */
   async #judgeCopies(chain: ChainTruth): Promise<void> {
-    if (wasForgotten(chain)) return;
-    const token = chain.tokens.findLast((one) => one.wasKept);
-    if (!token || !this.upstream.takes(token.token) || (await this.#isKept(chain, token))) return;
-    this.judges.violated('I2', this.time.now(), `${token.token} of ${chain.account} is alive, and no copy is left`);
+    for (const token of chain.tokens.filter((one) => one.wasKept).slice(-LINKS_KEPT)) {
+      if (token.isDestroyed || !this.upstream.takes(token.token) || (await this.#isKept(chain, token))) continue;
+      this.judges.violated('I2', this.time.now(), `${token.token} of ${chain.account} is alive, and no copy is left`);
+    }
   }
 
   /** From when every node has joined: a store that never heard of a node cannot say that it is missing. */
@@ -285,11 +290,14 @@ export class World {
     for (const chain of this.chains.values()) {
       // What is published begins again with what the store and the first journal have.
       chain.lastPublished = 0;
-      const newest = chain.tokens.findLast((one) => one.wasKept);
-      const isSafe = newest?.link != null && this.nodes.some((node) => node.disk.holds(newest.link as LinkId));
-      if (newest && !isSafe) chain.destroyedAt = this.time.now();
+      chain.restoredAt = this.time.now();
     }
-    this.#judging = this.#judging.then(() => this.store.restore());
+    this.#judging = this.#judging.then(async () => {
+      this.store.restore();
+      for (const chain of this.chains.values()) {
+        await chain.noticeDestroyed((token) => this.#isKept(chain, token), this.time.now());
+      }
+    });
   }
 
   #strike(fault: Fault, chain: ChainTruth | null): void {
@@ -314,6 +322,7 @@ export class World {
   #kept(chain: ChainTruth, token: TokenTruth): void {
     if (token.wasKept) return;
     token.wasKept = true;
+    chain.goneOnWith(token);
     chain.unansweredSince = null;
     chain.lastAnsweredAt = token.deliveredAt ?? this.time.now();
   }
@@ -344,20 +353,22 @@ export class World {
 
   /** Where a second presentation always revokes, an earlier one must have had the time to arrive. */
   #judgePatience(chain: ChainTruth, token: string): void {
-    if (classOf(this.options.policy).class !== 'one-time-revoking' || wasForgotten(chain)) return;
+    if (classOf(this.options.policy).class !== 'one-time-revoking') return;
     const last = chain.presentations.findLast((one) => one.token === token);
-    if (!last || this.time.now() - last.at >= HORIZON_MS) return;
+    if (!last || this.time.now() - last.at >= HORIZON_MS || chain.hasForgotten(last.at)) return;
     this.judges.violated('I3', this.time.now(), `${token} was presented again ${this.time.now() - last.at} ms later`);
   }
 
   /** Too early is only what comes too early after an answer, or after the first of the presentations without one. */
   #judgeSpacing(chain: ChainTruth): void {
     const { minSpacingMs } = this.options.policy.pacing;
-    const sinceMs = this.time.now() - (chain.unansweredSince ?? chain.lastAnsweredAt);
+    const [since, now] = [chain.unansweredSince ?? chain.lastAnsweredAt, this.time.now()];
     // When an imported token was made is known by its importer's clock alone; what others do, not at all.
     const isForeign = chain.tokens.length < 2 || chain.endedBy !== null;
-    if (sinceMs >= minSpacingMs || isForeign || wasForgotten(chain) || wasDoubled(chain)) return;
-    this.judges.violated('I8', this.time.now(), `${chain.account} was presented ${sinceMs} ms after the last time`);
+    if (now - since >= minSpacingMs || isForeign || chain.hasForgotten(since)) return;
+    // What arrives late counts for the provider from then on.
+    if (chain.wasDoubledSince(now - minSpacingMs - MOST_LATE_MS)) return;
+    this.judges.violated('I8', now, `${chain.account} was presented ${now - since} ms after the last time`);
   }
 
   #presented(entry: Entry): void {
@@ -403,7 +414,7 @@ export class World {
       }
       case 'published': {
         const token = chain.tokens.findLast((one) => one.link === event.link);
-        if (token && token.sequence < chain.lastPublished && chain.destroyedAt === null) {
+        if (token && token.sequence < chain.lastPublished) {
           judges.violated('I9', time.now(), `${chain.account} went back in what it published`);
         }
         if (token) chain.lastPublished = token.sequence;
@@ -441,17 +452,23 @@ export class World {
       now: this.time.now(),
       isKept: (token) => kept.has(token),
       takes: (token) => this.upstream.takes(token),
-      hasForgotten: wasForgotten(chain),
+      hasForgotten: (sentAt) => chain.hasForgotten(sentAt),
       unable: this.#unable,
+      away: this.#away,
       takeOverMs: this.options.nodes > 1 ? TAKE_OVER_MS : 0,
     });
   }
 
-  async #isKept(chain: ChainTruth, token: TokenTruth): Promise<boolean> {
+  async #isKept({ grant, tokens }: ChainTruth, token: TokenTruth): Promise<boolean> {
+    const { chains } = this.store.inner;
+    // The link of an import is made by the keeper alone.
+    if (token.parent === null && grant !== null) {
+      token.link ??= (await chains.read(grant)).chain.links.find((link) => link.parent === null)?.id ?? null;
+    }
     const { link } = token;
-    if (link === null) return token.parent === null && chain.tokens.length < 4;
+    if (link === null) return token.parent === null && tokens.length < 4;
     if (this.nodes.some((node) => node.disk.holds(link))) return true;
-    return chain.grant !== null && (await this.store.inner.chains.answer(chain.grant, link)) !== null;
+    return grant !== null && (await chains.answer(grant, link)) !== null;
   }
 
   #lost(chain: ChainTruth, at: number, verdict: Verdict, diagnosis: string): void {
@@ -465,27 +482,18 @@ export class World {
         at,
         `${chain.account} was lost (${diagnosis}) after ${faults.join(', ')}: ${verdict.why}`,
       );
-    } else if (rule === 'unanswered' && diagnosis !== 'successor_lost' && !wasForgotten(chain)) {
+    } else if (
+      rule === 'unanswered' &&
+      diagnosis !== 'successor_lost' &&
+      !chain.hasForgotten(chain.tokens.at(-1)?.sentAt ?? 0)
+    ) {
       this.judges.violated('I6', at, `${chain.account} lost an answer, and the diagnosis is ${diagnosis}`);
     }
   }
 
   #noticeAbility(): void {
-    const isAble = !this.store.isDown && this.nodes.some((node) => node.keeper !== null && !node.life.isPaused);
-    const last = this.#unable.at(-1);
-    const isOpen = last?.to === Number.POSITIVE_INFINITY;
-    if (!isAble && !isOpen) this.#unable.push({ from: this.time.now(), to: Number.POSITIVE_INFINITY });
-    if (isAble && last && isOpen) last.to = this.time.now();
-    if (this.#unable.length > 2 * SPANS_KEPT) this.#unable.splice(0, SPANS_KEPT);
+    const isThere = (node: SimNode): boolean => node.keeper !== null && !node.life.isPaused;
+    note(this.#unable, this.store.isDown || !this.nodes.some(isThere), this.time.now());
+    note(this.#away, !this.nodes.every(isThere), this.time.now());
   }
-}
-
-/** A store that was restored may have forgotten that an exchange was sent at all. */
-function wasForgotten(chain: ChainTruth): boolean {
-  return chain.injuries.some((one) => one.fault === 'store_restored' || one.fault === 'copies_destroyed');
-}
-
-/** What it heard was the answer to the second of two deliveries, or the first came late. */
-function wasDoubled(chain: ChainTruth): boolean {
-  return chain.injuries.some((one) => one.fault === 'duplicate_delivery' || one.fault === 'request_late');
 }

@@ -150,6 +150,18 @@ test('what is due, and grants by state, are found by an index, not by looking at
   db.close();
 });
 
+test('a change of one record costs no look at all others of its kind', () => {
+  const db = openDatabase(file);
+  const planOf = (sql: string) => JSON.stringify(db.prepare(`EXPLAIN QUERY PLAN ${sql}`).all());
+  // As `update` does it, and as the foreign key does when a record is removed.
+  for (const sql of ['DELETE FROM record_terms', 'SELECT value FROM record_terms']) {
+    expect(planOf(`${sql} WHERE kind = 'grant' AND id = 'grt_1'`)).toContain(
+      'USING COVERING INDEX record_terms_by_record (kind=? AND id=?)',
+    );
+  }
+  db.close();
+});
+
 test('a database of before is brought up to date: grants by state, histories and fingerprints stay', async () => {
   openDatabase(file, MIGRATIONS.slice(0, 2)).close();
   const db = new DatabaseSync(file);

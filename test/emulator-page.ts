@@ -214,7 +214,7 @@ Under \`/_emu\`, JSON in and out, \`Authorization: Bearer CONTROL_KEY\`. Times i
 | request | does |
 |---|---|
 | \`GET state\` | clock, settings, apps, users, families, faults that wait |
-| \`GET ledger\` | every request with what was decided and why in truth; tokens as fingerprints. At least the last 50,000 |
+| \`GET ledger\` | every request with what was decided and why in truth; tokens as fingerprints. The last 50,000 |
 | \`GET report\` | why each lost chain was lost, in words; with \`Accept: text/plain\` as a text |
 | \`POST clock {advance}\` or \`{set}\` | moves the server’s clock |
 | \`POST faults {fault, match?, times?, …}\`, or a list | queues faults; \`match\`: \`endpoint\` (token, api, authorize, login), \`user\`, \`app\`, \`n\` |
@@ -242,8 +242,14 @@ ${faults.join('\n')}
 
 ## Memory
 
-Used refresh tokens are never forgotten, since "used before" and "never seen" are different answers: about 1 KB for each
-exchange. Of the ledger at least the last 50,000 requests are kept, of codes the last 100,000, of Auth0’s log the last
-10,000 entries. Speed does not depend on how many chains there are, nor on their length.
+Used refresh tokens are never forgotten, since "used before" and "never seen" are different answers: under 1 KB for each
+exchange (0.8 KB at Exact Online, whose tokens are long), outside of the heap that is collected. Of the ledger the last
+50,000 requests are kept, of codes the last 100,000, of Auth0’s log the last 10,000 entries.
+
+## Speed
+
+An exchange costs about twice the processor time of an answer of a bare \`node:http\` server that parses JSON and answers
+JSON of the same size; it hardly depends on how many chains there are, from 10 to 100,000, and not on how long they are.
+\`node bench/emulator.ts\` measures it on your machine, beside \`oidc-provider\`.
 `;
 }

@@ -270,7 +270,7 @@ export class Families {
 }
 
 /** Tokens of both kinds are numbered on their own. */
-const rowOf = (id: TokenId) => Math.floor(id / 2);
+const rowOf = (id: TokenId) => id >>> 1;
 
 const nameOf = (id: TokenId | null) => (id === null ? null : String(id));
 

@@ -29,7 +29,7 @@ export class Incidents {
 
   /** The chain went on: what was refused before did no harm. */
   forget(family: string): void {
-    this.#byFamily.delete(family);
+    if (this.#byFamily.size > 0) this.#byFamily.delete(family);
   }
 
   strike(refreshToken: TokenId, fault: FaultName): void {

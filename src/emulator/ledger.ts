@@ -37,7 +37,7 @@ export interface Happened extends Omit<LedgerEntry, 'n' | 'time' | 'presented' |
 }
 
 /** The newest so many requests are kept. */
-export const LEAST_ENTRIES = 50_000;
+const KEPT = 50_000;
 
 /** What is kept of each beside its time; as cells of one list, since objects that live on have to be moved and marked. */
 const CELLS = [
@@ -66,22 +66,23 @@ export class Ledger {
   }
 
   add(happened: Happened): void {
-    const place = this.#count++ % LEAST_ENTRIES;
+    const place = this.#count++ % KEPT;
     this.#times.set(place, 0, happened.at);
     let cell = place * CELLS.length;
     for (const name of CELLS) this.#cells[cell++] = happened[name];
   }
 
   entries(): readonly LedgerEntry[] {
-    const kept = Math.min(this.#count, LEAST_ENTRIES);
+    const kept = Math.min(this.#count, KEPT);
     return Array.from({ length: kept }, (_, i) => this.#entry(this.#count - kept + i));
   }
 
   /** Counted from 0. */
   #entry(number: number): LedgerEntry {
-    const place = number % LEAST_ENTRIES;
-    const cells = CELLS.map((name, i) => [name, this.#cells[place * CELLS.length + i]]);
-    const { presented, issued, issuedAccess, ...rest } = Object.fromEntries(cells) as Omit<Happened, 'at'>;
+    const place = number % KEPT;
+    const cells: Record<string, unknown> = {};
+    for (const [i, name] of CELLS.entries()) cells[name] = this.#cells[place * CELLS.length + i];
+    const { presented, issued, issuedAccess, ...rest } = cells as unknown as Omit<Happened, 'at'>;
     return {
       n: number + 1,
       time: toRfc3339(this.#times.get(place, 0) as Instant),

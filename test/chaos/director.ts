@@ -21,6 +21,8 @@ const ROTATION_MS = 640_000;
 const RECOVERED_WITHIN_MS = 7_200_000;
 const MOST_JUMP_S = 600;
 const SLOW_STEP_S = 15;
+/** Whoever reads along is told what is waited for. */
+const TOLD_TURNS = 40;
 /** For a step that a process is to die at; then it is killed where it is. */
 const STEP_WITHIN_MS = 8_000;
 /** Only ends what hangs. */
@@ -312,6 +314,12 @@ export class Director {
       const doubts = waiting.length > 0 ? [] : await this.#doubts(told);
       if (waiting.length + doubts.length === 0) return lost;
       const waitedMs = world.time.nowMs - began;
+      if (turn > 0 && turn % TOLD_TURNS === 0) {
+        const what = waiting.map(
+          ({ client, answer }) => `${client.ring.alias} ${answer.body.code} ${answer.retryAfter}`,
+        );
+        this.#tell(`after ${Math.round(waitedMs / 1000)} s still: ${what.join(', ')}; ${doubts.length} in doubt`);
+      }
       if (waitedMs > RECOVERED_WITHIN_MS) {
         for (const { client, answer } of waiting) {
           world.wrongs.push(

@@ -19,7 +19,7 @@ test('the same seed gives the same run, twice', async () => {
     expect(second?.trace).toBe(first?.trace);
     expect(other?.trace).not.toBe(first?.trace);
   }
-}, 60_000);
+}, 300_000);
 
 for (const policy of ['durable', 'window', 'until-successor-used', 'exact-online']) losesNothing(policy);
 

@@ -238,6 +238,19 @@ describe('after a restore, what journals tell of a time that the chain has forgo
     }
   });
 
+  test('gives the chain a newer token although its older one was tried again meanwhile', () => {
+    const tried = fold(
+      authorized('A', 0),
+      started('X', 'A', 600),
+      lost('X', 720),
+      started('Y', 'A', 730),
+      lost('Y', 850),
+    );
+    expect(apply(tried, received('C', 'B', 1_800, undefined, 3)).links.at(-1)?.id).toBe('C');
+    const newer = apply(tried, received('Y', 'A', 860, undefined, 3));
+    expect(apply(newer, received('C', 'B', 1_800, undefined, 2)).links.at(-1)?.id).toBe('Y');
+  });
+
   test('leaves no token unused where the one that was presented is not known', () => {
     const chain = fold(authorized('A', 0), recalled('D', 'C', 4));
     expect(linkOf(chain, 'A')?.uses).toBe(1);

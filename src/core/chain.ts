@@ -333,11 +333,12 @@ function receive(chain: Chain, event: Omit<ChainEvent & { type: 'received' }, 'a
 }
 
 /**
- * The answer to an exchange that this chain has not started yet is of a time that the store has forgotten: it was
- * restored from an older backup. Whatever lay between, all that is known here is older than the token in that answer.
+ * The answer to a token that is not known here, and newer than all answers that are, is of a time that the store has
+ * forgotten: it was restored from an older backup. Exchanges that were tried in vain since say nothing against it.
  */
 function forgottenParent(chain: Chain, { link, sequence }: Omit<ChainEvent & { type: 'received' }, 'answer'>) {
-  return link.fingerprint !== null && isForgotten(chain, sequence) ? newestLink(chain) : null;
+  const newest = newestLink(chain);
+  return newest && link.fingerprint !== null && sequence > newest.sequence ? newest : null;
 }
 
 /** In a time that the store has forgotten, its refresh token may have been presented: it is no unused one any more. */
@@ -366,13 +367,18 @@ function refuse(chain: Chain, event: ChainEvent & { type: 'refused' }): Chain {
 /** Keeps the refusal for a later diagnosis, however little it means by itself. */
 function remember(chain: Chain, attempt: Attempt, { means, said, at }: ChainEvent & { type: 'refused' }): Chain {
   const counter = chain.links.find((link) => link.id === attempt.presented)?.counter ?? 0;
-  const earlier = chain.refusals ?? [];
-  const last = earlier.at(-1);
+  const known = chain.refusals ?? [];
+  const last = known.at(-1);
   const isRepeated = last?.means === means && last.counter === counter;
+  const { startedAt } = attempt;
   const refusal: PastRefusal = isRepeated
-    ? { ...last, said, at, times: (last.times ?? 1) + 1 }
-    : { means, said, at, since: at, counter, afterAnswerMs: sinceNewestAnswerMs(chain, at) };
-  return { ...chain, refusals: [...(isRepeated ? earlier.slice(0, -1) : earlier), refusal].slice(-REFUSALS_KEPT) };
+    ? { ...last, said, at, times: (last.times ?? 1) + 1, sentAt: earlier(last.sentAt ?? last.since, startedAt) }
+    : { means, said, at, since: at, sentAt: startedAt, counter, afterAnswerMs: sinceNewestAnswerMs(chain, at) };
+  return { ...chain, refusals: [...(isRepeated ? known.slice(0, -1) : known), refusal].slice(-REFUSALS_KEPT) };
+}
+
+function earlier(a: Moment, b: Moment): Moment {
+  return b.at < a.at ? b : a;
 }
 
 function sinceNewestAnswerMs(chain: Chain, now: Moment): number {

@@ -56,6 +56,8 @@ export interface Refusal {
 export interface PastRefusal extends Refusal {
   /** The first of several of one kind in a row; `at` is the last. */
   readonly since: Moment;
+  /** When the first of their requests was sent; left out where that was not kept yet. */
+  readonly sentAt?: Moment;
   /** Of the token that was presented. */
   readonly counter: number;
   /** Time between the newest tokens that were received here and `since`, at least. */

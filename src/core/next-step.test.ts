@@ -120,6 +120,21 @@ describe('a chain in doubt presents the same refresh token again', () => {
     expect(early.next(exact, 1_172)).toMatchObject({ present: 'A', waitMs: 19_000 });
   });
 
+  test('at Exact Online in time for one that was doubled, although all that was heard of it is that it came too early', () => {
+    const early = held().started('B', 'A', 600).refused('B', 601, 'too_early');
+    const lostSince = early.deferred(601, 28_500, 'too_early').started('C', 'A', 1_165).lost('C', 1_166);
+    expect(lostSince.next(exact, 1_167)).toMatchObject({ present: 'A', because: 'in_doubt', waitMs: 4_000 });
+    expect(lostSince.next(exact, 1_171)).toMatchObject({ waitMs: 0 });
+    const lostBefore = held().started('B', 'A', 30).lost('B', 150).presented('C', 'A', 601, 'too_early');
+    const andSince = lostBefore.deferred(601, 20_000, 'too_early').started('D', 'A', 940).lost('D', 941);
+    expect(andSince.next(exact, 942)).toMatchObject({ because: 'in_doubt', waitMs: 230_000 });
+    const late = held().started('B', 'A', 600).lost('B', 605).started('C', 'A', 1_169);
+    const both = late.refused('B', 1_169, 'too_early').refused('C', 1_169, 'too_early');
+    expect(deferralMs(both.chain, exact, 'too_early', null)).toBe(3_000);
+    const again = both.deferred(1_169, 3_000, 'too_early').presented('D', 'A', 1_172, 'too_early');
+    expect(deferralMs(again.chain, exact, 'too_early', null)).toBe(20_000);
+  });
+
   test('after a crash as after a lost answer', () => {
     const crashed = held().started('B', 'A', 600).lost('B', 640, 'crash');
     expect(crashed.next(exact, 1_171)).toMatchObject({ present: 'A', waitMs: 0 });

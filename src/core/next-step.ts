@@ -19,6 +19,7 @@ import {
   type Deferral,
   type Link,
   newestLink,
+  type PastRefusal,
   publishedLink,
   unreadAttempt,
 } from './chain.ts';
@@ -119,7 +120,7 @@ function choose(chain: Chain, policy: RotationPolicy, now: Moment): Choice | nul
     const spacing = spacingLeftMs(chain, policy, now);
     if (token.uses === 0) return { present: token.id, waitMs: spacing, because: 'next' };
     if (lost.length > 0) {
-      const waitMs = retryWaitMs(token, lost, policy, now);
+      const waitMs = retryWaitMs(chain, token, policy, now);
       // One that was never presented is no reuse. Where no retry is allowed, another older one could only do more harm.
       const unused = isHarmlessAgain(token, lost, policy, now) ? undefined : tokens.find((one) => one.uses === 0);
       if (unused) return { present: unused.id, waitMs: spacing, because: 'fallback' };
@@ -141,7 +142,7 @@ function secondLook(chain: Chain, policy: RotationPolicy, now: Moment): Choice |
   if ((newest.refusal.times ?? 1) > 1) return null;
   const lost = chain.attempts.filter((attempt) => attempt.presented === newest.id);
   // A second look whose answer was lost may have been an exchange: the provider's spacing counts from it.
-  const inDoubtMs = lost.length > 0 ? inStepMs(lost, policy, now) : 0;
+  const inDoubtMs = lost.length > 0 ? inStepMs(chain, newest, policy, now) : 0;
   const waitMs = Math.max(0, SECOND_LOOK_MS - elapsed(newest.refusal.at, now).atLeastMs, inDoubtMs);
   return { present: newest.id, waitMs, because: 'second_look' };
 }
@@ -194,8 +195,11 @@ function slackMs(policy: RotationPolicy): number {
 }
 
 /** Time until a token whose answer was lost may be presented again; null where it never may. */
-function retryWaitMs(token: Link, lost: readonly Attempt[], policy: RotationPolicy, now: Moment): number | null {
-  return isHarmlessAgain(token, lost, policy, now) ? inStepMs(lost, policy, now) : afterHorizonMs(lost, policy, now);
+function retryWaitMs(chain: Chain, token: Link, policy: RotationPolicy, now: Moment): number | null {
+  const lost = chain.attempts.filter((attempt) => attempt.presented === token.id);
+  return isHarmlessAgain(token, lost, policy, now)
+    ? inStepMs(chain, token, policy, now)
+    : afterHorizonMs(lost, policy, now);
 }
 
 /** Whether presenting a token again does no harm, even if an earlier presentation was processed. */
@@ -234,9 +238,11 @@ function windowFrom(windowMs: number, token: Link, attempts: readonly Attempt[])
 /**
  * Where a retry does no harm: with back-off; and where the provider has a spacing, from the send + spacing on, then in
  * steps that fit into the provider's window whenever within it the lost request was processed. Any of several may have
- * been the first that was: the earliest counts whose window is not surely over.
+ * been the first that was, also one that came too early, if it was doubled on its way: the earliest counts whose window
+ * is not surely over.
  */
-function inStepMs(lost: readonly Attempt[], policy: RotationPolicy, now: Moment): number {
+function inStepMs(chain: Chain, token: Link, policy: RotationPolicy, now: Moment): number {
+  const lost = chain.attempts.filter((attempt) => attempt.presented === token.id);
   const last = lost.at(-1);
   if (!last) return 0;
   const { minSpacingMs } = policy.pacing;
@@ -244,15 +250,30 @@ function inStepMs(lost: readonly Attempt[], policy: RotationPolicy, now: Moment)
   const slack = slackMs(policy);
   const margin = Math.min(MOST_RETRY_MARGIN_MS, slack / 30);
   const openMs = REQUEST_TIMEOUT_MS + minSpacingMs + slack;
-  const open = lost.find((one) => elapsed(one.startedAt, now).atLeastMs <= openMs);
-  const spacingMs = open ? minSpacingMs + margin - elapsed(open.startedAt, now).atLeastMs : 0;
+  const sent = [...earlyBefore(last, token, chain), ...lost.map((one) => one.startedAt)].toSorted(
+    (a, b) => a.at - b.at,
+  );
+  const open = sent.find((at) => elapsed(at, now).atLeastMs <= openMs);
+  const spacingMs = open ? minSpacingMs + margin - elapsed(open, now).atLeastMs : 0;
   // Nothing presses any more, or nothing helps: what the provider allows in a day is to last for the day.
   const patientMs = Math.max(backoffMs(lost.length), DAY_MS / policy.pacing.perDay);
   // What was lost in the window may be tried again in it; only what was too early counts as an error there.
   const isPressing = open !== undefined && lost.length < PRESSED;
   const stepMs = isPressing ? Math.min(retryStepMs(policy), backoffMs(lost.length)) : patientMs;
-  const stepped = lost.length > 1 ? stepMs - elapsed(last.startedAt, now).atLeastMs : 0;
+  const stepped = sent.length > 1 ? stepMs - elapsed(last.startedAt, now).atLeastMs : 0;
   return Math.max(0, spacingMs, stepped);
+}
+
+/** When a request with this token that was said to be too early may have been doubled, if that was before the last lost one. */
+function earlyBefore({ startedAt }: Attempt, { counter }: Link, chain: Chain): readonly Moment[] {
+  const early = chain.refusals?.at(-1);
+  if (early?.means !== 'too_early' || early.counter !== counter) return [];
+  return doubledAt(early).filter(({ at }) => at < startedAt.at);
+}
+
+/** Soonest and latest: when the first of them was sent, and when the first was answered. */
+function doubledAt({ sentAt, since }: PastRefusal): readonly Moment[] {
+  return [...(sentAt ? [sentAt] : []), since];
 }
 
 /** While a window is open it is tried ten times in it, however often it was tried in vain before. */
@@ -369,12 +390,20 @@ function earlyPauseMs({ pacing }: RotationPolicy, count: number): number {
 
 /**
  * Not past the moment at which an exchange is possible again, if what made ours too early was our own request, doubled
- * on its way: shortly after that moment the token dies.
+ * on its way: shortly after that moment the token dies. When it was doubled is not known, so from the first moment on
+ * that may be it, in steps, until the window is over that a double opened as late as could be.
  */
 function notPast(chain: Chain, policy: RotationPolicy, waitMs: number): number {
   const early = chain.refusals?.at(-1);
   if (early?.means !== 'too_early') return waitMs;
-  const margin = Math.min(MOST_SKEW_MS, slackMs(policy) / 15);
-  const leftMs = policy.pacing.minSpacingMs + margin - elapsed(early.since, early.at).atLeastMs;
-  return leftMs > 0 ? Math.min(waitMs, leftMs) : waitMs;
+  const { windowMs } = policy.overlap;
+  const slack = slackMs(policy);
+  const spacingMs = policy.pacing.minSpacingMs + Math.min(MOST_SKEW_MS, slack / 15);
+  const openMs = slack > 0 && Number.isFinite(windowMs) ? REQUEST_TIMEOUT_MS + windowMs : 0;
+  const waits = doubledAt(early).map((from) => {
+    const passedMs = elapsed(from, early.at).atLeastMs;
+    if (passedMs < spacingMs) return spacingMs - passedMs;
+    return passedMs < openMs ? retryStepMs(policy) : waitMs;
+  });
+  return Math.min(waitMs, ...waits);
 }

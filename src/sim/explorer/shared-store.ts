@@ -118,8 +118,10 @@ export function createSharedStore(subject: Subject, isWhole: boolean): SharedSto
   /** Of a row of refusals that came too early, only how long ago it began is read again: with the next one of it. */
   function essenceOfRefusal(last: PastRefusal): PastRefusal {
     const { times: _, ...rest } = last;
-    if (isWhole) return { ...last, at: capped(last.at), since: capped(last.since), afterAnswerMs: 0 };
-    return { ...rest, at: old, since: capped(last.since), afterAnswerMs: 0 };
+    const since = capped(last.since);
+    const sentAt = capped(last.sentAt ?? last.since);
+    if (isWhole) return { ...last, at: capped(last.at), since, sentAt, afterAnswerMs: 0 };
+    return { ...rest, at: old, since, sentAt, afterAnswerMs: 0 };
   }
 
   function essenceOfLink(link: Link): Link {
@@ -244,6 +246,12 @@ function withoutUnread(chain: Chain): Chain {
 
 function agedChain(chain: Chain, older: (moment: Moment) => Moment): Chain {
   const { refusals, deferral } = chain;
+  const agedRefusal = (one: PastRefusal): PastRefusal => ({
+    ...one,
+    at: older(one.at),
+    since: older(one.since),
+    ...(one.sentAt ? { sentAt: older(one.sentAt) } : {}),
+  });
   return {
     ...chain,
     links: chain.links.map((link) => ({
@@ -258,6 +266,6 @@ function agedChain(chain: Chain, older: (moment: Moment) => Moment): Chain {
       lost: one.lost && { ...one.lost, at: older(one.lost.at) },
     })),
     deferral: deferral && { ...deferral, since: older(deferral.since) },
-    ...(refusals ? { refusals: refusals.map((one) => ({ ...one, at: older(one.at), since: older(one.since) })) } : {}),
+    ...(refusals ? { refusals: refusals.map(agedRefusal) } : {}),
   };
 }

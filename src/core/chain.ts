@@ -372,9 +372,28 @@ function remember(chain: Chain, attempt: Attempt, { means, said, at }: ChainEven
   const isRepeated = last?.means === means && last.counter === counter;
   const { startedAt } = attempt;
   const refusal: PastRefusal = isRepeated
-    ? { ...last, said, at, times: (last.times ?? 1) + 1, sentAt: earlier(last.sentAt ?? last.since, startedAt) }
+    ? addedTo(last, { said, at, startedAt })
     : { means, said, at, since: at, sentAt: startedAt, counter, afterAnswerMs: sinceNewestAnswerMs(chain, at) };
   return { ...chain, refusals: [...(isRepeated ? known.slice(0, -1) : known), refusal].slice(-REFUSALS_KEPT) };
+}
+
+/** Answers of several nodes may be told in another order than they came. */
+function addedTo(
+  row: PastRefusal,
+  { said, at, startedAt }: Pick<PastRefusal, 'said' | 'at'> & Pick<Attempt, 'startedAt'>,
+) {
+  return {
+    ...row,
+    said,
+    at: later(row.at, at),
+    since: earlier(row.since, at),
+    sentAt: earlier(row.sentAt ?? row.since, startedAt),
+    times: (row.times ?? 1) + 1,
+  };
+}
+
+function later(a: Moment, b: Moment): Moment {
+  return b.at > a.at ? b : a;
 }
 
 function earlier(a: Moment, b: Moment): Moment {

@@ -125,6 +125,8 @@ describe('a chain in doubt presents the same refresh token again', () => {
     const lostSince = early.deferred(601, 28_500, 'too_early').started('C', 'A', 1_165).lost('C', 1_166);
     expect(lostSince.next(exact, 1_167)).toMatchObject({ present: 'A', because: 'in_doubt', waitMs: 4_000 });
     expect(lostSince.next(exact, 1_171)).toMatchObject({ waitMs: 0 });
+    const asleep = held().started('B', 'A', 600).started('C', 'A', 1_161).refused('C', 1_161, 'too_early');
+    expect(deferralMs(asleep.refused('B', 601, 'too_early').chain, exact, 'too_early', null)).toBe(11_000);
     const lostBefore = held().started('B', 'A', 30).lost('B', 150).presented('C', 'A', 601, 'too_early');
     const andSince = lostBefore.deferred(601, 20_000, 'too_early').started('D', 'A', 940).lost('D', 941);
     expect(andSince.next(exact, 942)).toMatchObject({ because: 'in_doubt', waitMs: 230_000 });

@@ -115,13 +115,12 @@ export function createSharedStore(subject: Subject, isWhole: boolean): SharedSto
     };
   }
 
-  /** Of a row of refusals that came too early, only how long ago it began is read again: with the next one of it. */
+  /** Of a row of refusals that came too early, only how long ago it began and ended is read again: to put off the next try. */
   function essenceOfRefusal(last: PastRefusal): PastRefusal {
-    const { times: _, ...rest } = last;
-    const since = capped(last.since);
-    const sentAt = capped(last.sentAt ?? last.since);
-    if (isWhole) return { ...last, at: capped(last.at), since, sentAt, afterAnswerMs: 0 };
-    return { ...rest, at: old, since, sentAt, afterAnswerMs: 0 };
+    const { times, ...rest } = last;
+    const [at, since] = [capped(last.at), capped(last.since)];
+    const row = { ...rest, at, since, sentAt: capped(last.sentAt ?? last.since), afterAnswerMs: 0 };
+    return isWhole && times !== undefined ? { ...row, times } : row;
   }
 
   function essenceOfLink(link: Link): Link {

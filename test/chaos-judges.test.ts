@@ -347,6 +347,12 @@ describe('it is told of each grant', () => {
     expect(withTwo(...tokens).wrongs()).toEqual([]);
   });
 
+  test('nothing of a token that was over, where its server stood still until it was asked', () => {
+    const told = withTwo(served('a-b', 620));
+    told.evidence = { ...told.evidence, wasAway: () => true };
+    expect(told.wrongs()).toEqual([]);
+  });
+
   test('that a token was served and never published', () => {
     const early = story('oneTime').exchange(10, 'b', 'tokens', {});
     early.evidence = { ...early.evidence, served: () => [served('a-b', 12)] };

@@ -16,6 +16,21 @@ function refusalOf({ keeper }: BenchNode, clock: ClusterBench['clock'], waitMs =
   return clock.until(asked.then((live) => live.accessToken.reveal(), codeOf));
 }
 
+/** The store forgot the exchange that the first node made; none of them runs. */
+async function restoredWhileNoneRuns() {
+  const bench = await clusterBench(POLICIES.oneTimeRevoking);
+  const { clock, store, nodes } = bench;
+  await bench.imported();
+  store.backup();
+  await clock.advance(600_000);
+  expect(await tokenOf(nodes[0], clock)).toBe('at-1');
+  await clock.advance(600_000);
+  for (const node of nodes) node.die();
+  await store.restore();
+  await clock.advance(20_000);
+  return bench;
+}
+
 describe('a store that goes back to an older backup while the nodes run', () => {
   for (const name of ['oneTimeRevoking', 'window60s', 'exact', 'untilSuccessorUsed', 'oneTime', 'lastThree'] as const) {
     test(`is noticed, and nothing is presented that was presented before (${name}) [S84]`, async () => {
@@ -72,15 +87,7 @@ describe('a store that goes back to an older backup while the nodes run', () => 
   });
 
   test('while none of them runs, is noticed before the first presents what only another one knows of', async () => {
-    const { clock, upstream, store, nodes, imported } = await clusterBench(POLICIES.oneTimeRevoking);
-    await imported();
-    store.backup();
-    await clock.advance(600_000);
-    expect(await tokenOf(nodes[0], clock)).toBe('at-1');
-    await clock.advance(600_000);
-    for (const node of nodes) node.die();
-    await store.restore();
-    await clock.advance(20_000);
+    const { clock, upstream, nodes } = await restoredWhileNoneRuns();
     await nodes[1].restart();
     expect(await refusalOf(nodes[1], clock, 30_000)).not.toMatch(/^at-/);
     await nodes[0].restart();
@@ -91,15 +98,7 @@ describe('a store that goes back to an older backup while the nodes run', () => 
   });
 
   test('while none of them runs, is noticed although all but the one that knows are started first', async () => {
-    const { clock, upstream, store, nodes, imported } = await clusterBench(POLICIES.oneTimeRevoking);
-    await imported();
-    store.backup();
-    await clock.advance(600_000);
-    expect(await tokenOf(nodes[0], clock)).toBe('at-1');
-    await clock.advance(600_000);
-    for (const node of nodes) node.die();
-    await store.restore();
-    await clock.advance(20_000);
+    const { clock, upstream, nodes } = await restoredWhileNoneRuns();
     await nodes[1].restart();
     await nodes[2].restart();
     expect(await refusalOf(nodes[2], clock, 30_000)).toBe('held');

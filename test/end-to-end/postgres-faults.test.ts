@@ -235,6 +235,17 @@ test('[S84] of appends that many stores race for, exactly one is appended for ea
   expect((await (stores[0] as Store).chains.read(GRANT)).version).toBe(15);
 });
 
+test('[S84] a chain that many stores begin at once is begun by one of them, and all others are shown what it began', async () => {
+  const url = await server.freshDatabase();
+  const stores = await Promise.all(Array.from({ length: 4 }, () => openAt(url)));
+  for (let round = 0; round < 200; round++) {
+    const grant: GrantId = `grt_begun${round}`;
+    const outcomes = await Promise.all(stores.map((store) => store.chains.append(grant, 0, authorized('a'))));
+    expect(outcomes.map((one) => one.outcome).sort()).toEqual(['appended', 'conflict', 'conflict', 'conflict']);
+    for (const one of outcomes) expect([one.version, one.chain.links.length]).toEqual([1, 1]);
+  }
+});
+
 describe('hearing of changes', () => {
   test('a store whose listening connection was ended listens again, and says that anything may have changed', async () => {
     const url = await server.freshDatabase();

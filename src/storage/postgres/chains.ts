@@ -195,7 +195,15 @@ async function knownOf(query: Query, appends: readonly Append[]): Promise<Known>
     if (row.of === null) leases.set(text(row, 'name'), text(row, 'is'));
     else seen.set(linkKey(text(row, 'name') as GrantId, text(row, 'of') as LinkId), text(row, 'is') as Seen);
   }
+  const unbegun = asked.filter((one) => !chains.has(one.grant) && seen.has(askedKey(one))).map(({ grant }) => grant);
+  // Known links of a chain without a row: the grant was removed, or the row came after the look for it.
+  if (unbegun.length > 0 && (await query(CHAIN_SQL.lock, [unbegun])).length > 0) throw begunMeanwhile();
   return { chains, seen, leases };
+}
+
+/** A row that is not there cannot be locked. */
+function begunMeanwhile(): Overtaken {
+  return new Overtaken('A chain was begun by two at once');
 }
 
 async function write(query: Query, telling: Telling, changes: readonly ChainChange[]): Promise<void> {
@@ -234,8 +242,7 @@ async function write(query: Query, telling: Telling, changes: readonly ChainChan
     telling.messages(chains.map((one) => ({ kind: 'chain', id: one.grant }))),
     events.map((one) => one.isPassing),
   ]);
-  // A row that is not there cannot be locked: somebody else began this chain meanwhile.
-  if (integer(row, 'inserted') !== integer(row, 'wanted')) throw new Overtaken('A chain was begun by two at once');
+  if (integer(row, 'inserted') !== integer(row, 'wanted')) throw begunMeanwhile();
   await prune(query, changes);
 }
 

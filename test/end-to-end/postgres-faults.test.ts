@@ -241,7 +241,7 @@ test('[S84] a chain that many stores begin at once is begun by one of them, and 
   for (let round = 0; round < 200; round++) {
     const grant: GrantId = `grt_begun${round}`;
     const outcomes = await Promise.all(stores.map((store) => store.chains.append(grant, 0, authorized('a'))));
-    expect(outcomes.map((one) => one.outcome).sort()).toEqual(['appended', 'conflict', 'conflict', 'conflict']);
+    expect(outcomes.map((one) => one.outcome).toSorted()).toEqual(['appended', 'conflict', 'conflict', 'conflict']);
     for (const one of outcomes) expect([one.version, one.chain.links.length]).toEqual([1, 1]);
   }
 });

@@ -368,4 +368,13 @@ describe('it is told of each grant', () => {
     leaky.evidence = { ...leaky.evidence, leftBehind: [{ where: 'evergrant.db', bytes }] };
     expect(leaky.wrongs()).toEqual([said]);
   });
+
+  test('that a server believed its store to be restored, which no store here ever is', () => {
+    const fooled = story('oneTime');
+    const bytes = Buffer.from(
+      '{"msg":"The store is older than what is remembered of it: it was restored from a backup."}',
+    );
+    fooled.evidence = { ...fooled.evidence, leftBehind: [{ where: 'the log of node-1', bytes }] };
+    expect(fooled.wrongs()).toEqual([expect.stringContaining('the log of node-1 tells of a restore')]);
+  });
 });

@@ -36,6 +36,7 @@ export function judge(evidence: Evidence, accounts: readonly Account[]): readonl
       ...wrongTokens(evidence, account),
     ]),
     ...strangers(evidence),
+    ...imaginedRestores(evidence),
     ...leaks(evidence),
   ];
 }
@@ -176,6 +177,15 @@ function strangers({ ledgers }: Evidence): readonly string[] {
     .flat()
     .filter((one) => one.user === null)
     .map((one) => `entry ${one.n} of ${one.time} presents what the provider never gave (${one.reason})`);
+}
+
+const RESTORED = 'The store is older than what is remembered of it';
+
+/** No store of these worlds ever goes back. A server that believes so lets chains wait. */
+function imaginedRestores({ leftBehind }: Evidence): readonly string[] {
+  return leftBehind
+    .filter(({ bytes }) => bytes.includes(RESTORED))
+    .map(({ where }) => `${where} tells of a restore of the store, and there was none`);
 }
 
 /** How the emulator's refresh tokens look; clients never see one. */

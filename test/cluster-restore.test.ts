@@ -237,3 +237,48 @@ describe('nodes that were all down', () => {
     }
   });
 });
+
+describe('a store that went back nowhere', () => {
+  test('is not taken for restored by a node that looks at a chain while it records an exchange of it', async () => {
+    const { clock, store, upstream, nodes, imported } = await clusterBench(POLICIES.oneTimeRevoking);
+    await imported();
+    await clock.advance(600_000);
+    const [node] = nodes;
+    const sent = Promise.withResolvers<void>();
+    node.onStep = (step) => {
+      // What is read now is told only after the exchange was recorded.
+      if (step === 'connected') {
+        node.onAnswered = (call) => (call === 'chains.read' ? sent.promise : undefined);
+        store.unsure();
+      }
+      if (step === 'sending') sent.resolve();
+    };
+    expect(await tokenOf(node, clock)).toBe('at-1');
+    await clock.advance(10_000);
+    expect((await store.nodes.view()).restore).toBeNull();
+    expect(upstream.presented).toEqual(['rt-0-eol']);
+  });
+
+  test('is not taken for restored by a node that hears late what stood there before it had merged', async () => {
+    const { clock, store, nodes, imported } = await clusterBench(POLICIES.oneTimeRevoking);
+    await imported();
+    await clock.advance(600_000);
+    const [node] = nodes;
+    node.onStep = (step) => {
+      if (step === 'proven' || step === 'published') node.die();
+    };
+    void tokenOf(node, clock).catch(() => undefined);
+    await clock.advance(2_000);
+    let looks = 0;
+    let beats = 0;
+    node.onAnswered = (call) => {
+      // The merge lasts longer than a beat, and that beat is told when the merge is over.
+      if (call === 'nodes.view' && ++looks === 1) return clock.sleep(4_000);
+      return call === 'nodes.beat' && ++beats === 2 ? clock.sleep(3_000) : undefined;
+    };
+    await node.restart();
+    await clock.advance(10_000);
+    expect([looks > 1, beats > 2]).toEqual([true, true]);
+    expect((await store.nodes.view()).restore).toBeNull();
+  });
+});

@@ -174,6 +174,54 @@ describe('when a node dies with an exchange under way', () => {
   });
 });
 
+describe('a claim that the store takes only after the process that made it is gone', () => {
+  interface Claim {
+    readonly node: string;
+    readonly run: string;
+    /** The run that has the node's place by now, and the lease that is left of it. */
+    readonly now: string;
+    readonly leaseMs: number;
+  }
+
+  /** As a database that was slow with its commit does: the lease lasted when it was looked at. */
+  async function claim({ store, clock }: ClusterBench, { node, run, now, leaseMs }: Claim): Promise<void> {
+    const grant = await grantOf(store);
+    await store.nodes.join({ id: node, run }, node, 10_000);
+    const { chain, version } = await store.chains.read(grant);
+    const presented = chain.links[0]?.id ?? 'lnk_none';
+    const started = { type: 'started', at: clock.moment(), id: 'lnk_late', presented, node, run } as const;
+    expect(await store.chains.append(grant, version, started)).toMatchObject({ outcome: 'appended' });
+    await store.nodes.join({ id: node, run: now }, node, leaseMs);
+  }
+
+  async function grantOf(store: ClusterBench['store']): Promise<`grt_${string}`> {
+    const { items } = await store.records.list('grant', { limit: 1, after: null });
+    return items[0]?.id as `grt_${string}`;
+  }
+
+  test('of another node, is taken over, however much later that is [S84]', async () => {
+    const bench = await clusterBench(POLICIES.oneTime);
+    const { clock, nodes, imported } = bench;
+    await imported();
+    nodes[1].die();
+    await clock.advance(600_000);
+    await claim(bench, { node: 'node-2', run: 'node-2-run-1', now: 'node-2-run-1', leaseMs: 0 });
+    await clock.advance(90_000);
+    expect(await tokenOf(nodes[0], clock)).toBe('at-1');
+  });
+
+  test('of an earlier run of a node that is back, is taken over too', async () => {
+    const bench = await clusterBench(POLICIES.oneTime);
+    const { clock, nodes, imported } = bench;
+    await imported();
+    await nodes[1].restart();
+    await clock.advance(600_000);
+    await claim(bench, { node: 'node-2', run: 'node-2-run-1', now: 'node-2-run-2', leaseMs: 10_000 });
+    await clock.advance(90_000);
+    expect(await tokenOf(nodes[0], clock)).toBe('at-1');
+  });
+});
+
 describe('a node id', () => {
   test('of a node that is running is refused to another data folder, with what to do', async () => {
     const { store } = await clusterBench();

@@ -23,9 +23,12 @@ import type { StoreClock } from './store-clock.ts';
 export const LEASE_MS = 10_000;
 /** How often a lease is prolonged, and the others are looked at. */
 const BEAT_MS = 2_500;
-/** What a node that is gone left is looked for twice: its last claim may have been written a moment after its end. */
+/**
+ * What a run that is gone left is looked for again, soon and then now and then: its last claim may be written after its
+ * end, by a database that was slow to take it.
+ */
 const LOOK_AGAIN_MS = 10_000;
-const LOOKS = 2;
+const LOOK_SELDOM_MS = 60_000;
 
 export interface ClusterHooks {
   /** Brings the journal's records above this number into the store. */
@@ -34,7 +37,7 @@ export interface ClusterHooks {
   readonly isStoreOlder: (merged: number) => boolean;
   /** Tells the store how far the journal is merged by now, where that is news; `again`: also where it forgot it. */
   readonly noteMerged: (again?: 'again') => Promise<void>;
-  /** The attempts of these nodes cannot go on: their leases are over. */
+  /** The attempts of these nodes cannot go on: their leases are over. Nor can those of earlier runs of this node. */
   readonly takeOver: (gone: ReadonlyMap<NodeId, NodeRecord>) => Promise<void>;
   /** Resolves when nothing that was begun before is under way on this node. */
   readonly quiet: () => Promise<void>;
@@ -79,6 +82,8 @@ export class Cluster {
   #isRestoring = false;
   #isSuspected = false;
   #merging: Promise<void> | null = null;
+  /** Counts what was heard of the store: of two views that were asked for at once, nobody knows which is the older one. */
+  #heard = 0;
   /** How far the journals of all nodes were merged, and the restore, as the store said last. */
   #merged: ReadonlyMap<NodeId, number> = new Map();
   #restore: string | null = null;
@@ -186,9 +191,9 @@ export class Cluster {
   }
 
   async #beatOnce(): Promise<void> {
-    const asked = this.#clock.moment();
+    const [asked, heard] = [this.#clock.moment(), this.#heard];
     const { outcome, view } = await this.#parts.store.nodes.beat(this.#me(), LEASE_MS);
-    if (this.#beating.signal.aborted) return;
+    if (this.#beating.signal.aborted || this.#isRejoining()) return;
     this.#clock.learn(view.now, asked);
     const own = this.#ownOf(view);
     if (outcome === 'lost' || !own) {
@@ -197,7 +202,11 @@ export class Cluster {
       return;
     }
     this.#leaseUntilMs = asked.uptimeMs + LEASE_MS;
-    await this.#look(view, own);
+    if (heard === this.#heard) await this.#look(view, own);
+  }
+
+  #isRejoining(): boolean {
+    return this.#rejoining !== null;
   }
 
   async #rejoin(): Promise<void> {
@@ -254,6 +263,7 @@ export class Cluster {
   #merge(found: Found): Promise<void> {
     this.#merging ??= this.#mergeOnce(found).finally(() => {
       this.#merging = null;
+      this.#heard++;
     });
     return this.#merging;
   }
@@ -297,13 +307,14 @@ export class Cluster {
 
   async #see({ now, nodes, restore, restoredAt }: ClusterView): Promise<void> {
     const { isShared } = this.#parts.store;
+    this.#heard++;
     if (restoredAt !== null) {
       this.#settledAtMs = Math.max(this.#settledAtMs, this.#nowMs() + restoredAt + HORIZON_MS - now);
     }
     const here = nodes.filter(({ leaseLeftMs }) => leaseLeftMs > 0);
     this.#here = here.map(({ id }) => id);
     if (nodes.every((one) => one.isGivenUp || one.leaseLeftMs > 0)) this.#awakeAtMs = Number.NEGATIVE_INFINITY;
-    for (const { id, run } of here) this.#looks.delete(`${id} ${run}`);
+    for (const { id, run } of here) if (id !== this.#parts.node) this.#looks.delete(`${id} ${run}`);
     this.#merged = new Map(nodes.map(({ id, merged }) => [id, merged]));
     this.#restore = restore;
     const wasRestoring = this.#isRestoring;
@@ -313,18 +324,25 @@ export class Cluster {
   }
 
   async #takeOver({ nodes }: ClusterView): Promise<void> {
-    const gone = nodes.filter((one) => one.id !== this.#parts.node && one.leaseLeftMs === 0 && this.#isToLookAt(one));
-    if (gone.length === 0) return;
+    const left = nodes.filter((one) => this.#mayHaveLeft(one) && this.#isToLookAt(one));
+    if (left.length === 0) return;
+    const gone = left.filter(({ id }) => id !== this.#parts.node);
     await this.#hooks.takeOver(new Map(gone.map((one) => [one.id, one])));
-    for (const { id, run } of gone) {
+    for (const { id, run } of left) {
       const count = (this.#looks.get(`${id} ${run}`)?.count ?? 0) + 1;
-      this.#looks.set(`${id} ${run}`, { count, againAtMs: this.#nowMs() + LOOK_AGAIN_MS });
+      const pauseMs = count === 1 ? LOOK_AGAIN_MS : LOOK_SELDOM_MS;
+      this.#looks.set(`${id} ${run}`, { count, againAtMs: this.#nowMs() + pauseMs });
     }
+  }
+
+  /** This node too: by an earlier run. */
+  #mayHaveLeft({ id, leaseLeftMs }: NodeRecord): boolean {
+    return id === this.#parts.node || leaseLeftMs === 0;
   }
 
   #isToLookAt({ id, run }: NodeRecord): boolean {
     const looks = this.#looks.get(`${id} ${run}`);
-    return !looks || (looks.count < LOOKS && this.#nowMs() >= looks.againAtMs);
+    return !looks || this.#nowMs() >= looks.againAtMs;
   }
 
   #ownOf({ nodes }: ClusterView): NodeRecord | null {

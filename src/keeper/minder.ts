@@ -99,7 +99,8 @@ export class ChainMinder {
 
   /** The chain as last seen by this process. */
   async stored(): Promise<StoredChain> {
-    this.#stored ??= await this.#read();
+    const stored = this.#stored ?? (await this.#read());
+    this.#stored ??= stored;
     return this.#stored;
   }
 
@@ -116,11 +117,15 @@ export class ChainMinder {
     return this.#served.live(minTtlMs);
   }
 
-  /** A chain that lost events which were stored: the database went back to an older state. */
+  /**
+   * A chain that lost events which were stored: the database went back to an older state. What is learnt while it is read
+   * may be newer than what the answer shows.
+   */
   async #read(): Promise<StoredChain> {
+    const known = this.#newestVersion;
     const stored = await this.#parts.store.chains.read(this.grant);
-    if (stored.version > 0 && stored.version < this.#newestVersion) this.#gate.forgotten();
-    this.#newestVersion = stored.version;
+    if (stored.version > 0 && stored.version < known) this.#gate.forgotten();
+    this.#newestVersion = stored.version < known ? stored.version : Math.max(this.#newestVersion, stored.version);
     return stored;
   }
 

@@ -1,6 +1,7 @@
 /**
- * What a node that is gone had under way. Its open attempts are closed, once, by whoever is first; the answers may lie in
- * its journal, and `core/next-step` decides what may be presented before that was read.
+ * What a node that is gone had under way, or an earlier run of this one. Its open attempts are closed, once, by whoever is
+ * first; the answers may lie in the journal of the node that is gone, and `core/next-step` decides what may be presented
+ * before that was read.
  */
 import type { Attempt } from '../core/chain.ts';
 import type { GrantId, NodeId } from '../core/id.ts';
@@ -26,9 +27,8 @@ async function closeAttemptsOf(
   let { chain, version } = await parts.store.chains.read(grant);
   let isClosed = false;
   for (const attempt of chain.attempts) {
-    const node = gone.get(attempt.node);
-    if (attempt.lost || !node) continue;
-    const closed = await parts.store.chains.append(grant, version, lostWith(parts, attempt, node));
+    if (attempt.lost || !isOver(parts, gone, attempt)) continue;
+    const closed = await parts.store.chains.append(grant, version, lostWith(parts, attempt, gone.get(attempt.node)));
     // Somebody else was faster, or its answer has come after all; the next look finds what is left.
     if (closed.outcome === 'conflict') return isClosed;
     ({ chain, version } = closed);
@@ -38,7 +38,12 @@ async function closeAttemptsOf(
   return isClosed;
 }
 
-function lostWith(parts: KeeperParts, { id }: Attempt, { isGivenUp }: NodeRecord) {
-  const unread = isGivenUp ? {} : { isUnread: true as const };
+function isOver({ node, run }: KeeperParts, gone: ReadonlyMap<NodeId, NodeRecord>, attempt: Attempt): boolean {
+  return attempt.node === node ? attempt.run !== run : gone.has(attempt.node);
+}
+
+/** Where the node is this one, its journal was read when it started. */
+function lostWith(parts: KeeperParts, { id }: Attempt, gone: NodeRecord | undefined) {
+  const unread = gone && !gone.isGivenUp ? { isUnread: true as const } : {};
   return { type: 'lost' as const, at: parts.clock.moment(), id, reason: 'crash' as const, said: null, ...unread };
 }

@@ -37,6 +37,8 @@ export interface BenchNode {
   /** It dies at a call of store or network: after so many more of them, before or after the effect. Null: at none. */
   callsLeft: number | null;
   effect: 'before' | 'after';
+  /** When the answer to a call of the store that was made comes, for calls such as `chains.read`. */
+  onAnswered: ((call: string) => Promise<void> | undefined) | undefined;
   /** Called at each step of its exchanges. */
   onStep: ((step: ExchangeStep) => void | Promise<void>) | undefined;
 }
@@ -61,9 +63,10 @@ export async function clusterBench(policy: RotationPolicy = POLICIES.exact): Pro
     const journal = new MemoryJournal();
     let runs = 0;
     // Of the node from the outside; there before its first keeper is.
-    const plan: Pick<BenchNode, 'callsLeft' | 'effect' | 'onStep'> = {
+    const plan: Pick<BenchNode, 'callsLeft' | 'effect' | 'onAnswered' | 'onStep'> = {
       callsLeft: null,
       effect: 'before',
+      onAnswered: undefined,
       onStep: undefined,
     };
     let life = { isOver: false, frozen: null as PromiseWithResolvers<void> | null };
@@ -81,7 +84,7 @@ export async function clusterBench(policy: RotationPolicy = POLICIES.exact): Pro
         return own.isOver ? NEVER : result;
       };
       return createKeeper({
-        store: behind(store, through),
+        store: behind(store, through, (call) => plan.onAnswered?.(call)),
         journal,
         sealer,
         clock: {
@@ -177,6 +180,8 @@ export function startedOn(store: Store, node: string, folder: string): Promise<K
 }
 
 export interface RestorableStore extends Store {
+  /** The connection over which changes are told was lost for a moment. */
+  unsure(): void;
   backup(): void;
   /** Goes back to the backup while the nodes run, as an operator may do with a database; all connections break. */
   restore(): Promise<void>;
@@ -223,6 +228,9 @@ function restorableStore(now: () => Instant): RestorableStore {
     heardAgoMs: () => current.heardAgoMs(),
     check: () => current.check(),
     close: () => current.close(),
+    unsure() {
+      for (const listener of listeners) listener({ kind: 'unsure' });
+    },
     backup() {
       kept = log.length;
     },
@@ -241,19 +249,24 @@ function restorableStore(now: () => Instant): RestorableStore {
 
 type Through = <T>(work: () => Promise<T>) => Promise<T>;
 
-/** Every call of the store goes through the wall of a run. */
-function behind(store: Store, through: Through): Store {
-  const walled = <P extends Chains | Records | Nodes>(port: P): P =>
+/** Every call of the store goes through the wall of a run; its answer comes when `answered` resolves. */
+function behind(store: Store, through: Through, answered: (call: string) => Promise<void> | undefined): Store {
+  const walled = <P extends Chains | Records | Nodes>(half: string, port: P): P =>
     new Proxy(port, {
       get: (target, name) => {
         const call = Reflect.get(target, name) as (...given: unknown[]) => Promise<unknown>;
-        return (...given: unknown[]) => through(() => call.apply(target, given));
+        return (...given: unknown[]) =>
+          through(() => {
+            const answer = call.apply(target, given);
+            const late = answered(`${half}.${String(name)}`);
+            return late ? late.then(() => answer) : answer;
+          });
       },
     });
   return {
-    chains: walled(store.chains),
-    records: walled(store.records),
-    nodes: walled(store.nodes),
+    chains: walled('chains', store.chains),
+    records: walled('records', store.records),
+    nodes: walled('nodes', store.nodes),
     isShared: true,
     watch: (listener) => store.watch(listener),
     heardAgoMs: () => store.heardAgoMs(),

@@ -93,6 +93,8 @@ describe('a request', () => {
     ['dot segments at the end', '/proxy/eol/v1/..'],
     ['encoded dots', '/proxy/eol/v1/%2e%2E/%2e/token'],
     ['dots with a parameter', '/proxy/eol/v1/..;a=b/token'],
+    ['dots with an encoded parameter', '/proxy/eol/v1/..%3ba=b/token'],
+    ['dots encoded three times', '/proxy/eol/v1/%25252e%25252e/token'],
     ['an encoded slash', '/proxy/eol/v1/..%2f..%2ftoken'],
     ['a slash encoded twice', '/proxy/eol/v1/..%252f..%252ftoken'],
     ['a backslash', '/proxy/eol/v1/..\\..\\token'],

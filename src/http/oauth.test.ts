@@ -2,7 +2,7 @@ import { connect, type Socket } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import { EvergrantError } from '../core/errors.ts';
 import { liveToken } from './fake-keeper.ts';
-import { serve } from './fake-server.ts';
+import { admin, serve } from './fake-server.ts';
 
 const FORM = { 'content-type': 'application/x-www-form-urlencoded' };
 
@@ -241,6 +241,33 @@ describe('the token endpoint', () => {
       expect([answer.status, await answer.json()]).toEqual([200, expect.objectContaining({ access_token: 'at-1' })]);
     }
     half.destroy();
+    await server.close();
+  });
+
+  test('takes none of two clients, types or keys that come at once, in whichever order', async () => {
+    const { server, id, secret, tokens } = await world();
+    const { port } = new URL(await server.listen({ port: 0, host: '127.0.0.1' }));
+    const [right, wrong] = [secret, 'wrong'].map((one) => `Basic ${Buffer.from(`${id}:${one}`).toString('base64')}`);
+    const body = `grant_type=refresh_token&refresh_token=${tokens.eol}`;
+    const form = FORM['content-type'];
+    const ask = async (authorizations: (string | undefined)[], types: string[], path = '/oauth/token') => {
+      const lines = ['Host: x', 'Connection: close', `Content-Length: ${body.length}`];
+      lines.push(
+        ...authorizations.map((one) => `Authorization: ${one}`),
+        ...types.map((one) => `Content-Type: ${one}`),
+      );
+      const socket = connect(Number(port), '127.0.0.1');
+      socket.write(`POST ${path} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n${body}`);
+      return Number((await Array.fromAsync(socket, String)).join('').slice(9, 12));
+    };
+    expect(await ask([right], [form])).toBe(200);
+    expect(await ask([right, wrong], [form])).toBe(401);
+    expect(await ask([wrong, right], [form])).toBe(401);
+    expect(await ask([right, right], [form])).toBe(401);
+    expect(await ask([right], [form, 'application/json'])).toBe(400);
+    expect(await ask([right], ['application/json', form])).toBe(400);
+    const key = admin.authorization;
+    expect(await ask([key, 'Bearer x'], ['application/json'], '/v1/apps')).toBe(401);
     await server.close();
   });
 });

@@ -4,19 +4,19 @@
  * provider names, nothing is kept.
  */
 import CachePolicy from 'http-cache-semantics';
-import type { OutgoingHttpHeaders } from 'node:http';
 import type { FastifyRequest } from 'fastify';
 import type { GrantApi } from '../keeper/keeper.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { RelayAnswer } from '../ports/relay.ts';
-import { type AnswerHeaders, answerHeaders } from './proxy-headers.ts';
+import type { AnswerHeaders } from './proxy-headers.ts';
 import type { Target } from './proxy-target.ts';
 
 export interface Cached {
   readonly entry: Entry;
   readonly isFresh: boolean;
   readonly status: number;
-  readonly headers: OutgoingHttpHeaders;
+  /** What the provider said with it. */
+  readonly headers: AnswerHeaders;
   readonly body: Buffer;
   /** What to ask the provider with, once it is stale. */
   readonly conditions: Readonly<Record<string, string>>;
@@ -40,8 +40,15 @@ const LARGEST_SHARE = 1 / 8;
 const ENTRY_BYTES = 2_048;
 const KEPT_STATUSES = new Set([200, 203, 404, 410]);
 const CONDITIONS = ['if-none-match', 'if-modified-since'];
-/** Of parts, or of a state that only the provider knows. */
-const NOT_OUR_BUSINESS = ['range', 'if-range', 'if-match', 'if-unmodified-since'];
+/** Of parts, or of a state that only the provider knows; and a GET with a body may mean anything. */
+const NOT_OUR_BUSINESS = [
+  'range',
+  'if-range',
+  'if-match',
+  'if-unmodified-since',
+  'content-length',
+  'transfer-encoding',
+];
 
 export class ProxyCache {
   readonly #mostBytes: number;
@@ -86,7 +93,7 @@ export class ProxyCache {
   keep({ api, target, request }: Asked, answer: RelayAnswer): void {
     if (request.method !== 'GET') return;
     const key = keyOf(api, target);
-    if (request.headers.range !== undefined || !KEPT_STATUSES.has(answer.status)) return;
+    if (hasOne(request, NOT_OUR_BUSINESS) || !KEPT_STATUSES.has(answer.status)) return;
     const policy = this.#policy(policyRequest(target, request), answer.status, answer.headers);
     if (!policy.storable() || policy.timeToLive() === 0) return;
     collect(answer, this.#mostBytes * LARGEST_SHARE, (body) => this.#put(key, { policy, status: answer.status, body }));
@@ -149,7 +156,7 @@ function sizeOf({ body }: Entry): number {
 }
 
 function shown({ policy, status, body }: Entry): Pick<Cached, 'status' | 'headers' | 'body'> {
-  return { status, headers: { ...answerHeaders(policy.responseHeaders()), 'content-length': body.length }, body };
+  return { status, headers: { ...policy.responseHeaders(), 'content-length': String(body.length) }, body };
 }
 
 /** As the provider sees it: whose key the caller has makes no difference. */

@@ -31,8 +31,6 @@ const NOT_SENT: ReadonlySet<string> = new Set([
   'cookie2',
   'x-vault-token',
   'dpop',
-  'evergrant-base-url',
-  'evergrant-organization',
   // Where it comes from is nobody's business there, and could be believed.
   'forwarded',
   'via',
@@ -43,6 +41,11 @@ const NOT_SENT: ReadonlySet<string> = new Set([
   'x-client-ip',
   'x-cluster-client-ip',
   'true-client-ip',
+  'x-originating-ip',
+  'x-remote-ip',
+  'x-remote-addr',
+  'x-proxyuser-ip',
+  'x-envoy-external-address',
   'cf-connecting-ip',
   'fastly-client-ip',
   // Another method or address than the one that was judged here.
@@ -51,10 +54,18 @@ const NOT_SENT: ReadonlySet<string> = new Set([
   'x-method-override',
   'x-original-url',
   'x-rewrite-url',
+  'x-override-url',
+  'x-proxy-url',
   'x-original-host',
+  'x-host',
+  'x-http-host-override',
+  'x-envoy-original-path',
+  'x-envoy-original-host',
+  // Programs that are started for a request take it for the address of their proxy.
+  'proxy',
 ]);
 
-const NOT_SENT_PREFIXES = ['x-forwarded-', 'sec-', 'access-control-request-', 'proxy-'];
+const NOT_SENT_PREFIXES = ['x-forwarded-', 'sec-', 'access-control-request-', 'proxy-', 'evergrant-'];
 
 const PLAIN = /^[a-z0-9-]+$/;
 
@@ -88,6 +99,7 @@ const NOT_RETURNED: ReadonlySet<string> = new Set([
   'set-cookie',
   'set-cookie2',
   // Would hold for all of Evergrant's origin.
+  'accept-ch',
   'alt-svc',
   'clear-site-data',
   'expect-ct',
@@ -97,7 +109,17 @@ const NOT_RETURNED: ReadonlySet<string> = new Set([
   'report-to',
   'reporting-endpoints',
   'service-worker-allowed',
+  'set-login',
   'strict-transport-security',
+  'use-as-dictionary',
+  // Would be obeyed by a server in front of Evergrant: it reads a file of its own, or keeps what belongs to one grant.
+  'x-sendfile',
+  'x-lighttpd-send-file',
+  'x-lighttpd-send-tempfile',
+  'x-litespeed-location',
+  'cdn-cache-control',
+  'surrogate-control',
+  'edge-control',
   // Set below.
   'content-security-policy',
   'content-security-policy-report-only',
@@ -107,13 +129,17 @@ const NOT_RETURNED: ReadonlySet<string> = new Set([
   'referrer-policy',
   'x-content-type-options',
   'x-frame-options',
-  // Loads something else.
+  // Leads or loads something else; of the first two, `proxy-links.ts` lets through what is harmless.
   'link',
+  'location',
   'refresh',
   'sourcemap',
+  'speculation-rules',
+  'timing-allow-origin',
 ]);
 
-const NOT_RETURNED_PREFIXES = ['access-control-', 'proxy-'];
+const NOT_RETURNED_PREFIXES = ['access-control-', 'proxy-', 'x-accel-'];
+const NOT_RETURNED_END = '-cdn-cache-control';
 
 /** A page or script that a provider gives must not act in Evergrant's name. */
 const SANDBOX = {
@@ -133,7 +159,7 @@ export function answerHeaders(said: AnswerHeaders): OutgoingHttpHeaders {
   const headers: OutgoingHttpHeaders = {};
   for (const name in said) {
     if (NOT_RETURNED.has(name) || named?.has(name)) continue;
-    if (NOT_RETURNED_PREFIXES.some((prefix) => name.startsWith(prefix))) continue;
+    if (name.endsWith(NOT_RETURNED_END) || NOT_RETURNED_PREFIXES.some((prefix) => name.startsWith(prefix))) continue;
     headers[name] = said[name] as string;
   }
   headers['cache-control'] = privateOnly(textOf(said['cache-control']));

@@ -36,9 +36,10 @@ const NOT_VISIBLE = /[^\x21-\x7e]/;
 /** What RFC 3986 leaves no place for in a path, backslashes among them. */
 const NOT_OF_A_PATH = /[^\x21-\x7e]|[\\"<>^`{|}]/;
 const BROKEN_ESCAPE = /%(?![0-9a-f]{2})/i;
-/** Slash, backslash, percent before one of these or a dot, and control characters. */
-const ESCAPED_TRICK = /%(?:2f|5c|25(?:2f|5c|2e)|[01][0-9a-f]|7f)/i;
-const DOT_SEGMENT = /\/(?:\.|%2e){1,2}(?:;[^/]*)?(?=\/|$)/i;
+/** Slash, backslash, percent before one of these or a dot however often it is encoded, and control characters. */
+const ESCAPED_TRICK = /%(?:2f|5c|25(?:25)*(?:2f|5c|2e)|[01][0-9a-f]|7f)/i;
+/** Some take what comes after a semicolon for a parameter of the segment. */
+const DOT_SEGMENT = /\/(?:\.|%2e){1,2}(?:(?:;|%3b)[^/]*)?(?=\/|$)/i;
 
 function faultOf(rest: string): string | null {
   if (NOT_OF_A_PATH.test(rest)) return 'its path has characters that must be encoded';
@@ -95,17 +96,12 @@ function readBase(url: string): Target {
   return base;
 }
 
-/**
- * A `Location` of the provider as the caller can follow it: through the proxy where it lies beneath the same address of
- * the API, else as it is. The proxy itself follows none.
- */
-export function locationFor(location: string, api: GrantApi, address: ProxyAddress, target: Target): string {
-  const url = URL.parse(location, target.origin + target.path);
+/** The way through the proxy to an address beneath the API; null for any other. */
+export function proxyPathOf(api: GrantApi, grant: string, url: URL): string | null {
   const base = api.baseUrls.map(readBase).find((one) => isBeneath(url, one));
-  if (!url || !base) return location;
-  return `/proxy/${address.grant}${url.pathname.slice(base.path.length)}${url.search}`;
+  return base ? `/proxy/${grant}${url.pathname.slice(base.path.length)}${url.search}${url.hash}` : null;
 }
 
-function isBeneath(url: URL | null, base: Target): boolean {
-  return url?.origin === base.origin && `${url.pathname}/`.startsWith(`${base.path}/`);
+function isBeneath(url: URL, base: Target): boolean {
+  return url.origin === base.origin && `${url.pathname}/`.startsWith(`${base.path}/`);
 }

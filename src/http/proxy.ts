@@ -5,7 +5,7 @@
  * section 9.2.2), no redirect is followed, and no connection is upgraded.
  */
 import { hash } from 'node:crypto';
-import type { ServerResponse } from 'node:http';
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { EvergrantError } from '../core/errors.ts';
 import type { AccessToken } from '../core/secret.ts';
@@ -19,7 +19,8 @@ import { type Permit, permitFor, refuseCrossSite, stillMay } from './proxy-acces
 import type { Spent } from './proxy-budget.ts';
 import { type Cached, ProxyCache } from './proxy-cache.ts';
 import { answerHeaders, requestHeaders, textOf } from './proxy-headers.ts';
-import { locationFor, type ProxyAddress, readAddress, type Target, targetOf } from './proxy-target.ts';
+import { linkFor, locationFor, ownHosts } from './proxy-links.ts';
+import { type ProxyAddress, readAddress, type Target, targetOf } from './proxy-target.ts';
 import { UnderwayRequests } from './proxy-underway.ts';
 
 /** Of the token that a request carries: it must not end on its way. */
@@ -114,7 +115,7 @@ class Proxying {
     // First, so that nothing kept is given away for a grant that has ended.
     const token = exchange.api.credential ? null : await this.#token(exchange.name);
     const cached = this.#cache?.find(exchange.api, exchange.target, request) ?? null;
-    if (cached?.isFresh) write(reply, cached.status, cached.headers).end(cached.body);
+    if (cached?.isFresh) write(reply, cached.status, this.#headersFor(exchange, cached)).end(cached.body);
     else await this.#relay(exchange, token, reply, cached);
   }
 
@@ -156,14 +157,14 @@ class Proxying {
     const renewed = answer.status === 304 && cached ? this.#cache?.renew(exchange, cached, answer.headers) : null;
     if (renewed) {
       answer.body.discard();
-      write(reply, renewed.status, renewed.headers).end(renewed.body);
+      write(reply, renewed.status, this.#headersFor(exchange, renewed)).end(renewed.body);
       return;
     }
     const outdated = this.#cache?.outdatedBy(exchange, answer) ?? null;
     // Also where another process keeps it, before the caller knows that it was changed.
     if (outdated !== null) await this.#parts.shared.outdated.tell(outdated);
     this.#cache?.keep(exchange, answer);
-    const to = write(reply, answer.status, headersFor(exchange, answer));
+    const to = write(reply, answer.status, this.#headersFor(exchange, answer));
     answer.body.pipeTo(to);
     this.#arrivals.followAnswer(to);
   }
@@ -213,6 +214,23 @@ class Proxying {
     }
   }
 
+  #headersFor(
+    { api, address, target, request }: Exchange,
+    { status, headers: said }: Pick<RelayAnswer, 'status' | 'headers'>,
+  ): OutgoingHttpHeaders {
+    const headers = answerHeaders(said);
+    // None has a body (RFC 9110 section 8.6), and who waits for one would take the next answer for it.
+    if (status === 204) delete headers['content-length'];
+    if (said.location === undefined && said.link === undefined) return headers;
+    const here = { api, address, target, ownHosts: ownHosts(request.headers, new URL(this.#ownOrigin).host) };
+    const location = locationFor(textOf(said.location) ?? '', here);
+    if (said.location !== undefined && location !== null) headers.location = location;
+    // With an origin of its own, the proxy does not know by which name its callers reach it.
+    const link = linkFor(textOf(said.link) ?? '', here, this.#parts.surface === 'proxy' ? '' : this.#ownOrigin);
+    if (link !== null) headers.link = link;
+    return headers;
+  }
+
   async #spend(api: GrantApi, rest: string): Promise<Spent> {
     const spent = await this.#parts.shared.budgets.take(api, rest, this.#parts.clock.now());
     if ('answered' in spent) return spent;
@@ -248,16 +266,10 @@ function noAnswer(api: GrantApi, isHarmless: boolean, reason: string): Evergrant
   });
 }
 
-function headersFor({ api, address, target }: Exchange, { headers: said }: RelayAnswer): Cached['headers'] {
-  const headers = answerHeaders(said);
-  const location = textOf(said.location);
-  if (location !== undefined) headers.location = locationFor(location, api, address, target);
-  return headers;
-}
-
 /** A request that is one request, to be answered with what the API says and not with what it was sent. */
 function assertPlain({ method, headers }: FastifyRequest): void {
   if (headers.upgrade !== undefined) throw invalidRequest('The proxy upgrades no connection.');
+  if (headers.host?.includes(',')) throw invalidRequest('The request names more than one host.');
   if (method === 'TRACE') {
     throw new EvergrantError(
       'method_not_allowed',
@@ -284,7 +296,7 @@ async function bodyOf({ raw, headers }: FastifyRequest): Promise<Exchange['body'
   return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);
 }
 
-function write(reply: FastifyReply, status: number, headers: Cached['headers']): ServerResponse {
+function write(reply: FastifyReply, status: number, headers: OutgoingHttpHeaders): ServerResponse {
   reply.hijack();
   return reply.raw.writeHead(status, headers);
 }

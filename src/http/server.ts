@@ -86,7 +86,13 @@ function frame(parts: HttpParts, arrivals: Arrivals): Routes {
     logger: false,
     bodyLimit: MOST_BODY_BYTES,
     requestTimeout: wholeMs,
-    http: { headersTimeout: headMs, requestTimeout: wholeMs, connectionsCheckingInterval: everyMs },
+    http: {
+      headersTimeout: headMs,
+      requestTimeout: wholeMs,
+      connectionsCheckingInterval: everyMs,
+      // Of two keys, clients or types, Node would take the first and whoever stands in front perhaps the last.
+      joinDuplicateHeaders: true,
+    },
     clientErrorHandler: (error, socket) => arrivals.refuse(error, socket),
     trustProxy: trustedProxies.length > 0 ? [...trustedProxies] : false,
     return503OnClosing: false,
@@ -197,8 +203,8 @@ interface KnownRoute {
 }
 
 function pathPattern(url: string): RegExp {
-  const escaped = url.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&').replaceAll(/:[a-z]+/g, '[^/]+');
-  return new RegExp(`^${escaped}$`);
+  const escaped = url.replaceAll(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll(/:[a-z]+/g, '[^/]+');
+  return new RegExp(`^${escaped.replaceAll('*', '.*')}$`);
 }
 
 /** 405 where the address is known with other methods, else 404. */

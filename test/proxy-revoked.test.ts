@@ -35,8 +35,8 @@ describe('an answer that streams', () => {
   afterEach(() => world?.[Symbol.asyncDispose]());
 
   /** The API sends a word every now and then; gives what became of each of its answers. */
-  async function open(): Promise<{ ended: Promise<void>[] }> {
-    world = await proxyWorld();
+  async function open(provider = {}): Promise<{ ended: Promise<void>[] }> {
+    world = await proxyWorld({}, provider);
     await world.addGrant('eol');
     const ended: Promise<void>[] = [];
     world.answering = (_, answer: ServerResponse) => {
@@ -88,6 +88,40 @@ describe('an answer that streams', () => {
     expect(world.exchanges).toHaveLength(1);
     for (let i = 0; i < 100; i++) expect(await kept.isNext()).toBe(true);
     await kept.cancel();
+  });
+
+  test.each([
+    ['a key', () => world.keyWith('proxy').then((key) => `Bearer ${key}`)],
+    ['who holds the access token itself', async () => 'Bearer token-of-eol'],
+    [
+      'a client',
+      async () => {
+        const made = (await world.api('POST', '/v1/clients', { name: 'x', grants: ['eol'] })).body;
+        return basic(made.client_id, made.client_secret);
+      },
+    ],
+  ])('to %s breaks off when the grant is removed; that of another grant goes on', async (_, authorizationOf) => {
+    const { ended } = await open();
+    await world.addGrant('other');
+    const lost = await streaming(url(), await authorizationOf());
+    const kept = await streaming(`${world.origin}/proxy/other/v1/x`, `Bearer ${world.key}`);
+    expect((await world.api('DELETE', '/v1/grants/eol')).status).toBeLessThan(300);
+    await lost.broken();
+    await ended[0];
+    for (let i = 0; i < 60; i++) expect(await kept.isNext()).toBe(true);
+    await kept.cancel();
+  });
+
+  test('of a grant whose credentials are sent in place of a token breaks off with it as well', async () => {
+    await open({ credentials: { api_key: { header: 'X-Api-Key', prefix: '' } } });
+    const [app] = (await world.api('GET', '/v1/apps')).body.items as { id: string }[];
+    const credentials = { api_key: 'of-the-provider' };
+    const grant = { app: app?.id, alias: 'keyed', scheme: 'api_key', credentials };
+    expect((await world.api('POST', '/v1/grants', grant)).body).toMatchObject({ alias: 'keyed' });
+    const lost = await streaming(`${world.origin}/proxy/keyed/v1/x`, `Bearer ${world.key}`);
+    for (let i = 0; i < 60; i++) expect(await lost.isNext()).toBe(true);
+    await world.api('DELETE', '/v1/grants/keyed');
+    await lost.broken();
   });
 
   test('and a request that still waits for its answer, are ended alike', async () => {

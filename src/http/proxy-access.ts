@@ -7,6 +7,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { type Caller, may } from '../access/api-keys.ts';
 import { EvergrantError } from '../core/errors.ts';
+import type { GrantId } from '../core/id.ts';
 import type { GrantApi } from '../keeper/keeper.ts';
 import { basicCredentials } from '../oauth/basic-credentials.ts';
 import { bearerText } from './authentication.ts';
@@ -52,8 +53,22 @@ export async function permitFor(parts: HttpParts, headers: IncomingHttpHeaders, 
 }
 
 /** Whether a request that was permitted would be once more. */
-export async function stillMay(parts: HttpParts, headers: IncomingHttpHeaders, { api, by }: Permit): Promise<boolean> {
-  const { authorization = '' } = headers;
+export async function stillMay(parts: HttpParts, headers: IncomingHttpHeaders, permit: Permit): Promise<boolean> {
+  return (await isCallerStillAllowed(parts, headers, permit)) && (await isGrantThere(parts, permit.api.grant));
+}
+
+/** Where its token is in memory, nothing is asked: that goes with the grant. */
+async function isGrantThere({ keeper }: HttpParts, grant: GrantId): Promise<boolean> {
+  if (keeper.tokens.peek(grant, 0)) return true;
+  const found = await keeper.grants.get(grant).catch(nothingThere);
+  return found !== null && found.state !== 'revoked';
+}
+
+async function isCallerStillAllowed(
+  parts: HttpParts,
+  { authorization = '' }: IncomingHttpHeaders,
+  { api, by }: Permit,
+): Promise<boolean> {
   switch (by) {
     case 'key': {
       const caller = await callerOf(parts, authorization);

@@ -238,6 +238,9 @@ describe('a pushed request', () => {
   });
 });
 
+/** Where a person sits who types a code. */
+const HERE = '198.51.100.7';
+
 describe('a device', () => {
   async function device() {
     const world = await consumer({ redirectUris: [] });
@@ -253,10 +256,10 @@ describe('a device', () => {
     expect(userCode).toMatch(/^[BCDFGHJKLMNPQRSTVWXZ]{4}-[BCDFGHJKLMNPQRSTVWXZ]{4}$/);
     expect(await refused(poll())).toMatchObject({ error: 'authorization_pending' });
     expect(await refused(poll())).toMatchObject({ error: 'slow_down' });
-    expect(await authorize.viewDevice(userCode.toLowerCase().replace('-', ' '))).toMatchObject({
+    expect(await authorize.viewDevice(userCode.toLowerCase().replace('-', ' '), HERE)).toMatchObject({
       clientName: 'Reports',
     });
-    const { onward } = await comeBack(await authorize.openDevice(userCode));
+    const { onward } = await comeBack(await authorize.openDevice(userCode, HERE));
     expect(onward).toEqual({ location: null });
     await bench.world.clock.advance(5_000);
     const answer = await poll();
@@ -266,20 +269,44 @@ describe('a device', () => {
 
   test('hears that the person said no, and that it took too long', async () => {
     const denied = await device();
-    await denied.comeBack(await denied.authorize.openDevice(denied.userCode), { error: 'access_denied' });
+    await denied.comeBack(await denied.authorize.openDevice(denied.userCode, HERE), { error: 'access_denied' });
     expect(await refused(denied.poll())).toMatchObject({ error: 'access_denied' });
     const slow = await device();
     await slow.bench.world.clock.advance(600_001);
     expect(await refused(slow.poll())).toMatchObject({ error: 'expired_token' });
-    expect(await refused(slow.authorize.openDevice(slow.userCode))).toMatchObject({ error: 'expired_token' });
+    expect(await refused(slow.authorize.openDevice(slow.userCode, HERE))).toMatchObject({ error: 'expired_token' });
   });
 
-  test('has a code that nobody finds by trying', async () => {
-    const { authorize, userCode } = await device();
+  const tooMuch = { error: 'temporarily_unavailable', status: 503 };
+
+  test('has a code that nobody finds by trying, and who tries keeps nobody elsewhere from typing theirs', async () => {
+    const { authorize, userCode, bench } = await device();
     for (let i = 0; i < 30; i++) {
-      expect(await refused(authorize.viewDevice('BBBB-BBBB'))).toMatchObject({ error: 'expired_token' });
+      expect(await refused(authorize.viewDevice('BBBB-BBBB', HERE))).toMatchObject({ error: 'expired_token' });
     }
-    expect(await refused(authorize.viewDevice(userCode))).toMatchObject({ error: 'temporarily_unavailable' });
+    expect(await refused(authorize.viewDevice(userCode, HERE))).toMatchObject(tooMuch);
+    expect(await refused(authorize.openDevice(userCode, HERE))).toMatchObject(tooMuch);
+    expect(await authorize.viewDevice(userCode, '198.51.100.8')).toMatchObject({ clientName: 'Reports' });
+    await bench.world.clock.advance(60_001);
+    expect(await authorize.viewDevice(userCode, HERE)).toMatchObject({ clientName: 'Reports' });
+  });
+
+  test.each([
+    ['2001:db8::1', '2001:db8:0:0:ffff::2', '2001:db8:0:1::1'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::', '2001:db8:1::6'],
+    ['::ffff:198.51.100.7', '198.51.100.7', '::ffff:198.51.100.8'],
+    ['::1', '::2', '127.0.0.1'],
+  ])('has a code that %s cannot try under the name of %s as well; %s is another', async (one, same, other) => {
+    const { authorize, userCode } = await device();
+    for (let i = 0; i < 30; i++) await refused(authorize.viewDevice('BBBB-BBBB', one));
+    expect(await refused(authorize.viewDevice(userCode, same))).toMatchObject(tooMuch);
+    expect(await authorize.viewDevice(userCode, other)).toMatchObject({ clientName: 'Reports' });
+  });
+
+  test('has a code that many together do not find either', async () => {
+    const { authorize, userCode } = await device();
+    for (let i = 0; i < 300; i++) await refused(authorize.viewDevice('BBBB-BBBB', `198.51.${i}.7`));
+    expect(await refused(authorize.viewDevice(userCode, HERE))).toMatchObject(tooMuch);
   });
 });
 

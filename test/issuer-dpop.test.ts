@@ -463,7 +463,7 @@ describe('a code', () => {
       bench.token({ grant_type: DEVICE, device_code: deviceCode, ...client.credentials }, undefined, dpop);
     expect(await refused(poll())).toMatchObject({ error: 'invalid_dpop_proof' });
     expect(await refused(poll(proof()))).toMatchObject({ error: 'authorization_pending' });
-    await goThrough(await authorize.openDevice(userCode));
+    await goThrough(await authorize.openDevice(userCode, '198.51.100.7'));
     const { refresh_token: token = '' } = await poll(proof());
     expect(await refused(client.refresh(token, proof(dpopKey())))).toEqual(INVALID_GRANT);
     expect(await client.refresh(token, proof())).toMatchObject({ refresh_token: token });

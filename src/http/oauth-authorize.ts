@@ -43,7 +43,7 @@ export function oauthAuthorizeRoutes(routes: Routes, parts: HttpParts): void {
     const secret = hidden('page', pageSecret(parts, request, reply, '/oauth'));
     if (code === undefined) return sendPage(reply, codePage());
     return told(reply, async () => {
-      const view = await issuer.authorize.viewDevice(code);
+      const view = await issuer.authorize.viewDevice(code, request.ip);
       return sendPage(reply, askPage(parts, view, html`${secret}${hidden('user_code', code)}`, code));
     });
   });
@@ -51,7 +51,7 @@ export function oauthAuthorizeRoutes(routes: Routes, parts: HttpParts): void {
   routes.post('/oauth/device', { schema: { hide: true } }, async (request, reply) => {
     if (!isFromOwnPage(parts, request)) return sendPage(reply, foreignPage());
     const { user_code: code } = (request.body ?? {}) as { user_code?: string };
-    return told(reply, async () => goOn(parts, reply, await issuer.authorize.openDevice(code ?? '')));
+    return told(reply, async () => goOn(parts, reply, await issuer.authorize.openDevice(code ?? '', request.ip)));
   });
 }
 

@@ -334,5 +334,9 @@ describe('the other endpoints', () => {
     expect(page.body).toContain('Box');
     expect((await server.inject(pathname)).statusCode).toBe(200);
     expect((await server.inject(`${pathname}?user_code=BBBB-BBBB`)).statusCode).toBe(404);
+    const from = (remoteAddress: string, url: string) => server.inject({ url, remoteAddress });
+    for (let i = 0; i < 30; i++) await from('198.51.100.7', `${pathname}?user_code=BBBB-BBBB`);
+    expect((await from('198.51.100.7', pathname + search)).statusCode).toBe(503);
+    expect((await from('198.51.100.8', pathname + search)).statusCode).toBe(200);
   });
 });

@@ -5,7 +5,7 @@
  * Also for a grant that is there already the person goes to the provider and signs in: a client that connects its user
  * must not get somebody else's account because that somebody was here before.
  */
-import type { ClientId, GrantId } from '../core/id.ts';
+import type { GrantId } from '../core/id.ts';
 import { after, type Instant } from '../core/instant.ts';
 import type { AuthorizationOutcome, Grant } from '../keeper/keeper.ts';
 import type { Parameters } from '../oauth/form.ts';
@@ -18,7 +18,7 @@ import type { DpopProof } from './dpop.ts';
 import { freshId, freshText, type IssuerParts } from './parts.ts';
 import type { Asked, ClientRequest, Requests, StoredRequest } from './requests.ts';
 import { rightsOf } from './rights.ts';
-import { newUserCode, plainUserCode } from './user-code.ts';
+import { networkOf, newUserCode, plainUserCode } from './user-code.ts';
 
 /** What the page shows before anything happens. */
 export interface AskedView {
@@ -58,8 +58,9 @@ export interface Authorize {
     proof: DpopProof | null,
   ): Promise<{ readonly requestUri: string; readonly expiresInS: number }>;
   beginDevice(client: Client, parameters: Parameters): Promise<DeviceAuthorization>;
-  viewDevice(userCode: string): Promise<AskedView>;
-  openDevice(userCode: string): Promise<Opened>;
+  /** `from`: the address of who typed the code. */
+  viewDevice(userCode: string, from: string): Promise<AskedView>;
+  openDevice(userCode: string, from: string): Promise<Opened>;
   /**
    * The browser came back from the provider. Gives where it goes now: to the client, or to no place but a page here.
    * Null for what no client asked for.
@@ -78,8 +79,9 @@ const UNDER_WAY_MS = 1_800_000;
 /** Requests of one client in ten minutes, pushed or for devices: each is a record, and a public client proves nothing. */
 const MOST_ASKED = 1_000;
 const ASKED_MS = 600_000;
-/** Wrong user codes in a minute, from anybody: nobody finds one by trying. */
+/** Wrong user codes in a minute: nobody finds one by trying, and who tries keeps nobody elsewhere from typing theirs. */
 const MOST_WRONG_CODES = 30;
+const MOST_WRONG_CODES_OF_ALL = 300;
 const MINUTE_MS = 60_000;
 export const POLL_INTERVAL_S = 5;
 
@@ -93,7 +95,8 @@ export function authorize(
   const returnBase = `${publicUrl}/oauth/return/`;
   const begun = new RecentOfEach(clock, UNDER_WAY_MS, MOST_UNDER_WAY);
   const askedLately = new RecentOfEach(clock, ASKED_MS, MOST_ASKED);
-  const wrongCodes = new Recent(clock, MINUTE_MS);
+  const wrongCodes = new RecentOfEach(clock, MINUTE_MS, MOST_WRONG_CODES);
+  const allWrongCodes = new Recent(clock, MINUTE_MS);
 
   async function clientNamed(parameters: Parameters): Promise<Client> {
     const found = await clients.read(parameters.get('client_id') ?? '');
@@ -166,13 +169,14 @@ export function authorize(
     return { status: 'connecting', expiresAt: after(clock.now(), UNDER_WAY_MS) };
   }
 
-  async function byUserCode(text: string): Promise<StoredRequest> {
-    if (wrongCodes.count >= MOST_WRONG_CODES) {
-      throw new OAuthError('temporarily_unavailable', { retryAfterMs: MINUTE_MS });
-    }
+  async function byUserCode(text: string, from: string): Promise<StoredRequest> {
+    const network = networkOf(from);
+    wrongCodes.assertRoom(network);
+    if (allWrongCodes.count >= MOST_WRONG_CODES_OF_ALL) throw tooMuch();
     const found = await requests.byUserCode(plainUserCode(text));
     if (found?.request.status === 'waiting' && !requests.isOver(found.request)) return found;
-    wrongCodes.note();
+    wrongCodes.note(network);
+    allWrongCodes.note();
     throw new OAuthError('expired_token');
   }
 
@@ -230,12 +234,12 @@ export function authorize(
       return { deviceCode, userCode, expiresInS: DEVICE_LIFE_MS / 1000, intervalS: POLL_INTERVAL_S };
     },
 
-    async viewDevice(userCode) {
-      return viewOf((await byUserCode(userCode)).request.asked);
+    async viewDevice(userCode, from) {
+      return viewOf((await byUserCode(userCode, from)).request.asked);
     },
 
-    async openDevice(userCode) {
-      const stored = await byUserCode(userCode);
+    async openDevice(userCode, from) {
+      const stored = await byUserCode(userCode, from);
       const grant = await grantFor(stored.request.asked);
       const request = await requests.move(stored, { ...underWay(), userCodeHash: null, grant });
       if (!request) throw new OAuthError('expired_token');
@@ -272,12 +276,16 @@ function told(cause: unknown): never {
   throw invalidRequest(searchParams.get('error_description') ?? 'The request is not valid.');
 }
 
-/** Counts for each client what happened lately, and refuses what is too much. */
+function tooMuch(): OAuthError {
+  return new OAuthError('temporarily_unavailable', { retryAfterMs: MINUTE_MS });
+}
+
+/** Counts for each client or network what happened lately, and refuses what is too much. */
 class RecentOfEach {
   readonly #clock: IssuerParts['clock'];
   readonly #forMs: number;
   readonly #most: number;
-  readonly #clients = new Map<ClientId, Recent>();
+  readonly #all = new Map<string, Recent>();
 
   constructor(clock: IssuerParts['clock'], forMs: number, most: number) {
     this.#clock = clock;
@@ -285,16 +293,20 @@ class RecentOfEach {
     this.#most = most;
   }
 
-  note(client: ClientId): void {
-    const recent = this.#clients.get(client) ?? new Recent(this.#clock, this.#forMs);
-    if (recent.count >= this.#most) throw new OAuthError('temporarily_unavailable', { retryAfterMs: MINUTE_MS });
+  assertRoom(whose: string): void {
+    if ((this.#all.get(whose)?.count ?? 0) >= this.#most) throw tooMuch();
+  }
+
+  note(whose: string): void {
+    this.assertRoom(whose);
+    const recent = this.#all.get(whose) ?? new Recent(this.#clock, this.#forMs);
     recent.note();
     // The one that asked last stands last.
-    this.#clients.delete(client);
-    this.#clients.set(client, recent);
-    for (const [oldest, { count }] of this.#clients) {
+    this.#all.delete(whose);
+    this.#all.set(whose, recent);
+    for (const [oldest, { count }] of this.#all) {
       if (count > 0) break;
-      this.#clients.delete(oldest);
+      this.#all.delete(oldest);
     }
   }
 }

@@ -3,6 +3,8 @@ import type { Random } from '../ports/random.ts';
 
 const LETTERS = 'BCDFGHJKLMNPQRSTVWXZ';
 const LENGTH = 8;
+/** Of an IPv6 address. */
+const GROUPS = 8;
 
 /** Like `WDJB-MJHT`. */
 export function newUserCode(random: Random): string {
@@ -19,4 +21,13 @@ export function newUserCode(random: Random): string {
 /** As it is compared: whatever case and separators a person types. */
 export function plainUserCode(text: string): string {
   return text.toUpperCase().replaceAll(/[^A-Z]/g, '');
+}
+
+/** Whom guesses are counted for: an address of IPv4, or the network of IPv6 in which one host has all addresses (RFC 4291). */
+export function networkOf(address: string): string {
+  const [, mapped] = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address) ?? [];
+  if (mapped !== undefined || !address.includes(':')) return mapped ?? address;
+  const [left = [], right = []] = address.split('::').map((part) => part.split(':').filter(Boolean));
+  const zeros = Array.from({ length: Math.max(0, GROUPS - left.length - right.length) }, () => '0');
+  return [...left, ...zeros, ...right].slice(0, GROUPS / 2).join(':');
 }

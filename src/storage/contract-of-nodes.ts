@@ -1,7 +1,7 @@
 /** What every store must do for the nodes that use it, and for those that share it. Part of the store's contract. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { NodeId } from '../core/id.ts';
-import { type Change, LeaseLost, type NodeRecord, type NodeRun, type Store } from '../ports/store.ts';
+import type { GrantId, NodeId } from '../core/id.ts';
+import { type Change, LeaseLost, type NodeRecord, type NodeRun, type Store, type Term } from '../ports/store.ts';
 import {
   answered,
   authorized,
@@ -132,6 +132,7 @@ export function sharedStoreContract(name: string, openTwo: () => Promise<readonl
 
     describe('leases', () => leaseRules(() => [here, there]));
     describe('what one changes', () => sharingRules(() => [here, there]));
+    describe('what both do at once', () => racingRules(() => [here, there]));
     describe('watching', () => watchRules(() => [here, there]));
   });
 }
@@ -237,6 +238,103 @@ function sharingRules(two: Two): void {
     const outcomes = (await Promise.all(inserts)).map((one) => one.outcome);
     expect(outcomes.filter((one) => one === 'written')).toHaveLength(1);
   });
+}
+
+/** Chance decides who comes first: each time with grants that nobody knows yet. */
+const ROUNDS = 25;
+
+async function eachRound(
+  two: Two,
+  race: (stores: ReturnType<Two>, grant: GrantId) => Promise<void>,
+  rounds = ROUNDS,
+): Promise<void> {
+  for (let round = 0; round < rounds; round++) await race(two(), `grt_race${round}`);
+}
+
+async function versionsOf(store: Store, grant: GrantId): Promise<readonly number[]> {
+  return (await store.chains.history(grant, { limit: 10, after: null })).items.map((one) => one.version);
+}
+
+const named = (name: string, value: string): Term => ({ name, value, unique: true });
+
+function racingRules(two: Two): void {
+  test('a chain that nobody had begun keeps each link once, whoever brings it, and in whatever order', () =>
+    eachRound(two, async ([here, there], grant) => {
+      const brought = await Promise.all([
+        here.chains.append(grant, 'any', authorized('a')),
+        there.chains.append(grant, 'any', authorized('a')),
+        here.chains.append(grant, 'any', answered('b', 'a')),
+        there.chains.append(grant, 'any', answered('b', 'a')),
+      ]);
+      expect(brought.map((one) => one.outcome === 'appended' && one.version > 0)).toEqual([true, true, true, true]);
+      const { version, chain } = await there.chains.append(grant, 'any', answered('b', 'a'));
+      expect(chain.links.map((one) => one.id)).toEqual(['a', 'b'].map(linkNamed));
+      expect(await versionsOf(here, grant)).toEqual(Array.from({ length: version }, (_, i) => version - i));
+      expect(await here.chains.answer(grant, linkNamed('b'))).toBe(sealedAnswer('b'));
+    }));
+
+  test('a grant whose chain is begun while it is made is counted', async () => {
+    await eachRound(two, async ([here, there], grant) => {
+      const done = await Promise.all([
+        here.records.insert('grant', grant, '{}', [named('alias', grant)]),
+        there.chains.append(grant, 'any', authorized('a')),
+      ]);
+      expect(done.map((one) => one.outcome)).toEqual(['written', 'appended']);
+      expect((await here.chains.read(grant)).version).toBe(1);
+    });
+    const counts = Object.values(await two()[0].chains.count());
+    expect(counts.reduce((sum, one) => sum + one, 0)).toBe(ROUNDS);
+  });
+
+  test('of a grant that is removed while its chain goes on nothing is left', () =>
+    eachRound(two, async ([here, there], grant) => {
+      await here.records.insert('grant', grant, '{}', [named('alias', grant)]);
+      await here.chains.append(grant, 'any', authorized('a'));
+      const [isRemoved] = await Promise.all([
+        here.records.remove('grant', grant),
+        there.chains.append(grant, 'any', authorized('a')),
+        there.chains.append(grant, 1, published('a')),
+      ]);
+      expect([isRemoved, (await there.chains.read(grant)).version]).toEqual([true, 0]);
+      expect(await versionsOf(there, grant)).toEqual([]);
+      expect(await there.chains.answer(grant, linkNamed('a'))).toBeNull();
+      expect(await there.records.find('grant', 'alias', grant)).toBeNull();
+    }));
+
+  test('of two that make one record, or change one version of it, one does, and its terms are the ones that are there', () =>
+    eachRound(two, async (stores, id) => {
+      const found = () =>
+        Promise.all(stores.map(async ({ records }, i) => (await records.find('app', 'name', `${id} ${i}`)) !== null));
+      const make = stores.map(({ records }, i) => records.insert('app', id, '{}', [named('name', `${id} ${i}`)]));
+      const made = (await Promise.all(make)).map((one) => one.outcome === 'written');
+      expect([made.toSorted(), await found()]).toEqual([[false, true], made]);
+      const change = stores.map(({ records }, i) => records.update('app', id, 1, '{}', [named('name', `${id} ${i}`)]));
+      const changed = (await Promise.all(change)).map((one) => one.outcome);
+      expect(changed.toSorted()).toEqual(['stale', 'written']);
+      expect(await found()).toEqual(changed.map((one) => one === 'written'));
+    }));
+
+  test('two records that want each other’s unique terms both keep one', () => {
+    const wants = async ([here, there]: ReturnType<Two>, id: GrantId) => {
+      const [a, b] = [`${id}a`, `${id}b`];
+      await here.records.insert('app', a, '{}', [named('name', a)]);
+      await here.records.insert('app', b, '{}', [named('name', b)]);
+      await Promise.all([
+        here.records.update('app', a, 1, '{}', [named('name', b)]),
+        there.records.update('app', b, 1, '{}', [named('name', a)]),
+      ]);
+      const holders = await Promise.all([a, b].map((name) => here.records.find('app', 'name', name)));
+      expect(holders.map((one) => one?.id).toSorted()).toEqual([a, b]);
+    };
+    // A database may take a second to notice that each waits for the other.
+    return eachRound(two, wants, 4);
+  });
+
+  test('of two nodes with one id that join at once from two folders, one is refused', () =>
+    eachRound(two, async (stores, id) => {
+      const joins = stores.map(({ nodes }, i) => nodes.join({ id, run: `run ${i}` }, `folder ${i}`, LEASE_MS));
+      expect((await Promise.all(joins)).map((one) => one.outcome).toSorted()).toEqual(['in_use', 'joined']);
+    }));
 }
 
 function watchRules(two: Two): void {

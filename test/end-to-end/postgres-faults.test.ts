@@ -1,4 +1,5 @@
 /** What only a server over a wire can do to a store: restart, freeze, lose an answer, lead through a pooler. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { GrantId } from '../../src/core/id.ts';
@@ -17,12 +18,17 @@ import {
   sealedAnswer,
   started,
 } from '../../src/storage/story.fixture.ts';
+import { Database } from '../../src/storage/postgres/database.ts';
+import { systemClock } from '../../src/world/system-clock.ts';
 import { faultProxy } from '../support/fault-proxy.ts';
 import { type Pooler, startPooler } from '../support/pooler.ts';
 import { startPostgres, type TestPostgres } from '../support/postgres.ts';
 import { ask, empty, openStoreAt, type StoreOptions } from './support/postgres-store.ts';
 
 const LEASE_MS = 3_600_000;
+const END = 'SELECT pg_terminate_backend($1)';
+/** After three times as long the server has ended a transaction that stood still. */
+const PATIENCE_MS = 1_000;
 /** Long enough for a busy machine, and short enough to wait for. */
 const ANSWER_MS = 2_500;
 
@@ -154,6 +160,29 @@ describe('a lost acknowledgement', () => {
     await store.chains.append(GRANT, 0, authorized('a'));
     proxy.breakAll();
     expect(await store.chains.append(GRANT, 1, published('a'))).toMatchObject({ outcome: 'appended', version: 2 });
+  });
+
+  test.each([
+    ['the server ended', async (url: string, pid: unknown) => void (await ask(url, END, [pid]))],
+    ['a pause of the node outlasted', () => sleep(3 * PATIENCE_MS)],
+  ])('a connection that %s between two statements costs the caller nothing', async (_how, harm) => {
+    const url = await server.freshDatabase();
+    const db = new Database({ url, connections: 2, clock: systemClock, answerMs: PATIENCE_MS });
+    try {
+      let tries = 0;
+      const answer = await db.transaction(async (query) => {
+        const [own] = await query('SELECT pg_backend_pid() AS pid');
+        if (tries++ === 0) {
+          await harm(url, own?.pid);
+          // It may hear of its end.
+          await sleep(200);
+        }
+        return query('SELECT 7 AS seven');
+      });
+      expect([tries, answer]).toEqual([2, [{ seven: 7 }]]);
+    } finally {
+      await db.close();
+    }
   });
 });
 
@@ -302,6 +331,22 @@ describe('behind a transaction pooler', () => {
     await here.chains.append(GRANT, 0, authorized('a'));
     await told;
     for (const store of open.splice(0)) await store.close();
+  });
+
+  test('a server that became a standby is not read from, once a change was tried', async () => {
+    const own = await startPostgres();
+    try {
+      const url = await own.freshDatabase();
+      await using pooler = await startPooler(url);
+      const store = await openAt(pooler.url, { listenUrl: url });
+      await store.chains.append(GRANT, 0, authorized('a'));
+      await own.demote();
+      await expect(store.check()).rejects.toThrow();
+      await expect(store.chains.read(GRANT)).rejects.toThrow('standby');
+      for (const one of open.splice(0)) await one.close();
+    } finally {
+      await own.close();
+    }
   });
 });
 

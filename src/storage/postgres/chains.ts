@@ -197,7 +197,7 @@ async function knownOf(query: Query, appends: readonly Append[]): Promise<Known>
   }
   const unbegun = asked.filter((one) => !chains.has(one.grant) && seen.has(askedKey(one))).map(({ grant }) => grant);
   // Known links of a chain without a row: the grant was removed, or the row came after the look for it.
-  if (unbegun.length > 0 && (await query(CHAIN_SQL.lock, [unbegun])).length > 0) throw begunMeanwhile();
+  if (unbegun.length > 0 && (await query(CHAIN_SQL.read, [unbegun])).length > 0) throw begunMeanwhile();
   return { chains, seen, leases };
 }
 

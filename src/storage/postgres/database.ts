@@ -262,8 +262,12 @@ function isOvertaken(error: unknown): boolean {
   return ['40001', '40P01'].includes(sqlState(error) ?? '');
 }
 
-/** How `pg` says it. */
-const LOST = ['Connection terminated', 'Connection terminated unexpectedly'];
+/** How `pg` says it; the last one, where the connection ended between two statements. */
+const LOST = [
+  'Connection terminated',
+  'Connection terminated unexpectedly',
+  'Client has encountered a connection error and is not queryable',
+];
 
 /** The connection ended under the statement. */
 function isConnectionLost(error: unknown): boolean {
@@ -279,7 +283,8 @@ function isConnectionLost(error: unknown): boolean {
 function isDead(error: unknown): boolean {
   const state = sqlState(error);
   if (error instanceof Unacknowledged || isConnectionLost(error)) return true;
-  if (state !== null) return state === '25006';
+  // A standby: of a change, and of a transaction that is to make one.
+  if (state !== null) return state === '25006' || state === '0A000';
   return error instanceof Error && (error.message === 'Query read timeout' || 'errno' in error);
 }
 

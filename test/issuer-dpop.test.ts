@@ -101,6 +101,28 @@ describe('a refresh token that is bound to a key', () => {
     expect(await bench.issuer.clients.tokens(client.id)).toMatchObject([{ bound: { jkt: winner.jkt } }]);
   });
 
+  test('has the key that its operator named, and no proof that is faster changes that', async () => {
+    const [key, thief] = [dpopKey(), dpopKey()];
+    const { bench, client, proof, refresh } = await bound({ authMethod: 'client_secret_post', dpopJkt: key.jkt });
+    const further = await bench.issuer.clients.issueToken(client.id, 'eol', key.jkt);
+    for (const text of [client.refreshToken, further.refreshToken.reveal()]) {
+      expect(await refused(client.refresh(text, proof({}, thief)))).toEqual(INVALID_GRANT);
+      expect(await refused(client.refresh(text))).toEqual(INVALID_GRANT);
+      expect(await client.refresh(text, proof({}, key))).toMatchObject({ access_token: 'at-0-eol' });
+    }
+    expect(await refused(refresh())).toEqual(INVALID_GRANT);
+    const bounds = (await bench.issuer.clients.tokens(client.id)).map((one) => one.bound?.jkt);
+    expect(bounds).toEqual([key.jkt, key.jkt]);
+  });
+
+  test('has no key where its client sends no proofs: an operator who names one is told', async () => {
+    const { bench } = await bound();
+    const { id } = await bench.client();
+    const problem = { code: 'invalid_request', message: expect.stringContaining('dpop_jkt') };
+    await expect(bench.client({ dpopJkt: dpopKey().jkt })).rejects.toMatchObject(problem);
+    await expect(bench.issuer.clients.issueToken(id, 'eol', dpopKey().jkt)).rejects.toMatchObject(problem);
+  });
+
   test('stays bound through restarts, and when the client need not prove a key any more', async () => {
     const { bench, client, key, refresh } = await bound({ authMethod: 'client_secret_post' });
     await refresh();

@@ -7,6 +7,7 @@ vi.setConfig({ testTimeout: 60_000 });
 
 const CLIENT = { client_id: 'cli_1', name: 'Reports', type: 'confidential', grants: ['eol'], apps: [] };
 const MADE = { ...CLIENT, client_secret: 'evs_x', refresh_tokens: { eol: 'evr_x' } };
+const JKT = 'j'.repeat(43);
 const env = (origin: string): Record<string, string> => ({
   EVERGRANT_SERVER: origin,
   EVERGRANT_API_KEY: 'k'.repeat(32),
@@ -30,6 +31,22 @@ describe.concurrent('evergrant clients', () => {
       redirect_uris: ['https://spa.example/cb'],
       dpop_bound_refresh_tokens: true,
     });
+    await evergrant(['clients', 'add', 'Keyed', '--dpop-jkt', JKT], { env: env(api.origin) });
+    expect(api.asked[3]?.body).toEqual({ name: 'Keyed', dpop_bound_refresh_tokens: true, dpop_jkt: JKT });
+  });
+
+  test('events tells the true reason of each refusal, and which token of how many was presented', async () => {
+    const refused = { type: 'refresh_token_refused', at: '2026-11-22T10:00:00Z', reason: 'another DPoP key' };
+    const reused = { type: 'refresh_token_reused', at: '2026-11-21T10:00:00Z', token_counter: 2, latest_counter: 5 };
+    await using api = await fakeApi({
+      'GET /v1/clients/cli_1/events': { json: { items: [refused, reused], next: null } },
+    });
+    const ask = (...words: string[]) => evergrant(['clients', 'events', 'cli_1', ...words], { env: env(api.origin) });
+    const [head, one, other] = (await ask()).out.trimEnd().split('\n');
+    expect(head).toMatch(/^AT +WHAT +REASON +GRANT +TOKEN$/);
+    expect(one).toContain('another DPoP key');
+    expect(other).toMatch(/refresh_token_reused.* 2 of 5$/);
+    expect((await ask('--json')).out).toBe(`${JSON.stringify(refused)}\n${JSON.stringify(reused)}\n`);
   });
 
   test('list, show and remove name clients by their ids', async () => {
@@ -56,14 +73,19 @@ describe.concurrent('evergrant clients', () => {
     });
     const ask = (...words: string[]) => evergrant(['clients', ...words], { env: env(api.origin) });
     expect((await ask('token', 'cli_1', 'eol')).out).toBe('evr_y\n');
+    expect((await ask('token', 'cli_1', 'eol', '--dpop-jkt', JKT)).out).toBe('evr_y\n');
+    expect(api.asked.map(({ body }) => body)).toEqual([{ grant: 'eol' }, { grant: 'eol', dpop_jkt: JKT }]);
     expect((await ask('secret', 'cli_1', '--keep-previous', '60')).out).toBe('evs_y\n');
   });
 
-  test.each(['list', 'show', 'add', 'token', 'secret', 'remove'])('%s has --help and --json', async (name) => {
-    const ran = await evergrant(['clients', name, '--help']);
-    expect(ran).toMatchObject({ exit: 0, err: '' });
-    expect(ran.out).toContain('--json');
-  });
+  test.each(['list', 'show', 'events', 'add', 'token', 'secret', 'remove'])(
+    '%s has --help and --json',
+    async (name) => {
+      const ran = await evergrant(['clients', name, '--help']);
+      expect(ran).toMatchObject({ exit: 0, err: '' });
+      expect(ran.out).toContain('--json');
+    },
+  );
 
   test('add takes no keys from a file that is not there', async () => {
     const words = ['clients', 'add', 'x', '--auth-method', 'private_key_jwt', '--jwks', 'none.json'];

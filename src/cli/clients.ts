@@ -19,11 +19,17 @@ export function command(): Command {
     .description('Look after clients: programs that get tokens of grants from here')
     .addCommand(apiCommand('list', 'List clients').action(list))
     .addCommand(apiCommand('show', 'Show one client').argument('<client>', 'its id').action(show))
+    .addCommand(
+      apiCommand('events', "Print what happened to a client's tokens lately, with the true reason of each refusal")
+        .argument('<client>', 'its id')
+        .action(events),
+    )
     .addCommand(addCommand())
     .addCommand(
       apiCommand('token', 'Issue a further refresh token of a client, and print it, this once')
         .argument('<client>', 'its id')
         .argument('<grant>', 'alias or id of a grant that it may use')
+        .option('--dpop-jkt <THUMBPRINT>', 'the key that it is bound to; left out: that of its first proof')
         .action(token),
     )
     .addCommand(
@@ -50,6 +56,22 @@ async function show(client: string, options: JsonOption): Promise<void> {
   else print(plainPage(asObject(found)));
 }
 
+const EVENT_COLUMNS = { at: 'AT', type: 'WHAT', reason: 'REASON', grant: 'GRANT', token: 'TOKEN' };
+
+async function events(client: string, options: JsonOption): Promise<void> {
+  const path = `${pathOf(client)}/events`;
+  const found = (await withApi({ ...options }, 'none', (api) => Array.fromAsync(items(api, path)))).map(asObject);
+  if (options.json) for (const event of found) printJson(event);
+  else if (found.length > 0) print(plainTable(EVENT_COLUMNS, found.map(eventRow)));
+  else say('Nothing happened yet.');
+}
+
+/** Of all tokens that came after one another, which was presented. */
+function eventRow(event: Json): Json {
+  const { token_counter: counter, latest_counter: latest } = event;
+  return { ...event, token: counter === undefined ? null : `${String(counter)} of ${String(latest)}` };
+}
+
 interface AddOptions extends JsonOption {
   readonly grant?: readonly string[];
   readonly app?: readonly string[];
@@ -58,6 +80,7 @@ interface AddOptions extends JsonOption {
   readonly jwks?: string;
   readonly rotating?: boolean;
   readonly dpop?: boolean;
+  readonly dpopJkt?: string;
 }
 
 function addCommand(): Command {
@@ -72,12 +95,13 @@ function addCommand(): Command {
       '--dpop',
       'its refresh tokens are bound to a key of its own (RFC 9449); without a secret they need not change then',
     )
+    .option('--dpop-jkt <THUMBPRINT>', 'the same, and to which key (RFC 7638); left out: that of the first proof')
     .option('--rotating', 'its refresh tokens change with each use, and one that comes back ends them')
     .action(add);
 }
 
 async function add(name: string, options: AddOptions): Promise<void> {
-  const { grant, app, redirectUri, authMethod, jwks, rotating, dpop } = options;
+  const { grant, app, redirectUri, authMethod, jwks, rotating, dpop, dpopJkt } = options;
   const body: Json = {
     name,
     ...(grant ? { grants: grant } : {}),
@@ -86,7 +110,8 @@ async function add(name: string, options: AddOptions): Promise<void> {
     ...(authMethod === undefined ? {} : { token_endpoint_auth_method: authMethod }),
     ...(jwks === undefined ? {} : { jwks: await jwksIn(jwks) }),
     ...(rotating ? { rotation: 'rotating' } : {}),
-    ...(dpop ? { dpop_bound_refresh_tokens: true } : {}),
+    ...(dpop || dpopJkt !== undefined ? { dpop_bound_refresh_tokens: true } : {}),
+    ...(dpopJkt === undefined ? {} : { dpop_jkt: dpopJkt }),
   };
   const made = asObject(await withApi({ ...options }, 'none', (api) => api.call('POST', '/v1/clients', body)));
   if (options.json) {
@@ -112,9 +137,15 @@ async function jwksIn(file: string): Promise<unknown> {
   }
 }
 
-async function token(client: string, grant: string, options: JsonOption): Promise<void> {
+async function token(
+  client: string,
+  grant: string,
+  options: JsonOption & { readonly dpopJkt?: string },
+): Promise<void> {
+  const { dpopJkt } = options;
+  const body = { grant, ...(dpopJkt === undefined ? {} : { dpop_jkt: dpopJkt }) };
   const made = asObject(
-    await withApi({ ...options }, 'none', (api) => api.call('POST', `${pathOf(client)}/refresh-tokens`, { grant })),
+    await withApi({ ...options }, 'none', (api) => api.call('POST', `${pathOf(client)}/refresh-tokens`, body)),
   );
   if (options.json) printJson(made);
   else print(text(made, 'refresh_token'));

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { toRfc3339, type Instant } from '../core/instant.ts';
 import { AUTH_METHODS, type Client, type TrustedIssuer } from '../issuer/client.ts';
+import { THUMBPRINT } from '../issuer/dpop.ts';
 import type { ClientEvent } from '../issuer/events.ts';
 import { type ClientRotation, DURABLE, MOST_KEPT, ROTATING } from '../issuer/rotation.ts';
 import { Name, named, present, printable, text, Time } from './schemas.ts';
@@ -112,6 +113,12 @@ const RedirectUri = printable(2048).refine((value) => {
   );
 }, 'must be an https URL, http for this machine, or a scheme with a dot; without fragment, user and password');
 
+/** Of a key (RFC 7638), SHA-256, base64url. */
+export const Thumbprint = z
+  .string()
+  .regex(THUMBPRINT, 'must be the SHA-256 thumbprint of a key (RFC 7638)')
+  .describe('Thumbprint of the key that the refresh token is bound to (RFC 7638); left out: that of its first proof.');
+
 const fields = {
   name: text(255),
   grants: z.array(Name).max(10_000),
@@ -137,6 +144,7 @@ export const NewClientJson = named(
     redirect_uris: fields.redirect_uris.optional(),
     rotation: fields.rotation.optional(),
     dpop_bound_refresh_tokens: fields.dpop_bound_refresh_tokens.optional(),
+    dpop_jkt: Thumbprint.optional(),
     trusted_issuers: fields.trusted_issuers.optional(),
   }),
 );

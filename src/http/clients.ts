@@ -14,6 +14,7 @@ import {
   clientEventJson,
   clientJson,
   NewClientJson,
+  Thumbprint,
   timeOrNull,
 } from './client-json.ts';
 import type { HttpParts, Routes } from './parts.ts';
@@ -189,12 +190,12 @@ export function clientRoutes(routes: Routes, parts: HttpParts): void {
       schema: {
         summary: 'Issue a further refresh token for a grant of the client',
         params: Params,
-        body: z.strictObject({ grant: Name }),
+        body: z.strictObject({ grant: Name, dpop_jkt: Thumbprint.optional() }),
         response: { 201: z.object({ id: z.string(), grant: z.string(), refresh_token: z.string() }), ...problems },
       },
     },
     async ({ params, body }, reply) => {
-      const { id, alias, refreshToken } = await clients.issueToken(params.client, body.grant);
+      const { id, alias, refreshToken } = await clients.issueToken(params.client, body.grant, body.dpop_jkt);
       return reply
         .code(201)
         .header('location', `/v1/clients/${params.client}/refresh-tokens/${id}`)
@@ -233,7 +234,8 @@ function wishOf(body: z.infer<typeof NewClientJson>): NewClient {
     redirect_uris: redirectUris,
     trusted_issuers: trustedIssuers,
     dpop_bound_refresh_tokens: isDpopBound,
+    dpop_jkt: dpopJkt,
     ...rest
   } = body;
-  return present({ ...rest, authMethod, redirectUris, trustedIssuers, isDpopBound });
+  return present({ ...rest, authMethod, redirectUris, trustedIssuers, isDpopBound, dpopJkt });
 }

@@ -66,7 +66,19 @@ describe('a client', () => {
     expect((await ask({ ...refresh, client_secret: secret })).json()).toEqual({ error: 'invalid_client' });
   });
 
+  test('is made with refresh tokens that are bound to the key its operator names', async () => {
+    const [one, other] = ['a', 'b'].map((letter) => letter.repeat(43));
+    const { made, id, send } = await world({ dpop_bound_refresh_tokens: true, dpop_jkt: one });
+    expect(made).toMatchObject({ dpop_bound_refresh_tokens: true });
+    await send('POST', `/v1/clients/${id}/refresh-tokens`, { grant: 'eol', dpop_jkt: other });
+    const { items } = (await send('GET', `/v1/clients/${id}/refresh-tokens`)).json();
+    expect(items.map((token: { dpop_jkt: string }) => token.dpop_jkt).toSorted()).toEqual([one, other]);
+    const short = await send('POST', `/v1/clients/${id}/refresh-tokens`, { grant: 'eol', dpop_jkt: 'a' });
+    expect([short.statusCode, short.json().code]).toEqual([400, 'invalid_request']);
+  });
+
   test.each([
+    [{ name: 'x', dpop_jkt: 'a'.repeat(43) }],
     [{ name: 'x', rotation: { mode: 'sometimes' } }],
     [{ name: 'x', redirect_uris: ['http://reports.example/cb'] }],
     [{ name: 'x', redirect_uris: ['https://reports.example/cb#part'] }],

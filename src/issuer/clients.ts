@@ -16,6 +16,7 @@ import {
   type TrustedIssuer,
 } from './client.ts';
 import type { ClientToken, ClientTokens } from './client-tokens.ts';
+import { bindsTokens } from './dpop.ts';
 import type { ClientEvent, ClientEvents } from './events.ts';
 import { freshId, freshText, type IssuerParts } from './parts.ts';
 import { isStillAllowed } from './rights.ts';
@@ -32,10 +33,12 @@ export interface NewClient {
   readonly redirectUris?: readonly string[];
   readonly rotation?: ClientRotation;
   readonly isDpopBound?: boolean;
+  /** Thumbprint of the key that its first refresh tokens are bound to; else the first proof decides. */
+  readonly dpopJkt?: string;
   readonly trustedIssuers?: readonly TrustedIssuer[];
 }
 
-export type ClientChange = Partial<Omit<NewClient, 'type' | 'authMethod'>>;
+export type ClientChange = Partial<Omit<NewClient, 'type' | 'authMethod' | 'dpopJkt'>>;
 
 export interface IssuedToken {
   readonly id: FamilyId;
@@ -57,7 +60,8 @@ export interface Clients {
   remove(id: string): Promise<{ readonly residualMs: number }>;
   /** A new secret; the one before works for so long yet. */
   rotateSecret(id: string, keepPreviousMs: number): Promise<ClientSecret>;
-  issueToken(id: string, grant: string): Promise<IssuedToken>;
+  /** `dpopJkt` as for a new client. */
+  issueToken(id: string, grant: string, dpopJkt?: string): Promise<IssuedToken>;
   tokens(id: string): Promise<readonly ClientToken[]>;
   endToken(id: string, token: string): Promise<void>;
   events(id: string): Promise<readonly ClientEvent[]>;
@@ -102,8 +106,8 @@ export function clientRegistry(
     }
   }
 
-  async function issue(client: Client, grant: Grant): Promise<IssuedToken> {
-    const { id, text } = await tokens.issue(client, grant.id, grant.expires.absoluteAt, 'operator', null);
+  async function issue(client: Client, grant: Grant, dpopJkt: string | undefined): Promise<IssuedToken> {
+    const { id, text } = await tokens.issue(client, grant.id, grant.expires.absoluteAt, 'operator', dpopJkt ?? null);
     return { id, alias: grant.alias, refreshToken: text };
   }
 
@@ -112,9 +116,10 @@ export function clientRegistry(
       const grants = await Promise.all(wish.grants.map((name) => keeper.grants.get(name)));
       const apps = await appsOf(parts, wish.apps ?? []);
       const { client, secret } = newClient(parts, wish, grants, apps);
+      assertKey(client, wish.dpopJkt);
       await records.insert('client', client.id, JSON.stringify(client), clientTerms(client));
       const issued: IssuedToken[] = [];
-      for (const grant of grants) issued.push(await issue(client, grant));
+      for (const grant of grants) issued.push(await issue(client, grant, wish.dpopJkt));
       return { client, secret, tokens: issued };
     },
 
@@ -167,10 +172,11 @@ export function clientRegistry(
       return secret;
     },
 
-    async issueToken(id, name) {
+    async issueToken(id, name, dpopJkt) {
       const grant = await keeper.grants.get(name);
       const { client } = await stored(id);
-      if (client.grants.includes(grant.id)) return issue(client, grant);
+      assertKey(client, dpopJkt);
+      if (client.grants.includes(grant.id)) return issue(client, grant, dpopJkt);
       throw notPossible('This client may not use that grant.', 'Add the grant to the client first: PATCH its grants.');
     },
 
@@ -282,6 +288,15 @@ function checked(client: Client): Client {
     );
   }
   return client;
+}
+
+/** A client that sends no proofs could not use what is bound to a key. */
+function assertKey(client: Client, dpopJkt: string | undefined): void {
+  if (dpopJkt === undefined || bindsTokens(client)) return;
+  throw notPossible(
+    'dpop_jkt: the refresh tokens of this client are not bound to a key.',
+    'Set dpop_bound_refresh_tokens as well, or leave dpop_jkt out.',
+  );
 }
 
 function idsOf(grants: readonly Grant[]): readonly GrantId[] {

@@ -68,8 +68,8 @@ async function events(client: string, options: JsonOption): Promise<void> {
 
 /** Of all tokens that came after one another, which was presented. */
 function eventRow(event: Json): Json {
-  const token = `${text(event, 'token_counter')} of ${text(event, 'latest_counter')}`;
-  return { ...event, token: event.token_counter === undefined ? null : token };
+  const which = `${text(event, 'token_counter')} of ${text(event, 'latest_counter')}`;
+  return { ...event, token: event.token_counter === undefined ? null : which };
 }
 
 interface AddOptions extends JsonOption {

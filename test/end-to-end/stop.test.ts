@@ -14,7 +14,7 @@ const PROGRAM = join(import.meta.dirname, '../../bin/evergrant.js');
 let folder: string;
 let provider: Server;
 /** What the provider does before it answers. */
-let onAsked: () => void;
+let onAsked: () => void | Promise<void>;
 let asked: number;
 let child: ChildProcess | null;
 
@@ -26,9 +26,9 @@ beforeEach(async () => {
   child = null;
   provider = createServer((request, response) => {
     request.resume();
-    request.on('end', () => {
+    request.on('end', async () => {
       asked++;
-      onAsked();
+      await onAsked();
       const tokens = {
         access_token: `at-${asked}`,
         refresh_token: `rt-${asked}`,
@@ -56,15 +56,16 @@ afterEach(async () => {
     child.kill('SIGKILL');
     await once(child, 'exit');
   }
+  provider.closeAllConnections();
   provider.close();
   rmSync(folder, { recursive: true });
 });
 
 type Post = (path: string, body: unknown) => Promise<Record<string, unknown>>;
 
-async function start(): Promise<Post> {
+async function start(drain = '1s'): Promise<Post> {
   const data = join(folder, 'data');
-  const words = ['serve', '--json', '--listen', '127.0.0.1:0', '--data', data, '--drain', '1s', '--log', 'silent'];
+  const words = ['serve', '--json', '--listen', '127.0.0.1:0', '--data', data, '--drain', drain, '--log', 'silent'];
   child = spawn(process.execPath, [PROGRAM, ...words, '--providers', join(folder, 'providers')], {
     stdio: ['ignore', 'pipe', 'ignore'],
   });
@@ -101,5 +102,31 @@ test('a server whose database cannot be written ends when it is told to, and the
   onAsked = () => undefined;
   const again = await start();
   expect(await again('/v1/grants/eol/token', {})).toMatchObject({ access_token: 'at-1' });
+  expect(asked).toBe(1);
+});
+
+test('a second signal ends a server at once that waits for an answer; the next one says that it is in doubt', async () => {
+  const post = await start('120s');
+  const app = await post('/v1/apps', { provider: 'strict', client_id: 'client', client_secret: 'secret' });
+  await post('/v1/grants', { app: app.id, alias: 'eol', refresh_token: 'rt-0', takeover: false });
+  const answers = Promise.withResolvers<void>();
+  const wasAsked = new Promise<void>((resolve) => {
+    onAsked = () => {
+      resolve();
+      return answers.promise;
+    };
+  });
+  const caller = post('/v1/grants/eol/token', { wait: 120 }).catch(() => null);
+  await wasAsked;
+  const exit = child ? once(child, 'exit') : null;
+  child?.kill('SIGTERM');
+  // What a terminal sends twice within a moment is one signal.
+  const again = setInterval(() => child?.kill('SIGTERM'), 50);
+  expect(await exit).toEqual([143, null]);
+  clearInterval(again);
+  await caller;
+  answers.resolve();
+  const next = await start();
+  expect(await next('/v1/grants/eol/token', {})).toMatchObject({ code: 'in_doubt', status: 503 });
   expect(asked).toBe(1);
 });

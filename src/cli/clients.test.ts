@@ -87,6 +87,17 @@ describe.concurrent('evergrant clients', () => {
     },
   );
 
+  test.each([
+    [['clients', 'add'], 'evergrant clients add --help'],
+    [['clients', 'list', '--bogus'], 'evergrant clients list --help'],
+    [['clients', 'bogus'], 'evergrant clients --help'],
+    [['bogus', 'add'], 'evergrant --help'],
+  ])('%j is answered with the help that says how it is done', async (words, help) => {
+    const ran = await evergrant(words);
+    expect([ran.exit, ran.out]).toEqual([2, '']);
+    expect(ran.err.trimEnd().endsWith(`See: ${help}`)).toBe(true);
+  });
+
   test('add takes no keys from a file that is not there', async () => {
     const words = ['clients', 'add', 'x', '--auth-method', 'private_key_jwt', '--jwks', 'none.json'];
     expect(await evergrant(words, { env: env('http://127.0.0.1:9') })).toMatchObject({ exit: 2, out: '' });

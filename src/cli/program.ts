@@ -57,12 +57,12 @@ Exit codes: 0 done · 1 failed, not found or not allowed · 2 wrong usage · 3 a
 
 /** Whether the command goes on after this, until a signal stops it. */
 export async function run(words: readonly string[]): Promise<boolean> {
+  const program = await buildProgram(words);
   try {
-    const program = await buildProgram(words);
     await program.parseAsync(words, { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return false;
-    throw asProblemError(error, words);
+    throw asProblemError(error, program, words);
   }
   return COMMANDS[words[0] ?? '']?.stays === true;
 }
@@ -97,14 +97,24 @@ function settle(command: Command): void {
 }
 
 /** Commander's complaints as errors of ours; a wrong flag of `serve` is a wrong setting. */
-function asProblemError(error: unknown, words: readonly string[]): unknown {
+function asProblemError(error: unknown, program: Command, words: readonly string[]): unknown {
   if (!(error instanceof CommanderError)) return error;
   const message = error.message.replace(/^error: /, '').replace(/\n\(?(Did you mean [^?]*\?)\)?/, '. $1');
-  const named = words.filter((word) => !word.startsWith('-')).slice(0, 2);
-  const command = named[0] !== undefined && Object.hasOwn(COMMANDS, named[0]) ? ` ${named[0]}` : '';
-  const remedy = `See: evergrant${command} --help`;
+  const remedy = `See: ${commandNamed(program, words)} --help`;
   if (error.code === 'commander.help') return usageError('No command was given.', remedy);
   const sentence = `${message.charAt(0).toUpperCase()}${message.slice(1)}${/[.?]$/.test(message) ? '' : '.'}`;
   if (words[0] !== 'serve' && words[0] !== 'config') return usageError(sentence, remedy);
   return new EvergrantError('setting', sentence, { remedy: `${remedy}, or docs/settings.md` });
+}
+
+/** The command that the first words name, as far as there is one. */
+function commandNamed(program: Command, words: readonly string[]): string {
+  const names = [program.name()];
+  let known: Command | undefined = program;
+  for (const word of words) {
+    known = known.commands.find((one) => one.name() === word);
+    if (!known) break;
+    names.push(word);
+  }
+  return names.join(' ');
 }

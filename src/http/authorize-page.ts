@@ -8,7 +8,7 @@ import type { EvergrantError } from '../core/errors.ts';
 import { type Instant, toRfc3339 } from '../core/instant.ts';
 import type { AuthorizationView } from '../keeper/keeper.ts';
 import { browserCookieName, cookieOptions } from './browser-cookie.ts';
-import { type Html, html } from './html.ts';
+import { Html, html } from './html.ts';
 import type { HttpParts, Routes } from './parts.ts';
 import { type Page, remedyBox, resultPage, sendPage } from './pages.ts';
 
@@ -121,7 +121,12 @@ export function row(name: string, value: Html): Html {
 }
 
 export function scopeChips(texts: readonly string[]): Html {
-  return html`<ul class="chips">${texts.map((text) => html`<li>${text}</li>`)}</ul>`;
+  return html`<ul class="chips">${texts.map((text) => html`<li>${breakable(text)}</li>`)}</ul>`;
+}
+
+/** Long names of scopes break where they have parts. */
+function breakable(text: string): readonly Html[] {
+  return text.split(/(?<=[./:_-])(?=[^./:_-]{3})/).map((part, i) => html`${i === 0 ? null : new Html('<wbr>')}${part}`);
 }
 
 function untilWhen(expiresAt: Instant, now: Instant): string {

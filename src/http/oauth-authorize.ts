@@ -114,9 +114,16 @@ ${[
 <form method="post">
 ${fields}<button type="submit">Continue to ${providerName}</button>
 </form>
-<p class="aside">You sign in at ${providerName} itself, and can say no there. Go on only if you came here from ${clientName} yourself.</p>`;
+<p class="aside">You sign in at ${providerName} itself, and can say no there. ${goOnOnlyIf(clientName, userCode)}</p>`;
   const target = redirectUri === null ? '' : ` ${sourceOf(redirectUri)}`;
   return { status: 200, title, mood: 'ask', body, formAction: `${formAction(provider)}${target}` };
+}
+
+/** Who sends somebody a code or a link wants an account on a device that is not theirs (RFC 8628 section 5.4). */
+function goOnOnlyIf(clientName: string, userCode: string | null): Html {
+  return userCode === null
+    ? html`Go on only if you came here from ${clientName} yourself.`
+    : html`Go on only if the code stands on a device of your own now, never because somebody sent you the code or this address.`;
 }
 
 /** A person knows a site by its host, and a program by its scheme. */
@@ -138,9 +145,11 @@ function codePage(): Page {
   const body = html`<h1>${title}</h1>
 <p class="lead">Type the code that the device or program shows.</p>
 <form method="get">
-<p><input name="user_code" autocomplete="off" autocapitalize="characters" aria-label="Code" required maxlength="16"></p>
+<label for="code">Code</label>
+<input id="code" name="user_code" autocomplete="off" autocapitalize="characters" spellcheck="false" required autofocus maxlength="16">
 <button type="submit">Go on</button>
-</form>`;
+</form>
+<p class="aside">Small letters do as well, and the hyphen can be left out.</p>`;
   return { status: 200, title, mood: 'ask', body, formAction: "'self'" };
 }
 
@@ -149,6 +158,7 @@ function errorPage(error: OAuthError): Page {
     return resultPage(404, 'neutral', 'This code does not work', [
       html`<p>It was used already, is too old, or was mistyped.</p>`,
       remedyBox('Check it, or let the device show a new one.'),
+      html`<p><a href="device">Type it again</a></p>`,
     ]);
   }
   if (error.code === 'temporarily_unavailable') {

@@ -344,8 +344,14 @@ describe('the other endpoints', () => {
     const page = await server.inject(pathname + search);
     expect(page.body).toContain(begun.user_code);
     expect(page.body).toContain('Box');
-    expect((await server.inject(pathname)).statusCode).toBe(200);
-    expect((await server.inject(`${pathname}?user_code=BBBB-BBBB`)).statusCode).toBe(404);
+    expect(page.body).toContain('never because somebody sent you the code');
+    const asked = await server.inject(pathname);
+    expect([asked.statusCode, asked.body]).toEqual([
+      200,
+      expect.stringMatching(/<label for="code">.*\n<input id="code"/),
+    ]);
+    const wrong = await server.inject(`${pathname}?user_code=BBBB-BBBB`);
+    expect([wrong.statusCode, wrong.body]).toEqual([404, expect.stringContaining('<a href="device">')]);
     const from = (remoteAddress: string, url: string) => server.inject({ url, remoteAddress });
     for (let i = 0; i < 30; i++) await from('198.51.100.7', `${pathname}?user_code=BBBB-BBBB`);
     expect((await from('198.51.100.7', pathname + search)).statusCode).toBe(503);

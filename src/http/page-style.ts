@@ -54,6 +54,12 @@ dd small { display: block; color: var(--soft); font-size: .9rem; }
   font: .9rem/1.5 ui-monospace, "SF Mono", "Cascadia Mono", Menlo, Consolas, monospace;
   background: var(--wash); border-radius: 6px; padding: .1rem .45rem; overflow-wrap: anywhere;
 }
+label { display: block; margin-bottom: .4rem; color: var(--soft); font-size: .94rem; }
+input:not([type=hidden]) {
+  display: block; width: 100%; margin-bottom: 1.25rem; padding: .75rem 1rem; border: 1px solid var(--soft);
+  border-radius: 11px; background: var(--paper); color: var(--ink); text-align: center; text-transform: uppercase;
+  font: 600 1.4rem/1.4 ui-monospace, "SF Mono", "Cascadia Mono", Menlo, Consolas, monospace; letter-spacing: .14em;
+}
 button, .button {
   display: block; width: 100%; padding: .85rem 1.25rem; border: 0; border-radius: 11px; cursor: pointer;
   background: var(--green); color: var(--on-green); font: inherit; font-weight: 600; text-align: center;

@@ -53,6 +53,17 @@ describe('the page behind a link', () => {
     expect(headers).toMatchObject({ 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' });
   });
 
+  test('it breaks the long name of a scope where it has parts, and escapes those', async () => {
+    const parts = fakeParts();
+    const server = await buildServer(parts);
+    const requested = ['accounting.transactions.read', '<i>.<b>bold'];
+    const { id } = parts.keeper.addGrant('eol', { scope: { requested, granted: null, missing: [] } });
+    await parts.keeper.authorizations.begin(id, {});
+    const { body } = await server.inject('/authorize/ticket-1');
+    expect(body).toContain('<li>accounting.<wbr>transactions.<wbr>read</li>');
+    expect(body).toContain('<li>&lt;i&gt;.<wbr>&lt;b&gt;bold</li>');
+  });
+
   test('it says where the browser goes afterwards, before anything is allowed', async () => {
     const parts = fakeParts();
     const server = await buildServer(parts);

@@ -13,6 +13,7 @@ import { elapsed, type Moment } from '../core/instant.ts';
 import { deferralMs, REQUEST_TIMEOUT_MS, SEND_WITHIN_MS } from '../core/next-step.ts';
 import type { AccessToken, RefreshToken, Sealed } from '../core/secret.ts';
 import { refreshUrlOf } from '../oauth/token-request.ts';
+import type { TokenResponse } from '../oauth/token-response.ts';
 import type { Connection, HttpAnswer } from '../ports/network.ts';
 import { type DueOf, LeaseLost, type StoredChain } from '../ports/store.ts';
 import { isSealed, type KeptAnswer, keepable, sealAnswer } from './answers.ts';
@@ -186,10 +187,7 @@ export async function recordAnswer(
   token: RefreshToken | null = null,
 ): Promise<StoredChain> {
   const { parts, grant, upstream } = work;
-  const presented = token ?? (await refreshTokenOf(parts, grant, sent.present, upstream).catch(() => null));
-  const within = presented && upstream.scheme ? secretsIn(presented) : [];
-  const secrets = [presented, upstream.clientSecret, ...within].filter((secret) => secret !== null);
-  const reading = readAnswer(answer, upstream.provider, receivedAt.at, secrets);
+  const reading = await readingOf(work, sent, receivedAt, answer, token);
   switch (reading.kind) {
     case 'tokens': {
       const link = receivedLink(parts, sent, receivedAt, upstream, reading);
@@ -208,6 +206,22 @@ export async function recordAnswer(
     case 'unreadable':
       return lose(work, sent.id, reading.reason, reading.said);
   }
+}
+
+/** An answer with an access token repeats nothing; only any other is read beside what was sent. */
+async function readingOf(
+  { parts, grant, upstream }: Work,
+  { present }: Sent,
+  receivedAt: Moment,
+  answer: KeptAnswer,
+  token: RefreshToken | null,
+): Promise<TokenResponse> {
+  const first = readAnswer(answer, upstream.provider, receivedAt.at, []);
+  if (first.kind === 'tokens' && first.accessToken) return first;
+  const presented = token ?? (await refreshTokenOf(parts, grant, present, upstream).catch(() => null));
+  const within = presented && upstream.scheme ? secretsIn(presented) : [];
+  const secrets = [presented, upstream.clientSecret, ...within].filter((secret) => secret !== null);
+  return readAnswer(answer, upstream.provider, receivedAt.at, secrets);
 }
 
 /**

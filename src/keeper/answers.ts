@@ -17,7 +17,7 @@ const KEPT_HEADERS = ['content-type', 'retry-after', 'date', 'reason'];
 
 export function keepable(answer: HttpAnswer): KeptAnswer {
   const headers: Record<string, string> = {};
-  for (const [name, text] of Object.entries(answer.headers)) if (KEPT_HEADERS.includes(name)) headers[name] = text;
+  for (const name in answer.headers) if (KEPT_HEADERS.includes(name)) headers[name] = answer.headers[name] ?? '';
   return { from: 'wire', status: answer.status, headers, body: answer.body, complete: answer.complete };
 }
 

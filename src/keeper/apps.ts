@@ -36,7 +36,9 @@ export function appRegistry(parts: KeeperParts, onChanged: (app: AppId) => Promi
   const upstreams: Upstreams = {
     of(app) {
       if ((askAgainAt.get(app) ?? Number.POSITIVE_INFINITY) <= parts.clock.now()) known.delete(app);
-      const upstream = known.get(app) ?? load(app);
+      const kept = known.get(app);
+      if (kept) return kept;
+      const upstream = load(app);
       known.set(app, upstream);
       // A failed discovery is tried again by the next who asks.
       upstream.catch(() => known.delete(app));

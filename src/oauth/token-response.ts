@@ -105,8 +105,10 @@ interface Document {
   readonly text: string;
 }
 
+const UTF8 = new TextDecoder();
+
 function documentOf(answer: RawAnswer): Document {
-  const text = new TextDecoder().decode(answer.body);
+  const text = UTF8.decode(answer.body);
   if (/^\s*[{[]/.test(text)) return { ...readPartialJson(text), text };
   const form = formOf(text.trim(), answer.complete);
   return form ? { value: form, whole: answer.complete, text } : { value: undefined, whole: answer.complete, text };

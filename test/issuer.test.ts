@@ -386,6 +386,20 @@ describe('a revocation', () => {
     await revoke(bench, { ...one.credentials, token: one.refreshToken });
     expect(await ask(one.refreshToken)).toEqual({ active: false });
   });
+
+  test('introspection knows an access token that lives through a restart, and one of a grant that ended not', async () => {
+    const bench = await connected();
+    await bench.world.imported('second');
+    const { credentials } = await bench.client({ grants: ['second', 'eol'] });
+    await bench.world.restart();
+    await bench.restart();
+    const ask = (token: string) => introspect(bench, { ...credentials, token });
+    expect(await ask('at-0-eol')).toMatchObject({ active: true, aud: 'http://127.0.0.1:8787/proxy/eol' });
+    expect(await ask('at-0-other')).toEqual({ active: false });
+    await bench.world.keeper.grants.end('eol');
+    expect(await ask('at-0-eol')).toEqual({ active: false });
+    expect(await ask('at-0-second')).toMatchObject({ active: true });
+  });
 });
 
 describe('with other nodes on the same store', () => {

@@ -1,6 +1,8 @@
 /** Introspection (RFC 7662) and revocation (RFC 7009), for the client whose tokens they are. */
 import { timingSafeEqual } from 'node:crypto';
+import { EvergrantError } from '../core/errors.ts';
 import type { GrantId } from '../core/id.ts';
+import type { LiveAccessToken } from '../keeper/keeper.ts';
 import type { Client } from './client.ts';
 import type { ClientToken, ClientTokens, Found } from './client-tokens.ts';
 import { digestOf } from './clients.ts';
@@ -27,11 +29,7 @@ export async function introspect(
       ? ofRefreshToken(parts, client, found, tokens.keyOf(found, client.rotation))
       : INACTIVE;
   const allowed = (await tokens.list(client.id)).filter((one) => !one.family.revoked).map((one) => one.grant);
-  for (const grant of new Set([...client.grants, ...allowed])) {
-    const answer = await ofAccessToken(parts, client, grant, token);
-    if (answer) return answer;
-  }
-  return INACTIVE;
+  return (await ofAccessToken(parts, client, [...new Set([...client.grants, ...allowed])], token)) ?? INACTIVE;
 }
 
 /**
@@ -83,27 +81,57 @@ export function endOf({ family }: ClientToken, { rotation }: Client): number {
   return Math.min(idle, family.startedAt + life.absoluteMs, family.consentEndsAt ?? Number.POSITIVE_INFINITY);
 }
 
+/** Of the grants whose access token is not in memory, so many are looked at; with more of them a client uses them all. */
+const MOST_LOOKED_AT = 200;
+
 async function ofAccessToken(
   parts: IssuerParts,
   client: Client,
-  id: GrantId,
+  grants: readonly GrantId[],
   token: string,
 ): Promise<Introspection | null> {
-  const live = parts.keeper.tokens.peek(id, 0);
-  const isSame =
-    live && timingSafeEqual(Buffer.from(digestOf(live.accessToken.reveal())), Buffer.from(digestOf(token)));
-  const grant = isSame ? await grantOf(parts, id) : null;
-  if (!live || !grant) return null;
-  return {
-    active: true,
-    client_id: client.id,
-    token_type: 'Bearer',
-    scope: scopeOf(live, grant),
-    ...(Number.isFinite(live.expiresAt) ? { exp: seconds(live.expiresAt) } : {}),
-    sub: grant.account?.subject ?? grant.id,
-    aud: resourceOf(parts, grant.alias),
-    iss: parts.publicUrl,
-  };
+  const { tokens } = parts.keeper;
+  const digest = Buffer.from(digestOf(token));
+  const isIt = (live: LiveAccessToken | null) =>
+    live !== null && timingSafeEqual(Buffer.from(digestOf(live.accessToken.reveal())), digest);
+  const notThere: GrantId[] = [];
+  for (const grant of grants) {
+    const live = tokens.peek(grant, 0);
+    if (live === null) notThere.push(grant);
+    else if (isIt(live)) return shownAccessToken(parts, client, grant, live);
+  }
+  // After a restart, and on a node that nobody asked for that grant yet.
+  for (const grant of notThere.slice(0, MOST_LOOKED_AT)) {
+    const live = await tokens.look(grant).catch(nothingThere);
+    if (live !== null && isIt(live)) return shownAccessToken(parts, client, grant, live);
+  }
+  return null;
+}
+
+function nothingThere(cause: unknown): null {
+  if (cause instanceof EvergrantError && cause.code === 'not_found') return null;
+  throw cause;
+}
+
+async function shownAccessToken(
+  parts: IssuerParts,
+  client: Client,
+  id: GrantId,
+  live: LiveAccessToken,
+): Promise<Introspection | null> {
+  const grant = await grantOf(parts, id);
+  return (
+    grant && {
+      active: true,
+      client_id: client.id,
+      token_type: 'Bearer',
+      scope: scopeOf(live, grant),
+      ...(Number.isFinite(live.expiresAt) ? { exp: seconds(live.expiresAt) } : {}),
+      sub: grant.account?.subject ?? grant.id,
+      aud: resourceOf(parts, grant.alias),
+      iss: parts.publicUrl,
+    }
+  );
 }
 
 function seconds(at: number): number {

@@ -17,7 +17,9 @@ export type RequestId = `req_${string}`;
 export type NodeId = string;
 
 const CROCKFORD = '0123456789abcdefghjkmnpqrstvwxyz';
-const TIME_CHARACTERS = 10;
+/** Of each half of the time: five characters of five bits. */
+const HALF_BITS = 25;
+const TOP_BITS = 20;
 const CHANCE_BYTES = 16;
 
 /**
@@ -25,13 +27,12 @@ const CHANCE_BYTES = 16;
  */
 export function newId<P extends string>(prefix: P, now: Instant, chance: Uint8Array): `${P}_${string}` {
   if (chance.length < CHANCE_BYTES) throw new Error(`newId needs ${CHANCE_BYTES} random bytes`);
-  let time = '';
-  for (let left = Math.floor(now), i = 0; i < TIME_CHARACTERS; i++, left = Math.floor(left / 32)) {
-    time = CROCKFORD.charAt(left % 32) + time;
+  let text = '';
+  for (const half of [now / 2 ** HALF_BITS, now % 2 ** HALF_BITS]) {
+    for (let shift = TOP_BITS; shift >= 0; shift -= 5) text += CROCKFORD.charAt((half >>> shift) & 31);
   }
-  let tail = '';
-  for (const byte of chance.subarray(0, CHANCE_BYTES)) tail += CROCKFORD.charAt(byte & 31);
-  return `${prefix}_${time}${tail}`;
+  for (let i = 0; i < CHANCE_BYTES; i++) text += CROCKFORD.charAt((chance[i] ?? 0) & 31);
+  return `${prefix}_${text}`;
 }
 
 const ID = /^(grt|app|key|lnk|aut|cli|fam|req)_[0-9a-hjkmnp-tv-z]{26}$/;

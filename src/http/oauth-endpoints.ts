@@ -2,13 +2,13 @@
  * Our OAuth endpoints for programs: token, revocation, introspection, pushed and device authorization, metadata.
  *
  * The token endpoint is the hot path of clients: a request that was answered before is answered in the same turn of the
- * event loop, from memory, past the hooks and serializers that other routes have.
+ * event loop, from memory, before the framework sees it, or where its body came in parts, past hooks and serializers.
  */
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { OAuthRequest } from '../issuer/client-authentication.ts';
 import { isForm, readForm } from '../oauth/form.ts';
 import { invalidRequest, OAuthError } from '../oauth/oauth-error.ts';
-import type { Metrics } from './metrics.ts';
 import { asOAuthError, sendOAuthError, WRONG_TYPE } from './oauth-answers.ts';
 import { pageHeaders, pagesMayGet, pagesMayPost, setHeaders } from './oauth-cors.ts';
 import type { HttpParts, Routes } from './parts.ts';
@@ -18,33 +18,42 @@ import { TOKEN_HEADERS } from './security-headers.ts';
 const MOST_FORM_BYTES = 65_536;
 
 /** Alone, without hooks. */
-export function oauthTokenRoutes(routes: Routes, parts: HttpParts, metrics: Metrics): void {
+export function oauthTokenRoutes(routes: Routes, parts: HttpParts): void {
   readForms(routes, parts);
   onlyPost(routes, '/oauth/token', (request, reply) => {
-    const { authorization, dpop, origin } = request.headers;
-    if (dpop !== undefined || origin !== undefined) return slowToken(parts, metrics, reply, request);
-    const known = parts.issuer.token.recall(authorization, formOf(request));
-    if (known === null) return slowToken(parts, metrics, reply, request);
-    metrics.servedFromMemory();
-    writeToken(reply, known, []);
+    if (!serveOAuthToken(parts, request.raw, reply.raw, formOf(request))) return slowToken(parts, reply, request);
+    reply.hijack();
     return undefined;
   });
   pagesMayPost(routes, parts, '/oauth/token');
 }
 
-async function slowToken(
-  parts: HttpParts,
-  metrics: Metrics,
-  reply: FastifyReply,
-  request: FastifyRequest,
-): Promise<undefined> {
+/** Answers a request that was answered before; false where memory is not enough. */
+export function serveOAuthToken(
+  { issuer, shared }: HttpParts,
+  { headers }: IncomingMessage,
+  response: ServerResponse,
+  form: Buffer,
+): boolean {
+  // A proof works once, and what a page may read depends on its origin.
+  if (headers.dpop !== undefined || headers.origin !== undefined) return false;
+  const known = issuer.token.recall(headers.authorization, form);
+  if (known === null) return false;
+  shared.metrics.servedFromMemory();
+  writeToken(response, known, []);
+  return true;
+}
+
+async function slowToken(parts: HttpParts, reply: FastifyReply, request: FastifyRequest): Promise<undefined> {
+  const { metrics } = parts.shared;
   const forPage = await pageHeaders(parts, request);
   setHeaders(reply, forPage);
   const body = formOf(request);
   try {
     const answer = await parts.issuer.token.answer(request.headers.authorization, body, proofIn(request));
     metrics.tokenRequest('ok');
-    writeToken(reply, answer, forPage);
+    reply.hijack();
+    writeToken(reply.raw, answer, forPage);
     return undefined;
   } catch (thrown) {
     const error = asOAuthError(parts, request, thrown);
@@ -54,12 +63,11 @@ async function slowToken(
 }
 
 /** Past the framework's own way of answering. */
-function writeToken(reply: FastifyReply, body: string, more: readonly string[]): void {
+function writeToken(response: ServerResponse, body: string, more: readonly string[]): void {
   const length = Buffer.byteLength(body);
-  reply.hijack();
-  reply.raw.writeHead(200, [...more, ...TOKEN_HEADERS, String(length)]);
+  response.writeHead(200, [...more, ...TOKEN_HEADERS, String(length)]);
   // Node writes plain ASCII faster when it need not look for anything else.
-  reply.raw.end(body, length === body.length ? 'latin1' : 'utf8');
+  response.end(body, length === body.length ? 'latin1' : 'utf8');
 }
 
 export function oauthRoutes(routes: Routes, parts: HttpParts): void {

@@ -1,7 +1,9 @@
 /**
- * The server's outer wall: one Fastify instance, three groups of routes. The token read stands alone for its speed;
- * the API wants a key and answers with problems; the browser's pages answer with pages.
+ * The server's outer wall: one Fastify instance, three groups of routes. What is asked for all the time is answered
+ * before Fastify sees it, where memory has the answer; the API wants a key and answers with problems; the browser's
+ * pages answer with pages.
  */
+import { createServer, type ServerOptions } from 'node:http';
 import type { Socket } from 'node:net';
 import cookie from '@fastify/cookie';
 import Fastify, { type FastifyError, type FastifyReply, type FastifyRequest } from 'fastify';
@@ -35,12 +37,14 @@ import { asEvergrantError, notFound, sendProblem } from './problem.ts';
 import { providerRoutes } from './providers.ts';
 import { proxyRoutes } from './proxy.ts';
 import { secureHeaders } from './security-headers.ts';
+import { withShortcuts } from './shortcuts.ts';
 import { refreshRoutes, tokenRoutes } from './tokens.ts';
 import { vaultRoutes } from './vault.ts';
 
 const MOST_BODY_BYTES = 1_048_576;
 const MOST_FORM_BYTES = 16_384;
 const LONGEST_PATH_PART = 512;
+const KEEP_ALIVE_MS = 72_000;
 
 /** A server that is ready to `listen` or to `inject`. */
 export async function buildServer(parts: HttpParts): Promise<Routes> {
@@ -53,8 +57,8 @@ export async function buildServer(parts: HttpParts): Promise<Routes> {
   const all = parts.shared.metrics;
   if (parts.surface === 'all' || parts.surface === 'no-proxy') {
     await describeRoutes(app, parts);
-    await app.register(async (routes) => tokenRoutes(routes, parts, all));
-    await app.register(async (routes) => oauthTokenRoutes(routes, parts, all));
+    await app.register(async (routes) => tokenRoutes(routes, parts));
+    await app.register(async (routes) => oauthTokenRoutes(routes, parts));
     await app.register(async (routes) => {
       measure(routes, parts, all);
       oauthRoutes(routes, parts);
@@ -82,17 +86,18 @@ export async function buildServer(parts: HttpParts): Promise<Routes> {
 function frame(parts: HttpParts, arrivals: Arrivals): Routes {
   const { trustedProxies } = parts.settings;
   const { headMs, wholeMs, everyMs } = parts.arrival ?? ARRIVAL;
+  const options: ServerOptions = {
+    headersTimeout: headMs,
+    requestTimeout: wholeMs,
+    connectionsCheckingInterval: everyMs,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    // Of two keys, clients or types, Node would take the first and whoever stands in front perhaps the last.
+    joinDuplicateHeaders: true,
+  };
   const app = Fastify({
     logger: false,
     bodyLimit: MOST_BODY_BYTES,
-    requestTimeout: wholeMs,
-    http: {
-      headersTimeout: headMs,
-      requestTimeout: wholeMs,
-      connectionsCheckingInterval: everyMs,
-      // Of two keys, clients or types, Node would take the first and whoever stands in front perhaps the last.
-      joinDuplicateHeaders: true,
-    },
+    serverFactory: (framework) => createServer(options, withShortcuts(parts, framework)),
     clientErrorHandler: (error, socket) => arrivals.refuse(error, socket),
     trustProxy: trustedProxies.length > 0 ? [...trustedProxies] : false,
     return503OnClosing: false,

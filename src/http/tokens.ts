@@ -1,9 +1,10 @@
 /**
  * `/v1/grants/{g}/token` and `/refresh`: access tokens.
  *
- * The token read is the one hot path of this room: a key that is known and a token that lives are answered in the same
- * turn of the event loop, from memory, past the hooks and serializers that every other route has.
+ * The token read is a hot path: a key that is known and a token that lives are answered in the same turn of the event
+ * loop, from memory, before the framework sees the request, or where it has a body, past its hooks and serializers.
  */
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { may } from '../access/api-keys.ts';
@@ -12,7 +13,6 @@ import { toRfc3339 } from '../core/instant.ts';
 import type { AccessToken } from '../core/secret.ts';
 import type { LiveAccessToken, TokenWish } from '../keeper/keeper.ts';
 import { authenticate, bearerText } from './authentication.ts';
-import type { Metrics } from './metrics.ts';
 import type { HttpParts, Routes } from './parts.ts';
 import { invalidRequest, notFound, unknownField } from './problem.ts';
 import { Name, named, problems, Time } from './schemas.ts';
@@ -56,12 +56,11 @@ interface TokenRoute {
 type TokenRequest = FastifyRequest<TokenRoute>;
 
 /** The token read. It has no hooks: it checks key and body itself. */
-export function tokenRoutes(routes: Routes, parts: HttpParts, metrics: Metrics): void {
+export function tokenRoutes(routes: Routes, parts: HttpParts): void {
   const params = z.object({ grant: Name });
   const response = { 200: TokenJson, ...problems };
   const querystring = z.strictObject({ min_ttl: TokenWishJson.shape.min_ttl });
-  const handler = (request: FastifyRequest, reply: FastifyReply) =>
-    answerToken(parts, metrics, request as TokenRequest, reply);
+  const handler = (request: FastifyRequest, reply: FastifyReply) => answerToken(parts, request as TokenRequest, reply);
   // Described for the documentation, checked by hand: see `readWish`.
   const validatorCompiler = () => () => true;
   routes.route({
@@ -80,41 +79,70 @@ export function tokenRoutes(routes: Routes, parts: HttpParts, metrics: Metrics):
   });
 }
 
-function answerToken(
-  parts: HttpParts,
-  metrics: Metrics,
-  request: TokenRequest,
-  reply: FastifyReply,
-): undefined | Promise<undefined> {
-  const text = bearerText(request.headers.authorization);
-  const caller = text === null ? null : parts.apiKeys.recall(text);
-  if (!caller || !may(caller, 'token')) return slowToken(parts, metrics, request, reply, null);
+const PATH_START = '/v1/grants/';
+const PATH_END = '/token';
+
+/** Answers a token read that wishes for nothing but a token; false where memory is not enough. */
+export function serveToken(parts: HttpParts, request: IncomingMessage, response: ServerResponse): boolean {
+  const { method, url = '', headers } = request;
+  if ((method !== 'POST' && method !== 'GET') || !url.startsWith(PATH_START) || !url.endsWith(PATH_END)) return false;
+  if (hasBody(headers) || !isKnown(parts, headers.authorization)) return false;
+  // A name of no grant, as one with a query or with escapes is, leads nowhere in memory.
+  const grant = url.slice(PATH_START.length, -PATH_END.length);
+  return serveFromMemory(parts, response, grant, DEFAULT_WISH);
+}
+
+function hasBody(headers: IncomingHttpHeaders): boolean {
+  const length = headers['content-length'];
+  const isEmpty = length === undefined || length === '0';
+  return !isEmpty || headers['transfer-encoding'] !== undefined || headers['content-type'] !== undefined;
+}
+
+function answerToken(parts: HttpParts, request: TokenRequest, reply: FastifyReply): undefined | Promise<undefined> {
+  if (!isKnown(parts, request.headers.authorization)) return slowToken(parts, request, reply, null);
   const wish = readWish(request);
-  const live =
-    wish.rejected === undefined
-      ? parts.keeper.tokens.peek(request.params.grant, wish.minTtlMs ?? DEFAULT_MIN_TTL * 1000)
-      : null;
-  if (!live) return slowToken(parts, metrics, request, reply, wish);
-  metrics.servedFromMemory();
-  writeToken(reply, live);
+  if (!serveFromMemory(parts, reply.raw, request.params.grant, wish)) return slowToken(parts, request, reply, wish);
+  reply.hijack();
   return undefined;
+}
+
+/** Whether the key is one that may read tokens, as far as memory tells. */
+function isKnown({ apiKeys }: HttpParts, authorization: string | undefined): boolean {
+  const text = bearerText(authorization);
+  const caller = text === null ? null : apiKeys.recall(text);
+  return caller !== null && may(caller, 'token');
+}
+
+function serveFromMemory(
+  { keeper, shared }: HttpParts,
+  response: ServerResponse,
+  grant: string,
+  { rejected, minTtlMs }: TokenWish,
+): boolean {
+  if (rejected !== undefined) return false;
+  const live = keeper.tokens.peek(grant, minTtlMs ?? DEFAULT_MIN_TTL * 1000);
+  if (!live) return false;
+  shared.metrics.servedFromMemory();
+  writeToken(response, live);
+  return true;
 }
 
 /** A key seen for the first time, or a token that must be waited for. */
 async function slowToken(
   parts: HttpParts,
-  metrics: Metrics,
   request: TokenRequest,
   reply: FastifyReply,
   known: TokenWish | null,
 ): Promise<undefined> {
+  const { metrics } = parts.shared;
   try {
     await authenticate(parts, request, 'token');
     const { grant } = request.params;
     if (!Name.safeParse(grant).success) throw notFound();
     const live = await parts.keeper.tokens.get(grant, known ?? readWish(request));
     metrics.tokenRequest('ok');
-    writeToken(reply, live);
+    reply.hijack();
+    writeToken(reply.raw, live);
     return undefined;
   } catch (error) {
     metrics.tokenRequest(error instanceof EvergrantError ? error.code : 'internal_error');
@@ -122,11 +150,14 @@ async function slowToken(
   }
 }
 
-/** An answer as it is sent: the same for all requests of one second. */
+/** An answer as it is sent, but for the seconds that are left: they stand between `head` and `tail`. */
 interface ReadyAnswer {
   readonly live: LiveAccessToken;
+  /** The headers are those of so many digits. */
+  readonly digits: number;
   readonly headers: string[];
-  readonly body: string;
+  readonly head: string;
+  readonly tail: string;
   readonly encoding: 'latin1' | 'utf8';
 }
 
@@ -134,43 +165,51 @@ interface ReadyAnswer {
 const ready = new WeakMap<AccessToken, ReadyAnswer>();
 
 /** Past the framework's own way of answering. */
-function writeToken(reply: FastifyReply, live: LiveAccessToken): void {
+function writeToken(response: ServerResponse, live: LiveAccessToken): void {
+  const seconds = secondsLeft(live);
   const earlier = ready.get(live.accessToken);
-  const answer = earlier && isSameAnswer(earlier.live, live) ? earlier : makeReady(live);
-  reply.hijack();
-  reply.raw.writeHead(200, answer.headers);
-  reply.raw.end(answer.body, answer.encoding);
+  const answer = earlier && isSameAnswer(earlier, live, seconds) ? earlier : makeReady(live, seconds);
+  response.writeHead(200, answer.headers);
+  response.end(answer.head + seconds + answer.tail, answer.encoding);
 }
 
 /** The two clocks by which the end is reckoned differ by a hair from request to request. */
 const END_TOLERANCE_MS = 20;
 
-function isSameAnswer(a: LiveAccessToken, b: LiveAccessToken): boolean {
-  if (wholeSeconds(a.leftMs) !== wholeSeconds(b.leftMs) || a.scope !== b.scope) return false;
+function isSameAnswer({ live: a, digits }: ReadyAnswer, b: LiveAccessToken, seconds: string): boolean {
+  if (digits !== seconds.length || a.scope !== b.scope) return false;
   return a.expiresAt === b.expiresAt || Math.abs(a.expiresAt - b.expiresAt) < END_TOLERANCE_MS;
 }
 
-function makeReady(live: LiveAccessToken): ReadyAnswer {
-  const body = tokenBody(live);
-  const length = Buffer.byteLength(body);
+function makeReady(live: LiveAccessToken, seconds: string): ReadyAnswer {
+  const { head, tail } = aroundSeconds(live);
+  const text = head + seconds + tail;
+  const length = Buffer.byteLength(text);
   // Node writes plain ASCII faster when it need not look for anything else.
-  const encoding = length === body.length ? 'latin1' : 'utf8';
-  const answer: ReadyAnswer = { live, headers: [...TOKEN_HEADERS, String(length)], body, encoding };
+  const encoding = length === text.length ? 'latin1' : 'utf8';
+  const headers = [...TOKEN_HEADERS, String(length)];
+  const answer: ReadyAnswer = { live, digits: seconds.length, headers, head, tail, encoding };
   ready.set(live.accessToken, answer);
   return answer;
 }
 
-/** Rounded down: a client that believes it is never late. */
-function wholeSeconds(ms: number): number {
-  return Math.max(0, Math.floor(ms / 1000));
+/** As `expires_in` has it. Rounded down: a client that believes it is never late. */
+function secondsLeft({ leftMs }: LiveAccessToken): string {
+  return Number.isFinite(leftMs) ? String(Math.max(0, Math.floor(leftMs / 1000))) : 'null';
 }
 
-function tokenBody({ accessToken, expiresAt, leftMs, scope }: LiveAccessToken): string {
+function aroundSeconds({ accessToken, expiresAt, leftMs, scope }: LiveAccessToken): Pick<ReadyAnswer, 'head' | 'tail'> {
   const token = JSON.stringify(accessToken.reveal());
-  const isEndless = !Number.isFinite(leftMs);
-  const life = isEndless ? 'null' : wholeSeconds(leftMs);
-  const end = isEndless || !Number.isFinite(expiresAt) ? 'null' : `"${toRfc3339(expiresAt)}"`;
-  return `{"access_token":${token},"token_type":"Bearer","expires_in":${life},"expires_at":${end},"scope":${JSON.stringify(scope)}}`;
+  const end = Number.isFinite(expiresAt) && Number.isFinite(leftMs) ? `"${toRfc3339(expiresAt)}"` : 'null';
+  return {
+    head: `{"access_token":${token},"token_type":"Bearer","expires_in":`,
+    tail: `,"expires_at":${end},"scope":${JSON.stringify(scope)}}`,
+  };
+}
+
+function tokenBody(live: LiveAccessToken): string {
+  const { head, tail } = aroundSeconds(live);
+  return head + secondsLeft(live) + tail;
 }
 
 const WISH_FIELDS = ['min_ttl', 'wait', 'rejected'];

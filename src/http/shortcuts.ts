@@ -1,0 +1,45 @@
+/**
+ * What is asked for all the time, the token of a grant, is answered before the framework sees the request, where memory
+ * has the answer: the framework would cost several times as much. Whatever is not so, or goes wrong here, goes on to the
+ * framework as it came.
+ */
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
+import { isForm } from '../oauth/form.ts';
+import { serveOAuthToken } from './oauth-endpoints.ts';
+import type { HttpParts } from './parts.ts';
+import { serveToken } from './tokens.ts';
+
+/** A listener that asks the framework only where it must. */
+export function withShortcuts(parts: HttpParts, framework: RequestListener): RequestListener {
+  if (parts.surface !== 'all' && parts.surface !== 'no-proxy') return framework;
+  return function listener(this: Server, request, response) {
+    const onwards = () => framework(request, response);
+    // While it closes, the framework tells each connection so.
+    if (!this.listening) onwards();
+    else if (request.url === '/oauth/token') withForm(parts, request, response, onwards);
+    else if (!isDone(() => serveToken(parts, request, response))) onwards();
+  };
+}
+
+function withForm(parts: HttpParts, request: IncomingMessage, response: ServerResponse, onwards: () => void): void {
+  if (request.method !== 'POST' || !isForm(request.headers['content-type'])) {
+    onwards();
+    return;
+  }
+  request.once('readable', () => {
+    // Reading past its end would end it before the framework listens.
+    const form = request.readableLength > 0 ? (request.read() as Buffer) : null;
+    if (form && request.complete && isDone(() => serveOAuthToken(parts, request, response, form))) return;
+    if (form) request.unshift(form);
+    onwards();
+  });
+}
+
+/** The framework has an answer also for a slip of ours. */
+function isDone(serve: () => boolean): boolean {
+  try {
+    return serve();
+  } catch {
+    return false;
+  }
+}

@@ -62,14 +62,9 @@ function kept(chain: Chain, event: ChainEvent, isJoinedAlready: boolean): Pick<F
   };
 }
 
-function isSame({ links }: Chain, chain: Chain): boolean {
-  return links.length === chain.links.length && links.every((link, i) => link.id === chain.links[i]?.id);
-}
-
-function wiped(before: Chain, chain: Chain): readonly LinkId[] {
-  if (isSame(before, chain)) return [];
-  const left = new Set(chain.links.map((link) => link.id));
-  return before.links.flatMap(({ id }) => (left.has(id) ? [] : [id]));
+function wiped(before: Chain, { links }: Chain): readonly LinkId[] {
+  const gone = before.links.filter(({ id }, i) => links[i]?.id !== id && !links.some((link) => link.id === id));
+  return gone.map(({ id }) => id);
 }
 
 /** A provider that is away for a night would fill the history with one sentence. */

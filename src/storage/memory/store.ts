@@ -59,8 +59,7 @@ interface FingerprintRow extends Holder {
 
 class Tables {
   readonly chains = new Map<GrantId, ChainRow>();
-  /** By grant and link. */
-  readonly fingerprints = new Map<string, FingerprintRow>();
+  readonly fingerprints = new Map<GrantId, Map<LinkId, FingerprintRow>>();
   readonly holders = new Map<Fingerprint, FingerprintRow[]>();
   readonly records = new Map<RecordKind, Map<string, RecordRow>>();
   /** Ids by kind, name and value of a unique term. */
@@ -92,7 +91,7 @@ class Tables {
   copy(): Tables {
     const other = new Tables();
     for (const [grant, row] of this.chains) other.chains.set(grant, { ...row, kept: copyOf(row.kept) });
-    copyInto(other.fingerprints, this.fingerprints);
+    for (const [grant, rows] of this.fingerprints) other.fingerprints.set(grant, new Map(rows));
     copyInto(other.holders, this.holders);
     copyInto(other.uniques, this.uniques);
     for (const [kind, rows] of this.records) other.records.set(kind, new Map(rows));
@@ -159,7 +158,7 @@ function chainsIn(tables: Tables, now: (() => Instant) | null): Chains {
       const { version, chain } = row;
       if (expected !== 'any' && expected !== version) return { outcome: 'conflict', version, chain };
       const link = linkOf(event);
-      const seen = link === null ? null : (tables.fingerprints.get(`${grant} ${link}`)?.seen ?? null);
+      const seen = link === null ? null : (tables.fingerprints.get(grant)?.get(link)?.seen ?? null);
       const folded = fold({ version, chain }, event, seen);
       keep(tables, grant, dueOf ? { ...row, dueAt: dueOf(folded.chain) } : row, folded);
       tables.tell({ kind: 'chain', id: grant });
@@ -243,15 +242,13 @@ function markStart(kept: Kept, attempt: LinkId): void {
 }
 
 function keepHolder(tables: Tables, row: FingerprintRow): void {
-  const key = `${row.grant} ${row.link}`;
-  const old = tables.fingerprints.get(key);
-  tables.fingerprints.set(key, row);
-  if (old)
-    tables.holders.set(
-      old.fingerprint,
-      (tables.holders.get(old.fingerprint) ?? []).filter((one) => one !== old),
-    );
-  tables.holders.set(row.fingerprint, [...(tables.holders.get(row.fingerprint) ?? []), row]);
+  const rows = tables.fingerprints.get(row.grant) ?? new Map<LinkId, FingerprintRow>();
+  const old = rows.get(row.link);
+  if (rows.size === 0) tables.fingerprints.set(row.grant, rows);
+  rows.set(row.link, row);
+  const holders = (fingerprint: Fingerprint) => tables.holders.get(fingerprint)?.filter((one) => one !== old) ?? [];
+  if (old) tables.holders.set(old.fingerprint, holders(old.fingerprint));
+  tables.holders.set(row.fingerprint, [...holders(row.fingerprint), row]);
 }
 
 function recordsIn(tables: Tables): Records {

@@ -108,7 +108,7 @@ export class JournalDisk {
   async *#since(life: Life, number: number): AsyncGenerator<NumberedRecord> {
     for (const row of this.#rows.values()) {
       if (row.number <= number) continue;
-      await life.through(async () => undefined);
+      if (life.isAway) await life.back();
       yield row;
     }
   }
@@ -134,7 +134,9 @@ export class JournalDisk {
 
   #write(number: number, record: JournalRecord): void {
     this.#rows.set(number, { number, record, writtenAt: this.#time.now() });
-    this.#numbersOf.set(record.link, [...(this.#numbersOf.get(record.link) ?? []), number]);
+    const numbers = this.#numbersOf.get(record.link);
+    if (numbers) numbers.push(number);
+    else this.#numbersOf.set(record.link, [number]);
     const newest = this.#newestOf(record.grant);
     newest.any = Math.max(newest.any, number);
     if (record.purpose !== 'begun' && record.purpose !== 'ended') return;
@@ -143,7 +145,9 @@ export class JournalDisk {
   }
 
   #newestOf(grant: GrantId): Newest {
-    const newest = this.#newest.get(grant) ?? { tokens: 0, begun: 0, any: 0 };
+    const known = this.#newest.get(grant);
+    if (known) return known;
+    const newest = { tokens: 0, begun: 0, any: 0 };
     this.#newest.set(grant, newest);
     return newest;
   }

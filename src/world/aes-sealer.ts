@@ -36,8 +36,11 @@ export function createAesSealer(rootKey: RootKey, random: Random): AesSealer {
       const iv = random.bytes(IV_BYTES);
       const cipher = createCipheriv(CIPHER, sealing, iv, { authTagLength: TAG_BYTES });
       cipher.setAAD(aad(keyId, place));
-      const bytes = Buffer.concat([cipher.update(secret.reveal(), 'utf8'), cipher.final(), cipher.getAuthTag()]);
-      return [FORMAT, keyId, Buffer.from(iv).toString('base64url'), bytes.toString('base64url')].join('.') as Sealed;
+      const text = cipher.update(secret.reveal(), 'utf8');
+      cipher.final();
+      const bytes = Buffer.concat([text, cipher.getAuthTag()]);
+      const nonce = Buffer.from(iv.buffer, iv.byteOffset, iv.byteLength);
+      return `${FORMAT}.${keyId}.${nonce.toString('base64url')}.${bytes.toString('base64url')}` as Sealed;
     },
     open: (sealed, kind, place) => new Secret(kind, open(sealing, keyId, sealed, place)),
     fingerprint(secret) {
@@ -64,7 +67,10 @@ function open(key: KeyObject, keyId: string, sealed: Sealed, place: SealedPlace)
     const decipher = createDecipheriv(CIPHER, key, nonce, { authTagLength: TAG_BYTES });
     decipher.setAAD(aad(keyId, place));
     decipher.setAuthTag(body.subarray(-TAG_BYTES));
-    return Buffer.concat([decipher.update(body.subarray(0, -TAG_BYTES)), decipher.final()]).toString('utf8');
+    const text = decipher.update(body.subarray(0, -TAG_BYTES));
+    // Throws where the tag is another one; nothing is left to be told by it.
+    decipher.final();
+    return text.toString('utf8');
   } catch {
     throw new SealBroken(place, 'it was altered, or belongs to another place');
   }
@@ -76,7 +82,7 @@ const LENGTH_BYTES = 4;
 function aad(keyId: string, place: SealedPlace): Buffer {
   const parts = ['evergrant', FORMAT, keyId, place.table, place.row, place.field];
   const size = parts.reduce((sum, part) => sum + LENGTH_BYTES + Buffer.byteLength(part, 'utf8'), 0);
-  const bytes = Buffer.alloc(size);
+  const bytes = Buffer.allocUnsafe(size);
   let at = 0;
   for (const part of parts) {
     const length = bytes.write(part, at + LENGTH_BYTES, 'utf8');

@@ -6,7 +6,7 @@
  * Memory: 32 bytes for each grant (a digest of its id and three numbers), in tables that are half full at the worst; 60 MB
  * were measured for a million grants; and one byte for each record of the segments that were not rewritten yet.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { GrantId } from '../core/id.ts';
 import type { JournalRecord } from '../ports/journal.ts';
 import type { NumberedFrame } from './file-journal-segments.ts';
@@ -179,6 +179,6 @@ interface Key {
 }
 
 function keyOf(grant: GrantId): Key {
-  const digest = createHash('sha256').update(grant).digest();
+  const digest = hash('sha256', grant, 'buffer');
   return { low: digest.readUInt32LE(0), high: digest.readUInt32LE(4) || 1 };
 }

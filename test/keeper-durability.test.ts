@@ -275,7 +275,7 @@ describe('an answer that the database gives back damaged', () => {
     return world;
   }
 
-  test.each(Object.entries(POLICIES))('is taken from the journal (%s)', async (_name, policy) => {
+  test.each(Object.entries(POLICIES))('is taken from the journal (%s) [S121]', async (_name, policy) => {
     const { keeper, clock, upstream } = await damaged(policy);
     expect((await clock.until(keeper.tokens.get('eol', WISH))).accessToken.reveal()).toBe('at-1');
     await clock.advance(600_000);

@@ -36,7 +36,7 @@ async function liveThrough(world: Bench): Promise<void> {
 }
 
 describe.each(['before', 'after'] as const)('a journal that fails once, %s it took effect', (effect) => {
-  test('breaks no chain, whichever call it is, where reuse revokes [S105] [S112]', async () => {
+  test('breaks no chain, whichever call it is, where reuse revokes [S105] [S112] [S121]', async () => {
     for (let nth = 0; ; nth++) {
       const world = await bench({ policy: POLICIES.oneTimeRevoking });
       let calls = 0;
@@ -60,7 +60,7 @@ describe.each(['before', 'after'] as const)('a journal that fails once, %s it to
 
 describe.each(['open', 'send before', 'send after'] as const)('a network that fails once: %s', (fault) => {
   const policy = fault === 'send after' ? POLICIES.untilSuccessorUsed : POLICIES.oneTimeRevoking;
-  test('breaks no chain, whichever call it is [S104] [S48]', async () => {
+  test('breaks no chain, whichever call it is [S104] [S48] [S121]', async () => {
     for (let nth = 0; ; nth++) {
       const inner = new ScriptedUpstream();
       let calls = 0;

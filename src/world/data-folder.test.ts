@@ -39,7 +39,7 @@ test('the folder is made for its owner alone, and its lock names the process', (
   expect(existsSync(join(path, 'evergrant.lock'))).toBe(false);
 });
 
-test('a second server is refused and told which process holds the folder', async () => {
+test('[S91] a second server is refused and told which process holds the folder', async () => {
   const child = await holdElsewhere();
   expect(() => openDataFolder(path)).toThrow(expect.objectContaining({ code: 'setting', exitCode: 78 }));
   expect(() => openDataFolder(path)).toThrow(`in use by process ${child.pid}`);

@@ -142,7 +142,10 @@ function wrongTokens(evidence: Evidence, account: Account): readonly string[] {
     if (issue.link !== null && !published.has(issue.link)) wrong(' and never published');
     // A process that stood still hears what time it is together with what it was asked meanwhile, in any order.
     const stoodStill = evidence.wasAway(one.node, one.askedMs - CLOCKS_APART_MS, one.answeredMs);
-    if (!stoodStill && one.askedAt - issue.at > lifeMs + CLOCKS_APART_MS) wrong(', when it was over');
+    const overMs = one.askedAt - issue.at - lifeMs;
+    if (!stoodStill && overMs > CLOCKS_APART_MS) {
+      wrong(` by ${one.node.name}, when it was over for ${Math.round(overMs / 1000)} s`);
+    }
     const isReplaced = [...issues.values()].some(({ n, at }) => n > issue.n && at <= one.at + CLOCKS_APART_MS);
     const isOver = one.at - issue.at > lifeMs - CLOCKS_APART_MS;
     if (one.isTaken === false && !isReplaced && !isOver) wrong(', and the API refused it');

@@ -138,7 +138,7 @@ test('[S84] three servers on PostgreSQL make one exchange a rotation, whatever t
   }
 });
 
-test('[S84] a server that is cut off from the database leaves the grants to the others, and finds its way back', async () => {
+test('[S84] [S121] a server that is cut off from the database leaves the grants to the others, and finds its way back', async () => {
   await connect(nodes[0], 'eol');
   await token(nodes[0]);
   proxies[0]?.cut();

@@ -105,7 +105,7 @@ test('a server whose database cannot be written ends when it is told to, and the
   expect(asked).toBe(1);
 });
 
-test('a second signal ends a server at once that waits for an answer; the next one says that it is in doubt', async () => {
+test('a second signal ends a server at once that waits for an answer; the next one says that it is in doubt [S106]', async () => {
   const post = await start('120s');
   const app = await post('/v1/apps', { provider: 'strict', client_id: 'client', client_secret: 'secret' });
   await post('/v1/grants', { app: app.id, alias: 'eol', refresh_token: 'rt-0', takeover: false });

@@ -122,6 +122,39 @@ describe('an answer', () => {
     expect(said).not.toMatch(/content-length|hello/);
   });
 
+  test.each([
+    ['a status that is none', 'HTTP/1.1 000 None\r\nContent-Length: 2\r\n\r\nhi'],
+    ['two lengths', 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nhi'],
+    ['a length and chunks', 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n'],
+    ['a header that hides another', 'HTTP/1.1 200 OK\r\nX-A: b\rSet-Cookie: c=d\r\nContent-Length: 2\r\n\r\nhi'],
+    ['another protocol', 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nx'],
+    ['no HTTP', '220 smtp.example ESMTP\r\n'],
+  ])('with %s is none: later, in words of Evergrant alone', async (_, text) => {
+    await open();
+    world.answering = (__, ___, raw) => raw.socket.end(text);
+    const answer = await world.get('/proxy/eol/v1/x');
+    expect([answer.status, answer.headers.has('set-cookie')]).toEqual([503, false]);
+    const { code, detail } = (await answer.json()) as { code: string; detail: string };
+    expect([code, detail]).toEqual([
+      'upstream_unavailable',
+      expect.stringMatching(/^The API of Up does not answer: [^\n]+\.$/),
+    ]);
+    expect(detail).not.toContain('assert');
+    world.answering = (__, one) => one.end('alive');
+    expect(await (await world.get('/proxy/eol/v1/x')).text()).toBe('alive');
+  });
+
+  test('that goes on after its end does not become the next one', async () => {
+    await open();
+    world.answering = (_, __, raw) => {
+      const next = 'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil';
+      raw.socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirst${next}`);
+    };
+    expect(await (await world.get('/proxy/eol/v1/x')).text()).toBe('first');
+    world.answering = (_, answer) => answer.end('second');
+    expect(await (await world.get('/proxy/eol/v1/x')).text()).toBe('second');
+  });
+
   test('of which only a part was asked for is a part, and is not shown to who wants the whole', async () => {
     await open({ proxyCacheBytes: 1_000_000 });
     world.answering = ({ headers }, answer) => {

@@ -1,8 +1,10 @@
 /** The proxy over real sockets: what passes in both directions, what never does, and what is done about a refused token. */
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
+import { promisify } from 'node:util';
 import { afterEach, describe, expect, test } from 'vitest';
 import { type ProxyWorld, proxyWorld } from './support/proxy-world.ts';
 
@@ -169,6 +171,17 @@ describe('who may use it', () => {
       headers: JSON.parse(text) as Record<string, string>,
     });
     expect([answer.status, world.seen]).toEqual([status, []]);
+  });
+
+  test('who waits to be asked for id and secret is asked for them, but no page of another site', async () => {
+    await open();
+    const { client_id, client_secret } = (await world.api('POST', '/v1/clients', { name: 'Excel', grants: ['eol'] }))
+      .body;
+    const words = ['--silent', '--anyauth', '--user', `${String(client_id)}:${String(client_secret)}`];
+    const { stdout } = await promisify(execFile)('curl', [...words, `${world.origin}/proxy/eol/v1/x`]);
+    expect(JSON.parse(stdout)).toEqual({ asked: '/api/v1/x' });
+    const foreign = await fetch(`${world.origin}/proxy/eol/v1/x`, { headers: { origin: 'https://evil.example' } });
+    expect([foreign.status, foreign.headers.get('www-authenticate')]).toEqual([403, null]);
   });
 
   test('a plain OAuth client shows the access token that it got, for this grant alone', async () => {

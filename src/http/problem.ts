@@ -19,7 +19,7 @@ export function sendProblem(parts: HttpParts, request: FastifyRequest, reply: Fa
   const error = asEvergrantError(parts, request, thrown);
   secureHeaders(reply);
   reply.header('cache-control', 'no-store');
-  if (error.status === 401) reply.header('www-authenticate', 'Bearer');
+  if (error.status === 401 && !reply.hasHeader('www-authenticate')) reply.header('www-authenticate', 'Bearer');
   if (error.details.retryAfterMs !== undefined) reply.header('retry-after', retryAfter(error.details.retryAfterMs));
   reply
     .code(error.status)

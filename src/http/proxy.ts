@@ -29,6 +29,8 @@ const MIN_TTL_MS = 5_000;
 const WAIT_MS = 30_000;
 /** A body of at most so many bytes is kept until the answer is here, so that the request can be repeated. */
 const REPEATABLE_BYTES = 65_536;
+/** Some programs send Basic credentials only when they are asked for them. */
+const CHALLENGES = 'Bearer, Basic realm="evergrant", charset="UTF-8"';
 /** What is under way when the server stops has so long to end. */
 const GRACE_MS = 3_000;
 /** RFC 9110 section 9.2.1: asking again changes nothing. */
@@ -98,6 +100,7 @@ class Proxying {
     try {
       await this.#answer(request, reply, caller);
     } catch (cause) {
+      if (cause instanceof EvergrantError && cause.status === 401) reply.header('www-authenticate', CHALLENGES);
       if (!caller.isGone) throw cause;
       // Nobody is there to be told.
       reply.hijack();

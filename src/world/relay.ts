@@ -3,6 +3,7 @@
  * checked, as those of `network.ts` are; providers that may be on this machine have connections of their own, so that
  * nobody else's request can travel on them.
  */
+import { AssertionError } from 'node:assert';
 import type { Writable } from 'node:stream';
 import { Agent, type buildConnector, type Dispatcher, errors } from 'undici';
 import type { Lost, NotSent, Reach } from '../ports/network.ts';
@@ -163,7 +164,9 @@ class Answer implements Dispatcher.DispatchHandler, RelayBody {
 }
 
 function failure(cause: unknown): NotSent | Lost {
-  const reason = cause instanceof Error ? cause.message : String(cause);
+  // What the library takes for impossible, a strange server does.
+  const isStrange = cause instanceof AssertionError;
+  const reason = isStrange ? 'it answers in no way of HTTP' : cause instanceof Error ? cause.message : String(cause);
   const neverLeft = cause instanceof NotConnected || cause instanceof errors.InvalidArgumentError;
   return { kind: neverLeft ? 'not_sent' : 'lost', reason };
 }

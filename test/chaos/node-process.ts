@@ -30,11 +30,17 @@ export type Order =
   /** When a step is reached for the n-th time from now on. */
   | { readonly kind: 'die'; readonly at: string; readonly nth: number };
 
+/** Each order is answered once, by its number. */
+export type Numbered = Order & { readonly number: number };
+
 export type Report =
   | { readonly kind: 'loaded' }
-  | { readonly kind: 'started'; readonly origin: string }
-  | { readonly kind: 'failed'; readonly why: string }
-  | { readonly kind: 'done' };
+  | ({ readonly kind: 'started'; readonly origin: string } & To)
+  | ({ readonly kind: 'failed'; readonly why: string } & To)
+  | ({ readonly kind: 'done' } & To);
+interface To {
+  readonly to: number;
+}
 
 let time: ShiftedClock | null = null;
 let death: { readonly at: string; left: number } | null = null;
@@ -114,12 +120,13 @@ async function start(order: Extract<Order, { kind: 'start' }>): Promise<RunningA
 
 const tell = (report: Report) => process.send?.(report);
 
-process.on('message', (order: Order) => {
+process.on('message', (order: Numbered) => {
+  const to = order.number;
   switch (order.kind) {
     case 'start':
       start(order).then(
-        ({ origin }) => tell({ kind: 'started', origin: origin ?? '' }),
-        (cause: unknown) => tell({ kind: 'failed', why: String(cause) }),
+        ({ origin }) => tell({ kind: 'started', origin: origin ?? '', to }),
+        (cause: unknown) => tell({ kind: 'failed', why: String(cause), to }),
       );
       return;
     case 'advance':
@@ -129,7 +136,7 @@ process.on('message', (order: Order) => {
     case 'die':
       death = { at: order.at, left: order.nth };
   }
-  tell({ kind: 'done' });
+  tell({ kind: 'done', to });
 });
 // Whoever started it is gone.
 process.on('disconnect', () => process.exit(1));

@@ -7,7 +7,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { COMPILE_CACHE } from '../support/compile-cache.ts';
-import type { Order, Report } from './node-process.ts';
+import type { Numbered, Order, Report } from './node-process.ts';
 import type { PlantedName } from './planted.ts';
 
 const CHILD = new URL('./node-process.ts', import.meta.url);
@@ -19,6 +19,7 @@ export class RealNode {
   #spare: ChildProcess | null = null;
   #child: ChildProcess | null = null;
   #isFrozen = false;
+  #orders = 0;
   /** Counts processes. */
   run = 0;
   origin = '';
@@ -50,7 +51,7 @@ export class RealNode {
   async start(order: Omit<Extract<Order, { kind: 'start' }>, 'kind'>): Promise<void> {
     const child = this.#spare ?? this.#load();
     this.#spare = null;
-    const report = await this.#ask(child, { kind: 'start', ...order }, ['started', 'failed']);
+    const report = await this.#ask(child, { kind: 'start', ...order });
     if (report?.kind !== 'started') {
       child.kill('SIGKILL');
       throw new Error(`${this.name} did not start: ${this.#why(report)}\n${this.output}`);
@@ -68,10 +69,10 @@ export class RealNode {
     const child = this.#child;
     if (!child) return false;
     if (this.#isFrozen) {
-      child.send(order);
+      child.send({ ...order, number: ++this.#orders } satisfies Numbered);
       return false;
     }
-    return (await this.#ask(child, order, ['done'])) !== null;
+    return (await this.#ask(child, order)) !== null;
   }
 
   /** Resolves with the signal or exit code when it is gone. */
@@ -137,8 +138,11 @@ export class RealNode {
     return child;
   }
 
-  /** Null where it ended before it answered. */
-  #ask(child: ChildProcess, order: Order, kinds: readonly Report['kind'][]): Promise<Report | null> {
+  /**
+   * What it says to this order, and not to an earlier one that it heard late; null where it ended before it answered.
+   */
+  #ask(child: ChildProcess, order: Order): Promise<Report | null> {
+    const number = ++this.#orders;
     return new Promise((resolve) => {
       const end = (report: Report | null): void => {
         child.off('message', hear);
@@ -146,13 +150,13 @@ export class RealNode {
         resolve(report);
       };
       const hear = (report: Report): void => {
-        if (kinds.includes(report.kind)) end(report);
+        if (report.kind !== 'loaded' && report.to === number) end(report);
       };
       const gone = () => end(null);
       child.on('message', hear);
       child.on('exit', gone);
       if (child.exitCode !== null || child.signalCode !== null) end(null);
-      else child.send(order, () => undefined);
+      else child.send({ ...order, number } satisfies Numbered, () => undefined);
     });
   }
 

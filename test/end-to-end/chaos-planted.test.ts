@@ -1,4 +1,5 @@
 /** The judges of harmed servers find what is planted in a real one, and nothing in one that is as it should be. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { Director } from '../chaos/director.ts';
 import { alone } from '../chaos/ground.ts';
@@ -35,6 +36,9 @@ const BLOWS: Readonly<Record<PlantedName, Blow>> = {
   },
 };
 
+/** Longer than a process takes to answer, and no harm where it takes longer. */
+const SILENT_MS = 300;
+
 /** One grant whose tokens are good once, one blow, and what the judges say. */
 async function struckBy({ harm, fault }: Blow, planted: PlantedName | null): Promise<readonly string[]> {
   await using ground = await alone();
@@ -68,4 +72,32 @@ describe.concurrent('one lost chain that could have been kept', () => {
       expect(await struckBy(blow, null)).toEqual([]);
     },
   );
+});
+
+test('a server that stood still has heard what time it is once it says so of this order, not of one before', {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  await using ground = await alone();
+  const world = await World.create({
+    seed: 'orders',
+    policies: ['durable'],
+    grants: 1,
+    hasClients: false,
+    ...ground.place,
+  });
+  try {
+    const [node] = world.nodes;
+    for (let round = 0; round < 5; round++) {
+      node?.freeze();
+      await world.jump(60_000);
+      await node?.thaw();
+      node?.hold();
+      const heard = node?.tell({ kind: 'advance', ms: 0 });
+      expect(await Promise.race([heard, sleep(SILENT_MS, 'silent')])).toBe('silent');
+      node?.release();
+      expect(await heard).toBe(true);
+    }
+  } finally {
+    await world.close();
+  }
 });

@@ -36,7 +36,10 @@ async function run(file: string, options: ExportOptions): Promise<void> {
   if (existsSync(file)) throw usageError(`${file} is there already.`, 'Name a file that is not there yet.');
   const { settings, server } = await readConfiguration({ ...options }, process.env);
   if (server !== null) {
-    throw usageError('An export goes over no network.', 'Run it on the machine of the server, without --server.');
+    throw usageError(
+      'An export goes over no network.',
+      'Run it on the machine of the server, without --server and EVERGRANT_SERVER.',
+    );
   }
   const secret = await passphrase('new');
   const { startApp } = await import('../app.ts');

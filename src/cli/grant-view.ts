@@ -176,9 +176,8 @@ export function historyLine(entry: Json): string {
     text(entry, 'node') === '' ? '' : paint('dim', `on ${clean(text(entry, 'node'))}`),
   ].filter((word) => word !== '');
   const generation = `gen ${text(entry, 'generation')}`;
-  return [paint('dim', clean(text(entry, 'at'))), generation, outcome.padEnd(OUTCOME_WIDTH), rest.join(', ')].join(
-    '  ',
-  );
+  const words = [paint('dim', clean(text(entry, 'at'))), generation, outcome.padEnd(OUTCOME_WIDTH), rest.join(', ')];
+  return words.join('  ').trimEnd();
 }
 
 /** What an exchange gave, without the token. */

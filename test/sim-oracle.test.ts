@@ -133,6 +133,22 @@ describe('a chain that is called broken', () => {
   });
 });
 
+test('a provider that went back to a backup is an excuse where it takes none of the newest eight, or punishes reuse', () => {
+  const { chain } = chainOf();
+  for (let i = 2; i <= 10; i++) Object.assign(chain.issued(`t${i}`, `t${i - 1}`, i, i), { wasKept: true });
+  chain.forgottenAt = HOUR;
+  const takes = (...taken: readonly string[]) => ({ takes: (token: string) => taken.includes(token) });
+  expect(verdict(POLICIES.exact, chain, takes('t3'))).toBe('avoidable');
+  expect(verdict(POLICIES.exact, chain, takes('t2'))).toBe('ended');
+  expect(verdict(POLICIES.exact, chain, { ...takes('t3'), isKept: ({ token }) => token !== 't3' })).toBe('ended');
+  expect(verdict(POLICIES.oneTimeRevoking, chain, takes('t9'))).toBe('ended');
+  expect(verdict(POLICIES.oneTimeRevoking, chain, takes('t10'))).toBe('avoidable');
+  // A lost answer explains the refusal as well.
+  chain.unansweredSince = HOUR;
+  expect(verdict(POLICIES.exact, chain, takes('t3'))).toBe('ended');
+  expect(verdict(POLICIES.exact, chain, takes('t10'))).toBe('avoidable');
+});
+
 describe('a token that is refused', () => {
   const late = { now: 31 * DAY };
 

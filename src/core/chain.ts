@@ -31,7 +31,7 @@ export type { ChainEvent, ChainEventWithoutAnswer, ReceivedLink, RecordedEvent }
 export type { Attempt, Deferral, Gap, Hold, Link, Loss, LossReason, PastRefusal, Refusal } from './link.ts';
 
 /** How many links a chain remembers; the oldest proven ones leave first, and their answers are wiped. */
-const LINKS_KEPT = 8;
+export const LINKS_KEPT = 8;
 /** How many attempts without an answer it remembers, the first among them: an outage may last for weeks. */
 const ATTEMPTS_KEPT = 128;
 /** How many refusals of a generation it remembers, each kind in a row being one. */

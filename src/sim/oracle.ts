@@ -3,8 +3,9 @@
  * a keeper can see. It decides from the ledger and the faults that were injected. A loss is unavoidable only where:
  *
  * - `ended`: the owner revoked it, another system used its tokens (where they change), every node was away from when it
- *   was due until the end of its life, the provider went back to a backup of itself and gave nothing since, or said twice
- *   in a row, without an exchange in between, that it does not know it;
+ *   was due until the end of its life, the provider went back to a backup of itself, gave nothing since and takes none of
+ *   the tokens that may be presented (of the newest eight; where reuse is punished, or a lost answer explains the refusal,
+ *   the newest alone), or said twice in a row, without an exchange in between, that it does not know it;
  * - `doubled`: the wire delivered one request twice, or minutes after it was given up, and the provider takes that for
  *   theft, or gave the token to that one;
  * - `destroyed`: all copies of what was received were destroyed, and nothing newer came; or the store went back to before
@@ -15,6 +16,7 @@
  *   never idle in it for longer than its table of retries allows while it could have tried and could know it open;
  * - for tokens that live until their successor is used: never by a lost answer.
  */
+import { LINKS_KEPT } from '../core/chain.ts';
 import { REQUEST_TIMEOUT_MS } from '../core/next-step.ts';
 import { classOf, type RotationPolicy, rejectsReuse } from '../core/rotation-policy.ts';
 import type { Fault } from './faults.ts';
@@ -64,7 +66,7 @@ const IDLE_ALLOWED_MS = 3_600_000;
 
 export function judgeLoss(evidence: Evidence): Verdict {
   const { chain } = evidence;
-  if (chain.forgottenAt !== null) return unavoidable('ended', 'the provider went back to a backup of itself');
+  if (chain.forgottenAt !== null) return judgeSetBack(evidence);
   const live = chain.tokens.find((one) => evidence.isKept(one) && evidence.takes(one.token));
   const inUse = chain.tokens.findLast((one) => one.wasKept);
   // A sibling that was never used may outlive what was in use; the restored store takes it for a used one.
@@ -77,6 +79,19 @@ export function judgeLoss(evidence: Evidence): Verdict {
   if (!newest) return avoidable('it never held a token');
   if (!evidence.isKept(newest) && chain.destroyedAt !== null) return unavoidable('destroyed', 'no copy was left');
   return judgeFrom(evidence, newest);
+}
+
+/**
+ * The provider takes an older token for the active one. It has to be found among those that a chain remembers, where a
+ * refusal does no harm and no lost answer explains it; elsewhere only the one in use may be presented.
+ */
+function judgeSetBack(evidence: Evidence): Verdict {
+  const { chain, policy } = evidence;
+  const mayLookBack = rejectsReuse(policy) && policy.onReuse.access === 'keep' && chain.unansweredSince === null;
+  const presentable = chain.tokens.filter((one) => one.wasKept).slice(mayLookBack ? -LINKS_KEPT : -1);
+  const live = presentable.find((one) => evidence.isKept(one) && evidence.takes(one.token));
+  if (!live) return unavoidable('ended', 'the provider went back to a backup of itself');
+  return { ...avoidable(`the provider went back to a backup of itself, and takes ${live.token}`), isAlive: true };
 }
 
 /** Twice without an exchange in between that succeeded. */

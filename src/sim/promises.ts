@@ -40,7 +40,11 @@ export function promiseOf({ name }: Pick<SimulatedPolicy, 'name'>, fault: Fault)
       : { promised: 'not', bound: 'the other system has the chain' };
   }
   if (fault === 'provider_restored') {
-    return name === 'durable' ? kept() : { promised: 'bounded', bound: 'while it still takes the newest token' };
+    if (name === 'durable') return kept();
+    // What punishes reuse is not asked about older ones.
+    const isPunished = name === 'window' || name === 'one-time-revoking';
+    const taken = isPunished ? 'the newest token' : 'one of the newest eight tokens';
+    return { promised: 'bounded', bound: `while it still takes ${taken}` };
   }
   if (fault === 'chain_unknown') return { promised: 'bounded', bound: 'unless it says so twice in a row' };
   if (UNHEARD.includes(fault)) return unheard(name, fault);

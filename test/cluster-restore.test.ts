@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import type { EvergrantError } from '../src/core/errors.ts';
 import { POLICIES } from '../src/core/policies.fixture.ts';
+import { Secret } from '../src/core/secret.ts';
 import { type BenchNode, type ClusterBench, clusterBench } from './support/cluster-bench.ts';
 import { codeOf } from './support/refusal.ts';
 
@@ -171,6 +172,40 @@ describe('a store that goes back to an older backup while the nodes run', () => 
     expect(await tokenOf(nodes[0], clock)).toBe('at-2');
     expect(upstream.presented).toEqual(['rt-0-eol', 'rt-1']);
   });
+});
+
+test('a grant that two nodes make again at once from their journals has the newest of its authorizations', async () => {
+  const { clock, store, app, nodes, upstream } = await clusterBench(POLICIES.oneTime);
+  store.backup();
+  const grant = await nodes[0].keeper.grants.create({ app: app.id, alias: 'eol' });
+  for (const [i, finishing] of [nodes[0], nodes[1]].entries()) {
+    const { ticket } = await nodes[2].keeper.authorizations.begin(grant.id, {});
+    const { location, browserCookie } = await nodes[2].keeper.authorizations.open(ticket);
+    const code = new Secret('authorization code', `code-${i}`);
+    const state = new URL(location).searchParams.get('state');
+    const callback = { state, code, error: null, errorDescription: null, iss: null };
+    expect(await clock.until(finishing.keeper.authorizations.finish(callback, browserCookie))).toMatchObject({
+      outcome: 'done',
+    });
+  }
+  await clock.advance(20_000);
+  for (const node of nodes) node.die();
+  await store.restore();
+  // Each looks for the grant before the other one has made it.
+  const looked = Promise.withResolvers<void>();
+  let looks = 0;
+  for (const node of [nodes[0], nodes[1]]) {
+    node.onAnswered = (call) => {
+      if (call !== 'records.find' || looks === 2) return undefined;
+      if (++looks === 2) looked.resolve();
+      return Promise.race([looked.promise, clock.sleep(60_000)]);
+    };
+  }
+  await Promise.all(nodes.map((node) => node.restart()));
+  await clock.advance(620_000);
+  expect(looks).toBe(2);
+  expect(await tokenOf(nodes[2], clock)).toBe('at-3');
+  expect(upstream.presented).toEqual(['code-0', 'code-1', 'rt-2']);
 });
 
 describe('nodes that were all down', () => {

@@ -134,26 +134,39 @@ async function makeAgain(parts: KeeperParts, registry: GrantRegistry, record: Be
   parts.log.warn('A grant that the store did not know was made again from the journal.', { grant: record.grant });
 }
 
-/** A name that is taken by now is no reason to lose a chain: it goes without, as a grant does whose name was given on. */
+/**
+ * A name that is taken by now is no reason to lose a chain: it goes without, as a grant does whose name was given on. Nor
+ * is another node that has made the grant at the same time, from a journal of its own.
+ */
 async function insertSomehow(
   parts: KeeperParts,
   registry: GrantRegistry,
   grant: GrantRecord,
   terms: readonly Term[],
 ): Promise<void> {
-  const { alias, accountKey } = grant;
   const { records } = parts.store;
-  const isTaken = alias !== null && (await records.find('grant', 'alias', alias)) !== null;
-  const holder = accountKey === null ? null : await records.find('grant', 'account', accountKey);
-  const own = await freeTerms(parts, terms);
-  const free = { ...grant, accountKey: holder ? null : accountKey };
   try {
-    await insert(parts, registry, free, own);
+    await insertFree(parts, registry, grant, terms);
   } catch (cause) {
+    if ((await records.get('grant', grant.id)) !== null) return;
+    const isTaken = grant.alias !== null && (await records.find('grant', 'alias', grant.alias)) !== null;
     if (!isTaken) throw cause;
     parts.log.warn('The alias of a grant in the journal is taken; the grant goes without.', { grant: grant.id });
-    await insert(parts, registry, { ...free, alias: null }, own);
+    await insertFree(parts, registry, { ...grant, alias: null }, terms);
   }
+}
+
+/** Without an account, or another term, that somebody else has. */
+async function insertFree(
+  parts: KeeperParts,
+  registry: GrantRegistry,
+  grant: GrantRecord,
+  terms: readonly Term[],
+): Promise<void> {
+  const { accountKey } = grant;
+  const holder = accountKey === null ? null : await parts.store.records.find('grant', 'account', accountKey);
+  const free = { ...grant, accountKey: holder ? null : accountKey };
+  await insert(parts, registry, free, await freeTerms(parts, terms));
 }
 
 async function freeTerms(parts: KeeperParts, terms: readonly Term[]): Promise<readonly Term[]> {

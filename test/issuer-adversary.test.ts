@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { OAuthError } from '../src/oauth/oauth-error.ts';
 import { type DpopKey, dpopKey } from './support/dpop.ts';
-import { issuerBench, issuerOn } from './support/issuer-bench.ts';
+import { issuerBench, issuerOn, refused } from './support/issuer-bench.ts';
 
 const TOKEN = 'http://127.0.0.1:8787/oauth/token';
 const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
@@ -176,4 +176,25 @@ test('[S117] [S120] of all that can be put together, only what is right in every
   for (const name of ['page', 'keyed'] as const) {
     await all.made[name].refresh(all.made[name].refreshToken, all.keys[name].proof(TOKEN, all.now()));
   }
+});
+
+test('[S120] who guesses secrets and tokens of a client a thousand times pushes no other reason out of its events', async () => {
+  const bench = await issuerBench();
+  await bench.world.imported();
+  const { id, refreshToken, credentials } = await bench.client();
+  const other = await bench.client();
+  const present = (fields: object) => bench.token({ grant_type: 'refresh_token', ...credentials, ...fields });
+  await refused(present({ refresh_token: other.refreshToken }));
+  for (let i = 0; i < 1_000; i++) {
+    await refused(present({ refresh_token: refreshToken, client_secret: `evs_${i}` }));
+    if (i % 100 === 0) await refused(present({ refresh_token: `evr_${i}` }));
+    if (i % 300 === 0) await bench.restart();
+  }
+  const events = await bench.issuer.clients.events(id);
+  expect(events.map(({ type, reason, times = 1 }) => [type, reason, times])).toEqual([
+    ['client_refused', 'wrong secret', 1_000],
+    ['refresh_token_refused', 'unknown', 10],
+    ['refresh_token_refused', 'other client', 1],
+    ['refresh_token_issued', undefined, 1],
+  ]);
 });

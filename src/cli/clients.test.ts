@@ -36,15 +36,15 @@ describe.concurrent('evergrant clients', () => {
   });
 
   test('events tells the true reason of each refusal, and which token of how many was presented', async () => {
-    const refused = { type: 'refresh_token_refused', at: '2026-11-22T10:00:00Z', reason: 'another DPoP key' };
+    const refused = { type: 'refresh_token_refused', at: '2026-11-22T10:00:00Z', reason: 'another DPoP key', times: 7 };
     const reused = { type: 'refresh_token_reused', at: '2026-11-21T10:00:00Z', token_counter: 2, latest_counter: 5 };
     await using api = await fakeApi({
       'GET /v1/clients/cli_1/events': { json: { items: [refused, reused], next: null } },
     });
     const ask = (...words: string[]) => evergrant(['clients', 'events', 'cli_1', ...words], { env: env(api.origin) });
     const [head, one, other] = (await ask()).out.trimEnd().split('\n');
-    expect(head).toMatch(/^AT +WHAT +REASON +GRANT +TOKEN$/);
-    expect(one).toContain('another DPoP key');
+    expect(head).toMatch(/^AT +WHAT +TIMES +REASON +GRANT +TOKEN$/);
+    expect(one).toMatch(/refresh_token_refused +7 +another DPoP key/);
     expect(other).toMatch(/refresh_token_reused.* 2 of 5$/);
     expect((await ask('--json')).out).toBe(`${JSON.stringify(refused)}\n${JSON.stringify(reused)}\n`);
   });

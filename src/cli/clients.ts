@@ -56,7 +56,7 @@ async function show(client: string, options: JsonOption): Promise<void> {
   else print(plainPage(asObject(found)));
 }
 
-const EVENT_COLUMNS = { at: 'AT', type: 'WHAT', reason: 'REASON', grant: 'GRANT', token: 'TOKEN' };
+const EVENT_COLUMNS = { at: 'AT', type: 'WHAT', times: 'TIMES', reason: 'REASON', grant: 'GRANT', token: 'TOKEN' };
 
 async function events(client: string, options: JsonOption): Promise<void> {
   const path = `${pathOf(client)}/events`;
@@ -69,7 +69,7 @@ async function events(client: string, options: JsonOption): Promise<void> {
 /** Of all tokens that came after one another, which was presented. */
 function eventRow(event: Json): Json {
   const which = `${text(event, 'token_counter')} of ${text(event, 'latest_counter')}`;
-  return { ...event, token: event.token_counter === undefined ? null : which };
+  return { ...event, times: event.times ?? 1, token: event.token_counter === undefined ? null : which };
 }
 
 interface AddOptions extends JsonOption {

@@ -223,6 +223,7 @@ export const ClientEventJson = named(
     start: z.int().optional(),
     removed_count: z.int().optional(),
     end_count: z.int().optional(),
+    times: z.int().optional().describe('How often this very thing happened, the last time then; left out: once.'),
   }),
 );
 

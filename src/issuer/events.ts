@@ -34,8 +34,11 @@ export interface ClientEvent {
   readonly start?: number;
   readonly removedCount?: number;
   readonly endCount?: number;
+  /** How often this very thing happened, the last time at `at`; left out: once. */
+  readonly times?: number;
 }
 
+/** Of different kinds: who sends the same wrong thing again and again pushes nothing else out. */
 const KEPT = 50;
 /** Clients of which something waits to be written; more than this is somebody trying names. */
 const MOST_PENDING = 10_000;
@@ -43,7 +46,7 @@ const MOST_PENDING = 10_000;
 export class ClientEvents {
   readonly #parts: IssuerParts;
   readonly #onEvent: () => void;
-  readonly #pending = new Map<ClientId, ClientEvent[]>();
+  readonly #pending = new Map<ClientId, readonly ClientEvent[]>();
 
   /** `onEvent`: there is something to be written. */
   constructor(parts: IssuerParts, onEvent: () => void) {
@@ -64,16 +67,14 @@ export class ClientEvents {
     const level = event.type === 'refresh_token_issued' || event.type === 'refresh_token_bound' ? 'info' : 'warn';
     this.#parts.log[level]('client event', { client, ...rest, ...counters });
     if (client === null || (this.#pending.size >= MOST_PENDING && !this.#pending.has(client))) return;
-    const events = this.#pending.get(client) ?? [];
-    events.push({ ...event, at: this.#parts.clock.now() });
-    this.#pending.set(client, events.slice(-KEPT));
+    this.#pending.set(client, newest([...this.#pendingOf(client), { ...event, at: this.#parts.clock.now() }]));
     this.#onEvent();
   }
 
   /** Newest first. */
   async list(client: ClientId): Promise<readonly ClientEvent[]> {
     const record = await this.#parts.records.get('client-events', client);
-    return [...eventsIn(record?.body), ...(this.#pending.get(client) ?? [])].slice(-KEPT).toReversed();
+    return newest([...eventsIn(record?.body), ...this.#pendingOf(client)]).toReversed();
   }
 
   async forget(client: ClientId): Promise<void> {
@@ -83,22 +84,26 @@ export class ClientEvents {
 
   async flush(): Promise<void> {
     for (const client of this.#pending.keys()) {
-      const events = this.#pending.get(client) ?? [];
+      const events = this.#pendingOf(client);
       this.#pending.delete(client);
       try {
         await this.#write(client, events);
       } catch (cause) {
-        this.#pending.set(client, [...events, ...(this.#pending.get(client) ?? [])].slice(-KEPT));
+        this.#pending.set(client, newest([...events, ...this.#pendingOf(client)]));
         throw cause;
       }
     }
+  }
+
+  #pendingOf(client: ClientId): readonly ClientEvent[] {
+    return this.#pending.get(client) ?? [];
   }
 
   async #write(client: ClientId, events: readonly ClientEvent[]): Promise<void> {
     const { records } = this.#parts;
     for (;;) {
       const record = await records.get('client-events', client);
-      const body = JSON.stringify([...eventsIn(record?.body), ...events].slice(-KEPT));
+      const body = JSON.stringify(newest([...eventsIn(record?.body), ...events]));
       const written = record
         ? await records.update('client-events', client, record.version, body, [])
         : await records.insert('client-events', client, body, []);
@@ -109,4 +114,18 @@ export class ClientEvents {
 
 function eventsIn(body: string | undefined): readonly ClientEvent[] {
   return body === undefined ? [] : (JSON.parse(body) as ClientEvent[]);
+}
+
+/** The last ones; of those that are the same but for their time, the last one, with their number. */
+function newest(events: readonly ClientEvent[]): readonly ClientEvent[] {
+  const kinds = new Map<string, ClientEvent>();
+  for (const event of events) {
+    const { at, times = 1, ...what } = event;
+    const kind = JSON.stringify(what, Object.keys(what).toSorted());
+    const before = kinds.get(kind);
+    // The one that happened last stands last.
+    kinds.delete(kind);
+    kinds.set(kind, before ? { ...what, at, times: times + (before.times ?? 1) } : event);
+  }
+  return [...kinds.values()].slice(-KEPT);
 }

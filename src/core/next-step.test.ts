@@ -137,6 +137,23 @@ describe('a chain in doubt presents the same refresh token again', () => {
     expect(deferralMs(again.chain, exact, 'too_early', null)).toBe(20_000);
   });
 
+  test('at Exact Online also in the window of one that may have been sent late, by a process that stood still with it', () => {
+    const late = held().started('B', 'A', 600).lost('B', 1_420);
+    expect(late.next(exact, 1_420)).toMatchObject({ present: 'A', waitMs: 0 });
+    const struck = late.started('C', 'A', 1_420).lost('C', 1_430, 'crash');
+    expect(struck.next(exact, 1_430)).toMatchObject({ present: 'A', because: 'in_doubt', waitMs: 0 });
+    expect(struck.started('D', 'A', 1_990).lost('D', 1_991).next(exact, 1_991)).toMatchObject({ waitMs: 3_000 });
+    // What was given up in time, or by others after a crash, was sent within two minutes.
+    const prompt = held().started('B', 'A', 600).lost('B', 720).started('C', 'A', 1_420).lost('C', 1_430, 'crash');
+    expect(prompt.next(exact, 1_430)).toMatchObject({ waitMs: 561_000 });
+    // Five seconds to send it, and two minutes for its answer: its window ends at 1,325 s at the latest.
+    const latest = held().started('B', 'A', 600).lost('B', 720).started('C', 'A', 1_311).lost('C', 1_321, 'crash');
+    expect(latest.next(exact, 1_321)).toMatchObject({ waitMs: 0 });
+    expect(latest.next(exact, 1_326)).toMatchObject({ waitMs: 556_000 });
+    const crashed = held().started('B', 'A', 600).lost('B', 1_420, 'crash').started('C', 'A', 1_420).lost('C', 1_430);
+    expect(crashed.next(exact, 1_430)).toMatchObject({ waitMs: 561_000 });
+  });
+
   test('after a crash as after a lost answer', () => {
     const crashed = held().started('B', 'A', 600).lost('B', 640, 'crash');
     expect(crashed.next(exact, 1_171)).toMatchObject({ present: 'A', waitMs: 0 });

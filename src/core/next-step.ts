@@ -34,6 +34,8 @@ import { classOf, type PolicyClass, type RotationPolicy, rejectsReuse } from './
 export const REQUEST_TIMEOUT_MS = 120_000;
 /** A request is sent within this time of its intent record, or not at all. */
 export const SEND_WITHIN_MS = 5_000;
+/** Whatever became of a request, whoever made it has given it up this long after its intent record, if nothing stood still. */
+export const SETTLED_WITHIN_MS = SEND_WITHIN_MS + REQUEST_TIMEOUT_MS;
 /** Time after which a request that is still on its way is taken to have arrived. */
 export const HORIZON_MS = 60_000;
 
@@ -238,42 +240,61 @@ function windowFrom(windowMs: number, token: Link, attempts: readonly Attempt[])
 /**
  * Where a retry does no harm: with back-off; and where the provider has a spacing, from the send + spacing on, then in
  * steps that fit into the provider's window whenever within it the lost request was processed. Any of several may have
- * been the first that was, also one that came too early, if it was doubled on its way: the earliest counts whose window
- * is not surely over.
+ * been the first that was, also one that came too early, if it was doubled on its way.
  */
 function inStepMs(chain: Chain, token: Link, policy: RotationPolicy, now: Moment): number {
   const lost = chain.attempts.filter((attempt) => attempt.presented === token.id);
   const last = lost.at(-1);
   if (!last) return 0;
-  const { minSpacingMs } = policy.pacing;
+  const { minSpacingMs, perDay } = policy.pacing;
   if (minSpacingMs === 0) return Math.max(0, pauseMs(lost, policy, now) - sinceEndMs(last, now));
-  const slack = slackMs(policy);
-  const margin = Math.min(MOST_RETRY_MARGIN_MS, slack / 30);
-  const openMs = REQUEST_TIMEOUT_MS + minSpacingMs + slack;
-  const sent = [...earlyBefore(last, token, chain), ...lost.map((one) => one.startedAt)].toSorted(
-    (a, b) => a.at - b.at,
-  );
-  const open = sent.find((at) => elapsed(at, now).atLeastMs <= openMs);
-  const spacingMs = open ? minSpacingMs + margin - elapsed(open, now).atLeastMs : 0;
+  const early = earlyBefore(last, token, chain);
+  const unheard = [...(early ? [doubledOf(early, now)] : []), ...lost.map((one) => unheardOf(one, now))];
+  const margin = Math.min(MOST_RETRY_MARGIN_MS, slackMs(policy) / 30);
+  const openMs = untilOpenMs(unheard, policy, margin);
   // Nothing presses any more, or nothing helps: what the provider allows in a day is to last for the day.
-  const patientMs = Math.max(backoffMs(lost.length), DAY_MS / policy.pacing.perDay);
+  const patientMs = Math.max(backoffMs(lost.length), DAY_MS / perDay);
   // What was lost in the window may be tried again in it; only what was too early counts as an error there.
-  const isPressing = open !== undefined && lost.length < PRESSED;
+  const isPressing = openMs !== null && lost.length < PRESSED;
   const stepMs = isPressing ? Math.min(retryStepMs(policy), backoffMs(lost.length)) : patientMs;
-  const stepped = sent.length > 1 ? stepMs - elapsed(last.startedAt, now).atLeastMs : 0;
-  return Math.max(0, spacingMs, stepped);
+  const stepped = unheard.length > 1 ? stepMs - elapsed(last.startedAt, now).atLeastMs : 0;
+  return Math.max(0, openMs ?? 0, stepped);
 }
 
-/** When a request with this token that was said to be too early may have been doubled, if that was before the last lost one. */
-function earlyBefore({ startedAt }: Attempt, { counter }: Link, chain: Chain): readonly Moment[] {
+/** A request that may have been exchanged without our hearing of it: some time after the first, until the second. */
+interface Unheard {
+  readonly sentAgoMs: number;
+  readonly settledAgoMs: number;
+}
+
+/** Whoever stood still with it for longer than a time-out may have sent it just before that ended. */
+function unheardOf({ startedAt, lost }: Attempt, now: Moment): Unheard {
+  const sentAgoMs = elapsed(startedAt, now).atLeastMs;
+  const timedOutAgoMs = sentAgoMs - SETTLED_WITHIN_MS;
+  const isSeen = lost !== null && lost.reason !== 'crash' && lost.reason !== 'restore';
+  const settledAgoMs = isSeen ? Math.min(timedOutAgoMs, elapsed(lost.at, now).atLeastMs) : timedOutAgoMs;
+  return { sentAgoMs, settledAgoMs };
+}
+
+/** The first of those that came too early, if what made it so was the same request, delivered a second time. */
+function doubledOf({ sentAt, since }: PastRefusal, now: Moment): Unheard {
+  const sentAgoMs = elapsed(sentAt ?? since, now).atLeastMs;
+  return { sentAgoMs, settledAgoMs: elapsed(since, now).atLeastMs - SETTLED_WITHIN_MS };
+}
+
+/** Those that were said to be too early, if that was before the last one that was lost. */
+function earlyBefore({ startedAt }: Attempt, { counter }: Link, chain: Chain): PastRefusal | null {
   const early = chain.refusals?.at(-1);
-  if (early?.means !== 'too_early' || early.counter !== counter) return [];
-  return doubledAt(early).filter(({ at }) => at < startedAt.at);
+  if (early?.means !== 'too_early' || early.counter !== counter) return null;
+  return early.since.at < startedAt.at ? early : null;
 }
 
-/** Soonest and latest: when the first of them was sent, and when the first was answered. */
-function doubledAt({ sentAt, since }: PastRefusal): readonly Moment[] {
-  return [...(sentAt ? [sentAt] : []), since];
+/** Time until the first window may open that is not surely over; null: all of them are. */
+function untilOpenMs(unheard: readonly Unheard[], policy: RotationPolicy, marginMs: number): number | null {
+  const { minSpacingMs } = policy.pacing;
+  const overMs = minSpacingMs + slackMs(policy);
+  const open = unheard.filter((one) => one.settledAgoMs <= overMs).map((one) => one.sentAgoMs);
+  return open.length === 0 ? null : Math.max(0, minSpacingMs + marginMs - Math.max(...open));
 }
 
 /** While a window is open it is tried ten times in it, however often it was tried in vain before. */
@@ -396,14 +417,9 @@ function earlyPauseMs({ pacing }: RotationPolicy, count: number): number {
 function notPast(chain: Chain, policy: RotationPolicy, waitMs: number): number {
   const early = chain.refusals?.at(-1);
   if (early?.means !== 'too_early') return waitMs;
-  const { windowMs } = policy.overlap;
   const slack = slackMs(policy);
-  const spacingMs = policy.pacing.minSpacingMs + Math.min(MOST_SKEW_MS, slack / 15);
-  const openMs = slack > 0 && Number.isFinite(windowMs) ? REQUEST_TIMEOUT_MS + windowMs : 0;
-  const waits = doubledAt(early).map((from) => {
-    const passedMs = elapsed(from, early.at).atLeastMs;
-    if (passedMs < spacingMs) return spacingMs - passedMs;
-    return passedMs < openMs ? retryStepMs(policy) : waitMs;
-  });
-  return Math.min(waitMs, ...waits);
+  const openMs = untilOpenMs([doubledOf(early, early.at)], policy, Math.min(MOST_SKEW_MS, slack / 15));
+  if (openMs === null) return waitMs;
+  if (openMs > 0) return Math.min(waitMs, openMs);
+  return slack > 0 && Number.isFinite(policy.overlap.windowMs) ? Math.min(waitMs, retryStepMs(policy)) : waitMs;
 }

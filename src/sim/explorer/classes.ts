@@ -11,6 +11,8 @@ export interface Timing {
   readonly shortStallMs: number;
   /** Stops that may cost the chain: longer than its window leaves room for. */
   readonly longStallsMs: readonly number[];
+  /** Stops within a window that add up to more than this may cost the chain: the window less a step of its retries. */
+  readonly outlastedMs: number;
   /** Ages beyond this one are all alike to both ends. */
   readonly oldMs: number;
 }
@@ -35,13 +37,19 @@ function answering(policy: RotationPolicy, answer: RotationPolicy['overlap']['an
 /** All seven classes; where a repeated presentation may be answered in several ways, each of them. */
 export const SUBJECTS: readonly Subject[] = [
   subject(POLICIES.durable, null, null),
-  subject(POLICIES.window60s, null, { shortStallMs: 15_000, longStallsMs: [70_000], oldMs: 600_000 }),
+  subject(POLICIES.window60s, null, {
+    shortStallMs: 15_000,
+    longStallsMs: [70_000],
+    outlastedMs: 54_000,
+    oldMs: 600_000,
+  }),
   subject(answering(POLICIES.untilSuccessorUsed, 'replace'), 'replace', null),
   subject(answering(POLICIES.untilSuccessorUsed, 'fork'), 'fork', null),
   subject(answering(POLICIES.untilSuccessorUsed, 'same'), 'same', null),
   subject(answering(POLICIES.exact, 'replace'), 'Exact Online', {
     shortStallMs: 5_000,
     longStallsMs: [115_000, 700_000],
+    outlastedMs: 10_000,
     oldMs: 800_000,
   }),
   subject(POLICIES.lastThree, null, null),

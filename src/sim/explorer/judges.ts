@@ -80,7 +80,7 @@ function isUnresolved({ store, journalTokens }: Ground, { stored, nodes }: World
  */
 function isUnavoidable(ground: Ground, rules: Rules, { cause, world }: Move, unknown: number): boolean {
   const { subject, rests, nodes } = ground;
-  const { wasRestored, wasLate, served } = rests.get(world.rest);
+  const { wasRestored, wasLate, served, stoodStillMs } = rests.get(world.rest);
   if (cause === 'destruction') return true;
   if (cause === 'keeper') return false;
   const wasDestroyed = wasRestored || world.nodes.some((id) => ['gone', 'given_up'].includes(nodes.get(id).life));
@@ -94,6 +94,8 @@ function isUnavoidable(ground: Ground, rules: Rules, { cause, world }: Move, unk
       return wasDestroyed && (unknown & served) !== 0;
     case 'until-successor-used-within':
       if (cause !== 'wait' && ground.provider.newestHasSibling(world.family)) return true;
+      // Half a minute, less the twenty seconds between two retries: one stop of ten seconds is outlasted, and two are not.
+      if (cause !== 'wait' && stoodStillMs > (subject.timing?.outlastedMs ?? 0)) return true;
       return wasRestored || (wasLate && !rules.isTimely && cause !== 'wait');
     case 'window':
       return wasRestored || (wasLate && !rules.isTimely && cause !== 'wait');

@@ -106,13 +106,23 @@ export class Scene {
   }
 
   #withNode(me: 0 | 1, change: Partial<NodeState>): readonly [number, number] {
-    const changed = this.ground.nodeId({ ...this.nodes[me], ...change });
+    const changed = this.ground.nodeId({ ...this.nodes[me], isAsleep: false, ...change });
     return me === 0 ? [changed, this.world.nodes[1]] : [this.world.nodes[0], changed];
   }
 
   /** The cost of one more fault. */
   get fault(): Partial<Rest> {
     return { faults: this.rest.faults + 1 };
+  }
+
+  /** A world in which faults let nobody do anything for so long. */
+  stopped(change: Parameters<Scene['with']>[0], byMs: number): World {
+    const world = this.aged(this.with(change), byMs);
+    const { ground } = this;
+    const isCounted = ground.subject.timing !== null && ground.subject.policy.pacing.minSpacingMs > 0;
+    if (!isCounted || !ground.provider.isSpacingOver(world.family)) return world;
+    const rest = ground.rests.get(world.rest);
+    return { ...world, rest: ground.restId({ ...rest, stoodStillMs: rest.stoodStillMs + byMs }) };
   }
 
   /** A world in which so much time has passed. */

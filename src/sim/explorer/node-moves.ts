@@ -1,6 +1,6 @@
 /** The moves of a node that is up, one for each place at which its process may stop. */
 import { type Attempt, type Chain, type ChainEvent, publishedLink } from '../../core/chain.ts';
-import { deferralMs, HORIZON_MS, SEND_WITHIN_MS, type Step } from '../../core/next-step.ts';
+import { deferralMs, HORIZON_MS, REQUEST_TIMEOUT_MS, SEND_WITHIN_MS, type Step } from '../../core/next-step.ts';
 import { classOf, rejectsReuse } from '../../core/rotation-policy.ts';
 import { momentOfAge } from './moments.ts';
 import type { Note, Scene } from './moves.ts';
@@ -30,6 +30,11 @@ export function nodeMoves(scene: Scene, me: 0 | 1): void {
       return;
     case 'sent':
       answer(scene, me, task.exchange);
+      return;
+    case 'silent':
+      if (task.forMs >= REQUEST_TIMEOUT_MS) {
+        move(scene, me, 'awaits it no longer', { task: { at: 'unanswered', exchange: task.exchange } });
+      }
       return;
     case 'unanswered':
       append(scene, me, `lost ${task.exchange.link}`, lost(task.exchange.link, 'no_answer', false), { task: IDLE });
@@ -283,7 +288,9 @@ function answer(scene: Scene, me: 0 | 1, exchange: Exchange): void {
   const task: Task = { at: 'answered', exchange, answer: given, answeredAgoMs: 0 };
   const name = `provider answers ${NODES[me]}: ${given === DEAD ? 'dead' : given === TOO_EARLY ? 'too early' : `t${given}`}`;
   const cause = isOvertaken(scene, exchange) ? 'stray' : 'keeper';
-  scene.emit({ name, cause, world: scene.with({ family, me: [me, { task }] }) });
+  const { isAsleep } = scene.node(me);
+  const rest = given >= 0 ? { stoodStillMs: 0 } : {};
+  scene.emit({ name, cause, world: scene.with({ family, me: [me, { isAsleep, task }], rest }) });
 }
 
 /** Its sender was paused meanwhile, or it lay on the way, until the others rightly went on without it. */

@@ -38,6 +38,8 @@ export interface Provider {
   aged(family: number, byMs: number): number;
   /** The tokens that it accepts, as bits: now, or as soon as its spacing allows. */
   accepted(family: number): number;
+  /** Whether the spacing after its last exchange is over. */
+  isSpacingOver(family: number): boolean;
   /** Whether its newest token is the second one that was made of the same predecessor. */
   newestHasSibling(family: number): boolean;
 }
@@ -166,6 +168,7 @@ export function createProvider(subject: Subject): Provider {
     isActivated: (family, token) => families.get(family).tokens[token]?.activatedAt !== null,
     aged: older,
     accepted,
+    isSpacingOver: (family) => NOW - families.get(family).lastIssuedAt >= policy.pacing.minSpacingMs,
     newestHasSibling(family) {
       const { tokens } = families.get(family);
       const newest = tokens.at(-1);

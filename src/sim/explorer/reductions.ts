@@ -9,7 +9,7 @@
  *    of. The judges see no difference, but that an answer in a journal is one more reason why nothing may be called
  *    broken yet: so a journal is written early, and nothing that they would find is missed. Each such step leads on
  *    towards `idle`, so none is put off for ever. Idle nodes are left alone, for a lease that is taken again ends what
- *    others may do; and a send waits where time may still pass that makes it too late.
+ *    others may do.
  * 2. **Dead records**. A record in a journal that is settled is read again only after a restore. Once none can follow, and
  *    its token is in the store, it is as good as gone.
  *
@@ -33,7 +33,6 @@ export function ownAffair(ground: Ground, rules: Rules, world: World): Move | nu
     if (life !== 'up' || !OWN.has(task.at)) continue;
     const moves: Move[] = [];
     const scene = new Scene(ground, rules, world, (move) => moves.push(move));
-    if (task.at === 'intended' && mayAge(scene)) continue;
     nodeMoves(scene, me);
     const [move, another] = moves;
     if (move && !another && isOwn(world, me, move) && !isDropping(scene, move)) return move;
@@ -54,11 +53,6 @@ function isOwn(before: World, me: 0 | 1, { world: after }: Move): boolean {
 /** Whether a copy goes that is nowhere else: no keeper does that, and where one does, the judges have to see when. */
 function isDropping({ ground, world }: Scene, move: Move): boolean {
   return (durable(ground, world) & ~durable(ground, move.world)) !== 0;
-}
-
-/** The lease of a dead node ends some time later; nothing else passes time while a node with a lease is at work. */
-function mayAge({ ground, nodes }: Scene): boolean {
-  return ground.subject.timing !== null && nodes.some(({ life, hasLease }) => life !== 'up' && hasLease);
 }
 
 /** The world without dead records. */

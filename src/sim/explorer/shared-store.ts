@@ -13,7 +13,7 @@ import {
 } from '../../core/chain.ts';
 import type { LinkId } from '../../core/id.ts';
 import type { Moment } from '../../core/instant.ts';
-import { nextStep, type Step } from '../../core/next-step.ts';
+import { nextStep, SETTLED_WITHIN_MS, type Step } from '../../core/next-step.ts';
 import { rejectsReuse } from '../../core/rotation-policy.ts';
 import type { Fingerprint, Sealed } from '../../core/secret.ts';
 import { fold, type Seen } from '../../storage/fold.ts';
@@ -135,16 +135,19 @@ export function createSharedStore(subject: Subject, isWhole: boolean): SharedSto
   }
 
   function essenceOfAttempt(one: Attempt): Attempt {
-    return { ...one, startedAt: capped(one.startedAt), lost: one.lost && essenceOfLoss(one.lost) };
+    return { ...one, startedAt: capped(one.startedAt), lost: one.lost && essenceOfLoss(one.lost, one) };
   }
 
   /**
-   * When an answer was lost counts for back-off and horizon, where a process saw it; after a crash, and where a spacing
-   * sets the pace, the start of the attempt counts instead. How it was lost is for people, but for that difference.
+   * When an answer was lost counts for back-off and horizon, where a process saw it; after a crash the start of the attempt
+   * counts instead; and where a spacing sets the pace, unless it stood still with it. How it was lost is for people, but for
+   * that difference.
    */
-  function essenceOfLoss(loss: Loss): Loss {
+  function essenceOfLoss(loss: Loss, { startedAt }: Attempt): Loss {
     if (isWhole) return { ...loss, at: capped(loss.at), said: null };
-    const isTimed = timing !== null && (policy.pacing.minSpacingMs === 0 || !rejectsReuse(policy));
+    const isPaced = policy.pacing.minSpacingMs > 0 && rejectsReuse(policy);
+    const isPrompt = ageOf(startedAt) - ageOf(loss.at) <= SETTLED_WITHIN_MS;
+    const isTimed = timing !== null && !(isPaced && isPrompt);
     const isSeen = isTimed && loss.reason !== 'crash';
     return { ...loss, at: isSeen ? capped(loss.at) : old, reason: isTimed ? loss.reason : 'crash', said: null };
   }

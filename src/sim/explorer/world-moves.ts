@@ -2,15 +2,13 @@
 import type { Step } from '../../core/next-step.ts';
 import { isUndecided } from '../../core/due.ts';
 import { HORIZON_MS, REQUEST_TIMEOUT_MS } from '../../core/next-step.ts';
-import { consulted, missing } from './node-moves.ts';
+import { consulted, missing, nodeMoves } from './node-moves.ts';
 import type { Timing } from './classes.ts';
-import type { Cause, Scene } from './moves.ts';
+import { type Cause, Scene } from './moves.ts';
 import { bit } from './provider.ts';
 import { NODES } from './shared-store.ts';
-import { IDLE, type NodeState, type Rest, type World } from './world.ts';
+import { IDLE, LEASE_MS, type NodeState, type Rest, type Task, type World } from './world.ts';
 
-/** A lease lasts this long after the last sign of life; so does a pause that costs it. */
-const LEASE_MS = 10_000;
 const BOTH = [0, 1] as const;
 
 export function worldMoves(scene: Scene): void {
@@ -30,14 +28,32 @@ export function worldMoves(scene: Scene): void {
 function revive(scene: Scene, me: 0 | 1): void {
   const { life, hasLease } = scene.node(me);
   if (life === 'up' || life === 'given_up') return;
-  if (hasLease) {
-    const world = scene.aged(scene.with({ me: [me, { hasLease: false }] }), LEASE_MS);
+  if (hasLease && mayLeaseEnd(scene, me === 0 ? 1 : 0)) {
+    const world = scene.stopped({ me: [me, { hasLease: false }] }, LEASE_MS);
     scene.emit({ name: `the lease of ${NODES[me]} ends`, cause: 'repair', world });
   }
   if (life === 'down') {
     const isWhole = (scene.rest.restoring & bit(me)) !== 0 && scene.rules.mutant !== 'restores without journals';
     restart(scene, me, isWhole);
   } else if (!hasLease) giveUp(scene, me);
+}
+
+/**
+ * Where time counts, a lease ends ten seconds later, and nobody who has something to do stands still so long beside: a
+ * pause has cost its own ten seconds, and a longer stop is a fault of its own.
+ */
+function mayLeaseEnd(scene: Scene, other: 0 | 1): boolean {
+  if (!scene.ground.subject.timing || scene.node(other).life !== 'up') return true;
+  return !hasMoves(scene, other);
+}
+
+function hasMoves({ ground, rules, world }: Scene, me: 0 | 1): boolean {
+  let has = false;
+  const asked = new Scene(ground, rules, world, () => {
+    has = true;
+  });
+  nodeMoves(asked, me);
+  return has;
 }
 
 function restart(scene: Scene, me: 0 | 1, isWhole: boolean): void {
@@ -71,27 +87,27 @@ function withStray({ strays: before }: Rest, token: number): readonly number[] {
 
 /** Faults of the network, and pauses. */
 function disturb(scene: Scene, me: 0 | 1): void {
-  const { task, life, hasLease } = scene.node(me);
+  const { task, life, hasLease, isAsleep } = scene.node(me);
   if (life !== 'up' || task.at === 'idle' || task.at === 'merging') return;
-  if (hasLease) {
-    const paused = scene.aged(scene.with({ me: [me, { hasLease: false }], rest: scene.fault }), LEASE_MS);
-    scene.emit({ name: `${NODES[me]} is paused and loses its lease`, cause: 'loss', world: paused });
+  const isTimed = scene.ground.subject.timing !== null;
+  if (hasLease || (isTimed && !isAsleep)) {
+    const world = scene.stopped({ me: [me, { hasLease: false, isAsleep: isTimed }], rest: scene.fault }, LEASE_MS);
+    scene.emit({ name: `${NODES[me]} is paused and loses its lease`, cause: 'loss', world });
   }
   if (task.at !== 'sent' && task.at !== 'answered') return;
   const { exchange } = task;
   const stray = task.at === 'sent' ? { strays: withStray(scene.rest, exchange.token) } : {};
-  const unanswered: Partial<NodeState> = { task: { at: 'unanswered', exchange } };
+  const unanswered: Partial<NodeState> = { isAsleep, task: { at: 'unanswered', exchange } };
   const broken = scene.with({ me: [me, unanswered], rest: { ...scene.fault, ...stray } });
   scene.emit({ name: `the connection of ${NODES[me]} breaks`, cause: 'loss', world: broken });
   if (task.at === 'sent') {
     const twice = scene.with({ rest: { ...scene.fault, ...stray } });
     scene.emit({ name: `the request of ${NODES[me]} is doubled`, cause: 'loss', world: twice });
   }
-  if (!scene.ground.subject.timing || scene.rules.isTimely) return;
-  if (scene.rest.strays.length > 0) return;
-  const silent = scene.with({ me: [me, unanswered], rest: { ...scene.fault, wasLate: true } });
-  const world = scene.aged(silent, REQUEST_TIMEOUT_MS);
-  scene.emit({ name: `nothing comes back to ${NODES[me]} until it gives up`, cause: 'late', world });
+  if (!isTimed || scene.rules.isTimely || scene.rest.strays.length > 0) return;
+  const silent: Partial<NodeState> = { isAsleep, task: { at: 'silent', exchange, forMs: 0 } };
+  const world = scene.with({ me: [me, silent], rest: { ...scene.fault, wasLate: true } });
+  scene.emit({ name: `nothing will come back to ${NODES[me]}`, cause: 'loss', world });
 }
 
 /** A request whose sender no longer listens arrives, or never will. */
@@ -100,11 +116,11 @@ function strays(scene: Scene): void {
   for (const token of new Set(rest.strays)) {
     const at = rest.strays.indexOf(token);
     const others = { strays: rest.strays.toSpliced(at, 1) };
-    const { family } = ground.provider.present(world.family, token);
+    const { family, answer } = ground.provider.present(world.family, token);
     const dropped = scene.with({ rest: others });
     scene.emit({ name: `a stray request with t${token} is dropped`, cause: 'repair', world: dropped });
     if (family === world.family) continue;
-    const arrived = scene.with({ family, rest: others });
+    const arrived = scene.with({ family, rest: { ...others, ...(answer >= 0 ? { stoodStillMs: 0 } : {}) } });
     scene.emit({ name: `a stray request with t${token} arrives`, cause: 'stray', world: arrived });
   }
 }
@@ -124,8 +140,13 @@ function time(scene: Scene): void {
   const { ground, world, rules, nodes } = scene;
   const { timing } = ground.subject;
   if (!timing) return;
-  const step = ground.store.step(world.stored);
-  if (isQuiet(scene)) quietTime(scene, step, timing.oldMs);
+  if (isQuiet(scene)) {
+    const step = ground.store.step(world.stored);
+    const isHere = nodes.some(({ life, hasLease }) => life === 'up' && hasLease);
+    const isDue = isHere && step.step === 'exchange' && step.waitMs > 0;
+    awaitInVain(scene, isDue ? step.waitMs : Number.POSITIVE_INFINITY);
+    if (isHere) quietTime(scene, step, timing.oldMs);
+  }
   if (!rules.isTimely && nodes.every(({ life }) => life !== 'up')) {
     pass(scene, timing.oldMs, 'late', 'nobody is here for long', { wasLate: true });
   }
@@ -135,7 +156,8 @@ function time(scene: Scene): void {
 /** Everything stops while something is under way: the keeper's machines, the store, or the network. */
 function stall(scene: Scene, { shortStallMs, longStallsMs }: Timing): void {
   if (scene.rules.isTimely) {
-    pass(scene, shortStallMs, 'late', `everything stops for ${shortStallMs / 1_000} s`, scene.fault);
+    const world = scene.stopped({ rest: scene.fault }, shortStallMs);
+    scene.emit({ name: `everything stops for ${shortStallMs / 1_000} s`, cause: 'late', world });
     return;
   }
   if (scene.rest.strays.length > 0) return;
@@ -150,12 +172,28 @@ function isAtStake({ ground, world, nodes }: Scene): boolean {
   return chain.attempts.length > 0 || chain.deferral !== null || nodes.some(({ task }) => task.at !== 'idle');
 }
 
-/** Nothing is to be done at once by anybody who has a lease. */
+/** Nobody does anything but wait: for a step that is due later, for an answer that will not come, or for the end of a pause. */
 function isQuiet({ nodes }: Scene): boolean {
-  return (
-    nodes.every(({ life, hasLease, task }) => (life === 'up' ? !hasLease || task.at === 'idle' : !hasLease)) &&
-    nodes.some(({ life, hasLease }) => life === 'up' && hasLease)
+  return nodes.every(({ life, hasLease, isAsleep, task }) =>
+    life === 'up' ? isAsleep || isSilent(task) || (hasLease && task.at === 'idle') : !hasLease,
   );
+}
+
+function isSilent(task: Task): boolean {
+  return task.at === 'silent' && task.forMs < REQUEST_TIMEOUT_MS;
+}
+
+/** Until the time is up, or before that somebody's next step is due. */
+function awaitInVain(scene: Scene, dueMs: number): void {
+  if (BOTH.some((me) => isAwake(scene.node(me)) && hasMoves(scene, me))) return;
+  const left = scene.nodes.map(({ task }) => (task.at === 'silent' ? REQUEST_TIMEOUT_MS - task.forMs : 0));
+  const leftMs = Math.min(...left.filter((ms) => ms > 0));
+  if (Number.isFinite(leftMs) && leftMs <= dueMs)
+    pass(scene, leftMs, 'late', 'nothing comes back until the time is up', {});
+}
+
+function isAwake({ life, isAsleep }: NodeState): boolean {
+  return life === 'up' && !isAsleep;
 }
 
 /** The keeper waits until its next step is due; or has nothing to do, and time passes. */

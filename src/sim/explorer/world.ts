@@ -2,6 +2,7 @@
  * The explored world: one chain in a store, one family at a provider, two nodes with a journal each, and what lies
  * between them. A world is five numbers; each stands for a part whose rules are elsewhere.
  */
+import { REQUEST_TIMEOUT_MS } from '../../core/next-step.ts';
 import { createInterner, type Interner, remembered, rememberedOfTwo } from './interner.ts';
 import type { Subject } from './classes.ts';
 import { type Answer, bit, createProvider, type Provider } from './provider.ts';
@@ -27,6 +28,8 @@ export type Task =
   /** The store did not confirm the intent: nothing is sent, and it is taken back. */
   | { readonly at: 'unconfirmed'; readonly exchange: Exchange }
   | { readonly at: 'sent'; readonly exchange: Exchange }
+  /** No answer will come, and it is awaited still. */
+  | { readonly at: 'silent'; readonly exchange: Exchange; readonly forMs: number }
   /** The connection ended without an answer. */
   | { readonly at: 'unanswered'; readonly exchange: Exchange }
   /** answered: on the wire. received: in memory. journaled, unjournaled: the journal has it, or refused it. */
@@ -48,6 +51,8 @@ export interface NodeState {
   /** gone: for good, and its journal with it. given_up: an operator said so. */
   readonly life: 'up' | 'down' | 'gone' | 'given_up';
   readonly hasLease: boolean;
+  /** It was paused, and has done nothing since. Told apart only where time counts: elsewhere any pause may last. */
+  readonly isAsleep: boolean;
   readonly task: Task;
   readonly journal: readonly JournalRecord[];
 }
@@ -70,6 +75,8 @@ export interface Rest {
   readonly faults: number;
   /** A stop of everything was longer than a window leaves room for. */
   readonly wasLate: boolean;
+  /** Since the provider's spacing is over after an exchange: time in which faults let nobody do anything. */
+  readonly stoodStillMs: number;
 }
 
 export interface World {
@@ -100,6 +107,9 @@ export interface Ground {
   ordered(world: World): { readonly world: World; readonly isSwapped: boolean };
 }
 
+/** A lease lasts this long after the last sign of life. */
+export const LEASE_MS = 10_000;
+
 export const IDLE: Task = { at: 'idle' };
 
 export function createGround(subject: Subject, isWhole: boolean): Ground {
@@ -110,7 +120,7 @@ export function createGround(subject: Subject, isWhole: boolean): Ground {
   const nodeId = (node: NodeState): number => nodes.id(keyOfNode(node), () => node);
   const restId = (rest: Rest): number => rests.id(keyOfRest(rest), () => rest);
   const oldMs = subject.timing?.oldMs ?? 0;
-  const first = nodeId({ life: 'up', hasLease: true, task: IDLE, journal: [] });
+  const first = nodeId({ life: 'up', hasLease: true, isAsleep: false, task: IDLE, journal: [] });
   const swappedRest = remembered((id: number) => {
     const rest = rests.get(id);
     return restId({ ...rest, restoring: ((rest.restoring & 1) << 1) | (rest.restoring >> 1) });
@@ -140,6 +150,7 @@ export function createGround(subject: Subject, isWhole: boolean): Ground {
         exchanges: 0,
         faults: 0,
         wasLate: false,
+        stoodStillMs: 0,
       }),
     },
     nodeId,
@@ -171,14 +182,17 @@ function agedNode(node: NodeState, byMs: number, oldMs: number): NodeState {
   const older = (agoMs: number): number => Math.min(oldMs, agoMs + byMs);
   const olderExchange = (one: Exchange): Exchange => ({ ...one, startedAgoMs: older(one.startedAgoMs) });
   const { task } = node;
+  const hasLease = node.hasLease && (node.life === 'up' || byMs < LEASE_MS);
   return {
     ...node,
+    hasLease,
     task: !('exchange' in task)
       ? task
       : {
           ...task,
           exchange: olderExchange(task.exchange),
           ...('answer' in task ? { answeredAgoMs: older(task.answeredAgoMs) } : {}),
+          ...(task.at === 'silent' ? { forMs: Math.min(REQUEST_TIMEOUT_MS, task.forMs + byMs) } : {}),
         },
     journal: node.journal.map((one) => ({
       ...one,
@@ -204,10 +218,11 @@ function keyOfExchange(one: Exchange): string {
   return `${one.link},${one.presented},${one.token},${one.sequence},${one.startedAgoMs}`;
 }
 
-function keyOfNode({ life, hasLease, task, journal }: NodeState): string {
-  let key = `${life}${hasLease ? '+' : '-'}${task.at}`;
+function keyOfNode({ life, hasLease, isAsleep, task, journal }: NodeState): string {
+  let key = `${life}${hasLease ? '+' : '-'}${isAsleep ? 'z' : ''}${task.at}`;
   if ('exchange' in task) key += `:${keyOfExchange(task.exchange)}`;
   if ('answer' in task) key += `:${task.answer},${task.answeredAgoMs}`;
+  if (task.at === 'silent') key += `:${task.forMs}`;
   if (task.at === 'merging') key += `:${task.next},${task.isRestart},${task.isWhole}`;
   for (const one of journal) {
     key += `|${keyOfExchange(one.exchange)},${one.answer},${one.answeredAgoMs},${one.isSettled}`;
@@ -217,5 +232,5 @@ function keyOfNode({ life, hasLease, task, journal }: NodeState): string {
 
 function keyOfRest(rest: Rest): string {
   const flags = (rest.wasRestored ? 1 : 0) + (rest.isRestoreKnown ? 2 : 0) + (rest.wasLate ? 4 : 0);
-  return `${rest.strays.join(',')}|${rest.restoring},${flags},${rest.served},${rest.servedSequence},${rest.rounds},${rest.exchanges},${rest.faults}`;
+  return `${rest.strays.join(',')}|${rest.restoring},${flags},${rest.served},${rest.servedSequence},${rest.rounds},${rest.exchanges},${rest.faults},${rest.stoodStillMs}`;
 }

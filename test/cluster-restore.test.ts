@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { EvergrantError } from '../src/core/errors.ts';
 import { POLICIES } from '../src/core/policies.fixture.ts';
 import { Secret } from '../src/core/secret.ts';
+import { StoreFailure } from '../src/ports/store.ts';
 import { type BenchNode, type ClusterBench, clusterBench } from './support/cluster-bench.ts';
 import { codeOf } from './support/refusal.ts';
 
@@ -206,6 +207,35 @@ test('a grant that two nodes make again at once from their journals has the newe
   expect(looks).toBe(2);
   expect(await tokenOf(nodes[2], clock)).toBe('at-3');
   expect(upstream.presented).toEqual(['code-0', 'code-1', 'rt-2']);
+});
+
+describe('a store that fails for a moment while a restored one is told what it forgot', () => {
+  /** The first node knows of an exchange that the store has forgotten; its n-th call of this name fails when it starts. */
+  async function restartedWhere(call: string, nth: number) {
+    const bench = await restoredWhileNoneRuns();
+    const [node] = bench.nodes;
+    let calls = 0;
+    node.onAnswered = (name) => {
+      if (name !== call || ++calls !== nth) return undefined;
+      return Promise.reject(new StoreFailure(new Error('the connection broke')));
+    };
+    await bench.clock.until(node.restart().catch(() => node.restart()));
+    for (const other of bench.nodes.slice(1)) await other.restart();
+    await bench.clock.advance(90_000);
+    return { ...bench, struck: calls >= nth };
+  }
+
+  test.each(['chains.read', 'chains.append'])(
+    'gets it all the same, before anything older is presented, whichever call fails (%s)',
+    async (call) => {
+      for (let nth = 1; ; nth++) {
+        const { clock, nodes, upstream, struck } = await restartedWhere(call, nth);
+        expect(await tokenOf(nodes[1], clock), `the ${nth}th`).toBe('at-2');
+        expect(upstream.presented).toEqual(['rt-0-eol', 'rt-1']);
+        if (!struck) return expect(nth).toBeGreaterThan(2);
+      }
+    },
+  );
 });
 
 describe('nodes that were all down', () => {

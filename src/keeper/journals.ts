@@ -10,7 +10,7 @@ import type { ClusterView, NodeRecord } from '../ports/store.ts';
 import { chainsWaitingFor, consult, grantsByNode } from './consult.ts';
 import type { GrantRegistry } from './grants.ts';
 import type { Journals, MergedRecords } from './keeper.ts';
-import { othersAreToMerge } from './merge-journal.ts';
+import { brought, othersAreToMerge } from './merge-journal.ts';
 import type { KeeperParts } from './parts.ts';
 import { Intents, recall } from './recall.ts';
 import { bringIn, type BroughtIn, type WorkOf } from './restore.ts';
@@ -128,16 +128,14 @@ async function bringAll(
 }
 
 async function bringOne(
-  { log }: KeeperParts,
+  parts: KeeperParts,
   { grant, link }: JournalRecord,
   bring: () => Promise<BroughtIn>,
 ): Promise<'brought' | 'waiting' | 'failed' | 'unreadable'> {
-  try {
-    return (await bring()) === 'waiting' ? 'waiting' : 'brought';
-  } catch (cause) {
-    log.error('A record of the journal of another node could not be brought in.', { grant, link }, cause);
-    return cause instanceof SealBroken ? 'unreadable' : 'failed';
-  }
+  const outcome = await brought(parts, bring);
+  if (typeof outcome === 'string') return outcome === 'waiting' ? 'waiting' : 'brought';
+  parts.log.error('A record of the journal of another node could not be brought in.', { grant, link }, outcome.failed);
+  return outcome.failed instanceof SealBroken ? 'unreadable' : 'failed';
 }
 
 function anotherKey(): EvergrantError {

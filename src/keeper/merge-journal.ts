@@ -5,6 +5,7 @@
  */
 import type { NodeId } from '../core/id.ts';
 import type { Journal, NumberedRecord } from '../ports/journal.ts';
+import { StoreFailure } from '../ports/store.ts';
 import type { GrantRegistry } from './grants.ts';
 import type { KeeperParts } from './parts.ts';
 import { type Intent, Intents, recall } from './recall.ts';
@@ -54,27 +55,48 @@ export async function mergeJournal(
   return counts;
 }
 
+/** So often a record is tried while the store works otherwise. */
+const TRIES = 3;
+
+/**
+ * Brings one record. That the store fails is no fault of the record: it is tried again, and where the store is away this
+ * rejects, and everything is to be done again. Resolves with the reason where the record cannot be brought.
+ */
+export async function brought(
+  { store }: KeeperParts,
+  bring: () => Promise<BroughtIn>,
+): Promise<BroughtIn | { readonly failed: unknown }> {
+  for (let triesLeft = TRIES - 1; ; triesLeft--) {
+    try {
+      return await bring();
+    } catch (cause) {
+      if (!(cause instanceof StoreFailure) || triesLeft === 0) return { failed: cause };
+      await store.check();
+    }
+  }
+}
+
 /** The intents go with the record that ended them: where it has to be brought again, so have they. */
 async function bringOne(
-  { journal, log }: KeeperParts,
+  parts: KeeperParts,
   numbered: NumberedRecord,
   intents: readonly Intent<NumberedRecord>[],
   bring: () => Promise<BroughtIn>,
 ): Promise<keyof Merged> {
+  const { journal, log } = parts;
   const { grant, link } = numbered.record;
   const all = [...intents.map(({ held }) => held), numbered];
-  try {
-    const outcome = await bring();
-    if (outcome === 'awaited') return 'brought';
-    if (outcome === 'waiting') for (const one of all) journal.pending(one);
-    else for (const { record } of all) journal.settled(record.link, record.purpose === 'intent' ? 'nothing' : outcome);
-    return outcome === 'waiting' ? 'waiting' : 'brought';
-  } catch (cause) {
+  const outcome = await brought(parts, bring);
+  if (typeof outcome === 'object') {
     // One grant that cannot be read, its provider file gone or its record damaged, must not stop all others.
-    log.error('A record of the journal could not be brought into the store.', { grant, link }, cause);
+    log.error('A record of the journal could not be brought into the store.', { grant, link }, outcome.failed);
     for (const one of all) journal.pending(one);
     return 'failed';
   }
+  if (outcome === 'awaited') return 'brought';
+  if (outcome === 'waiting') for (const one of all) journal.pending(one);
+  else for (const { record } of all) journal.settled(record.link, record.purpose === 'intent' ? 'nothing' : outcome);
+  return outcome === 'waiting' ? 'waiting' : 'brought';
 }
 
 /** Tells the store how far the journal is merged by now, where that is further than it was told, or it forgot it. */

@@ -228,6 +228,15 @@ describe('the token endpoint', () => {
     expect((await ask({ grant_type: 'password', ...credentials })).json()).toEqual({ error: 'unsupported_grant_type' });
   });
 
+  test('stands with the other endpoints of OAuth on the page about the server', async () => {
+    const { server } = await world();
+    const metadata = (await server.inject('/.well-known/oauth-authorization-server')).json();
+    const { body } = await server.inject('/docs');
+    const endpoints = Object.entries(metadata).filter(([name]) => name.endsWith('_endpoint'));
+    expect(endpoints).toHaveLength(6);
+    for (const [, url] of endpoints) expect(body).toContain(` ${new URL(String(url)).pathname}</code>`);
+  });
+
   test('says in the log why it refused, and never shows a secret there', async () => {
     const { ask, refresh, parts, secret, tokens } = await world();
     await ask({ ...refresh, refresh_token: `${tokens.eol.slice(0, -1)}-` });

@@ -32,6 +32,13 @@ const PATIENCE_MS = 1_000;
 /** Long enough for a busy machine, and short enough to wait for. */
 const ANSWER_MS = 2_500;
 
+/** What the server says where it cannot extend a file. */
+const FULL = [
+  `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$`,
+  'CREATE TRIGGER "full" BEFORE INSERT ON evergrant_answers FOR EACH ROW EXECUTE FUNCTION refuse()',
+];
+
 let server: TestPostgres;
 beforeAll(async () => {
   server = await startPostgres();
@@ -97,6 +104,19 @@ describe('a server that comes and goes', () => {
     server.resume();
     await store.chains.append(GRANT, 'any', published('a'));
     expect((await store.chains.read(GRANT)).version).toBeGreaterThanOrEqual(2);
+  });
+
+  test('[S105] what a full disk refuses leaves nothing half made, and is kept once there is room', async () => {
+    const url = await server.freshDatabase();
+    const store = await openAt(url);
+    await store.chains.append(GRANT, 0, authorized('a'));
+    await store.chains.append(GRANT, 1, started('b', 'a'));
+    for (const sql of FULL) await ask(url, sql);
+    await expect(store.chains.append(GRANT, 'any', answered('b', 'a'))).rejects.toThrow('No space left on device');
+    expect((await store.chains.read(GRANT)).version).toBe(2);
+    await ask(url, 'DROP TRIGGER "full" ON evergrant_answers');
+    expect(await store.chains.append(GRANT, 'any', answered('b', 'a'))).toMatchObject({ version: 3 });
+    expect(await store.chains.answer(GRANT, linkNamed('b'))).toBe(sealedAnswer('b'));
   });
 
   test('a server that became a standby is not used, and a promoted one is', async () => {

@@ -47,8 +47,12 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper & { reado
   const { upstreams } = apps;
   const minders: Minders = new Minders(async (idOrAlias) => {
     const { value } = await grants.record(idOrAlias);
-    const upstream = async () => inScheme(await upstreams.of(value.app), value.scheme);
-    const due = async (freshness: Freshness) => dueOf(clock, value.id, (await upstream()).provider.policy, freshness);
+    const { scheme } = value;
+    const upstream = () => {
+      const known = upstreams.of(value.app);
+      return scheme === undefined ? known : known.then((one) => inScheme(one, scheme));
+    };
+    const due = ({ provider }: Upstream, freshness: Freshness) => dueOf(clock, value.id, provider.policy, freshness);
     const minder = new ChainMinder(parts, value, upstream, { onPublished, onDue }, cluster, due, stop.signal);
     return { minder, names: value.alias === null ? [value.id] : [value.id, value.alias] };
   });

@@ -80,7 +80,7 @@ async function exchangeOver(
   await reach(parts, 'sending', grant);
   const outcome = await connection.send(request, REQUEST_TIMEOUT_MS);
   if (outcome.kind === 'answer') {
-    return settle(work, { id, present, sequence, generation, node: parts.node, requestedAt }, token, outcome);
+    return await settle(work, { id, present, sequence, generation, node: parts.node, requestedAt }, token, outcome);
   }
   if (outcome.kind === 'lost') return lose(work, id, 'no_answer', null);
   const unsent = await notSent(work, noted, outcome.reason);

@@ -60,7 +60,7 @@ export class ChainMinder {
   readonly #upstream: () => Promise<Upstream>;
   readonly #hooks: MinderHooks;
   readonly #gate: Gate;
-  readonly #dueOf: (freshness: Freshness) => Promise<DueOf>;
+  readonly #dueOf: (upstream: Upstream, freshness: Freshness) => DueOf;
   readonly #stop: AbortSignal;
   readonly #alarm: Alarm;
   /** What the grant's record wishes. */
@@ -81,7 +81,7 @@ export class ChainMinder {
     upstream: () => Promise<Upstream>,
     hooks: MinderHooks,
     gate: Gate,
-    dueOf: (freshness: Freshness) => Promise<DueOf>,
+    dueOf: (upstream: Upstream, freshness: Freshness) => DueOf,
     stop: AbortSignal,
   ) {
     this.#parts = parts;
@@ -201,9 +201,11 @@ export class ChainMinder {
    * Brings the token that the store says is published into memory, if it is still alive. While the store cannot be read,
    * what was current a moment ago stands.
    */
-  async load(): Promise<void> {
-    const staleSince = this.#staleSinceMs;
-    if (staleSince === null) return this.#load();
+  load(): Promise<void> {
+    return this.#staleSinceMs === null ? this.#load() : this.#loadAnew(this.#staleSinceMs);
+  }
+
+  async #loadAnew(staleSince: number): Promise<void> {
     this.#staleSinceMs = null;
     const before = this.#stored;
     if (!this.#working) this.#stored = null;
@@ -218,7 +220,7 @@ export class ChainMinder {
   }
 
   async #load(): Promise<void> {
-    const { chain } = await this.stored();
+    const { chain } = this.#stored ?? (await this.stored());
     const link = publishedLink(chain);
     if (!link || this.#served.isRejected(link)) this.#served.drop();
     else if (!this.#served.isOf(link)) this.#served.take(await this.#open(link));
@@ -231,16 +233,13 @@ export class ChainMinder {
    * got meanwhile will do.
    */
   advance(seen = this.#stored ? publishedSequence(this.#stored.chain) : undefined): Promise<void> {
-    this.#working ??= this.#run(seen).finally(() => {
-      this.#working = null;
-      this.#setAlarm();
-      this.#inBackground(this.#tellDue());
-    });
+    this.#working ??= this.#run(seen);
     return this.#working;
   }
 
   async #tellDue(): Promise<void> {
-    const at = this.#stored && (await this.#dueOf(this.freshness))(this.#stored.chain);
+    const upstream = await this.#upstream();
+    const at = this.#stored && this.#dueOf(upstream, this.freshness)(this.#stored.chain);
     if (at !== null) this.#hooks.onDue(at);
   }
 
@@ -263,7 +262,7 @@ export class ChainMinder {
   async tend(pauseMs: number): Promise<void> {
     await this.idle();
     this.#stored = null;
-    const dueOf = await this.#dueOf(this.freshness);
+    const dueOf = this.#dueOf(await this.#upstream(), this.freshness);
     const before = await this.stored();
     const now = this.#parts.clock.now();
     const at = dueOf(before.chain);
@@ -302,14 +301,18 @@ export class ChainMinder {
       this.#stored = null;
       throw cause;
     } finally {
+      // Never before `advance` has it: steps begin with a wait.
+      this.#working = null;
       this.#kept = null;
+      this.#setAlarm();
+      this.#inBackground(this.#tellDue());
     }
   }
 
   async #takeSteps(seen: number): Promise<void> {
     const upstream = await this.#upstream();
     for (;;) {
-      const { chain, version } = await this.stored();
+      const { chain, version } = this.#stored ?? (await this.stored());
       const step = nextStep(chain, upstream.provider.policy, this.#parts.clock.moment());
       switch (step.step) {
         case 'none':
@@ -341,7 +344,7 @@ export class ChainMinder {
 
   /** False where this node had lost its place in the store: nothing was sent. */
   async #exchange(stored: StoredChain, present: LinkId, upstream: Upstream): Promise<boolean> {
-    const dueOf = await this.#dueOf(this.freshness);
+    const dueOf = this.#dueOf(upstream, this.freshness);
     const onIntended = (version: number): void => {
       this.#newestVersion = version;
     };
@@ -378,7 +381,7 @@ export class ChainMinder {
 
   /** Lets the newest link be served; false when the chain had moved on meanwhile. */
   async #publish(version: number, upstream: Upstream): Promise<boolean> {
-    const link = (await this.stored()).chain.links.at(-1);
+    const link = (this.#stored ?? (await this.stored())).chain.links.at(-1);
     if (!link) return false;
     const kept = this.#kept?.link === link.id && !link.damagedAt ? this.#kept : null;
     const held = kept ? { link, accessToken: kept.accessToken } : await this.#open(link);
@@ -395,7 +398,7 @@ export class ChainMinder {
     event: Untimed<Extract<ChainEvent, { type: 'published' | 'broken' | 'held' | 'released' }>>,
   ): Promise<boolean> {
     const at = this.#parts.clock.moment();
-    const dueOf = await this.#dueOf(this.freshness);
+    const dueOf = this.#dueOf(await this.#upstream(), this.freshness);
     const { outcome, ...stored } = await this.#parts.store.chains.append(this.grant, version, { ...event, at }, dueOf);
     this.#note(stored);
     return outcome === 'appended';

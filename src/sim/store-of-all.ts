@@ -106,13 +106,16 @@ export class StoreOfAll {
     };
   }
 
-  /**
-   * Behind the wall of a run, as `Life.through`, and without a wrapping of its own: nothing is called as often. What was
-   * on its way to a store that was replaced meanwhile by a backup of itself does not reach the backup.
-   */
-  async #call(life: Life, half: Half, name: string, words: readonly unknown[]): Promise<unknown> {
+  /** Behind the wall of a run, as `Life.through`. A call that nothing hinders goes straight through: most do. */
+  #call(life: Life, half: Half, name: string, words: readonly unknown[]): Promise<unknown> {
     if (!life.isAlive) return forever();
     this.calls++;
+    const isHindered = this.#options.latencyMs > 0 || this.#failures.length > 0 || this.isDown || life.isPaused;
+    return isHindered ? this.#hindered(life, half, name, words) : this.#work(half, name, words);
+  }
+
+  /** What was on its way to a store that was replaced meanwhile by a backup of itself does not reach the backup. */
+  async #hindered(life: Life, half: Half, name: string, words: readonly unknown[]): Promise<unknown> {
     const asked = this.#inner;
     const failure = this.#failures.length > 0 ? this.#strike() : null;
     const { latencyMs } = this.#options;
@@ -120,8 +123,7 @@ export class StoreOfAll {
       if (latencyMs > 0) await this.#time.sleep(this.#chance.share() * latencyMs);
       if (this.isDown || asked !== this.#inner) throw new Error('Injected: the store is down');
       if (failure?.effect === 'before') throw new Error(`Injected: ${half}.${name} failed before it took effect`);
-      const result = await this.#work(half, name)(...(words as never[]));
-      this.#tell(half, name, words, result);
+      const result = await this.#work(half, name, words);
       if (failure) throw new Error(`Injected: ${half}.${name} failed after it took effect`);
       return result;
     } finally {
@@ -129,17 +131,21 @@ export class StoreOfAll {
     }
   }
 
-  #tell(half: Half, name: string, words: readonly unknown[], result: unknown): void {
+  /** Does it, and tells of what came of it. */
+  #work(half: Half, name: string, words: readonly unknown[]): Promise<unknown> {
+    const methods = half === 'store' ? this.#inner : this.#inner[half];
+    const work = (methods as unknown as Record<string, Work>)[name] as Work;
+    const done = work(...(words as never[]));
+    return name === 'append' || name === 'insert' ? done.then((result) => this.#told(half, name, words, result)) : done;
+  }
+
+  #told(half: Half, name: string, words: readonly unknown[], result: unknown): unknown {
     if (name === 'append' && hasOutcome(result, 'appended')) {
       this.#options.onAppended(words[0] as GrantId, words[2] as ChainEvent);
     } else if (half === 'records' && name === 'insert' && words[0] === 'grant' && hasOutcome(result, 'written')) {
       this.#options.onGranted(words[1] as GrantId, words[3] as readonly Term[]);
     }
-  }
-
-  #work(half: Half, name: string): Work {
-    const methods = half === 'store' ? this.#inner : this.#inner[half];
-    return (methods as unknown as Record<string, Work>)[name] as Work;
+    return result;
   }
 
   #strike(): StoreFailure | null {

@@ -21,16 +21,17 @@ export function withShortcuts(parts: HttpParts, framework: RequestListener): Req
   };
 }
 
+/** A form that comes in one piece, as a client's does. */
 function withForm(parts: HttpParts, request: IncomingMessage, response: ServerResponse, onwards: () => void): void {
-  if (request.method !== 'POST' || !isForm(request.headers['content-type'])) {
+  const length = Number(request.headers['content-length'] ?? 0);
+  if (request.method !== 'POST' || length === 0 || !isForm(request.headers['content-type'])) {
     onwards();
     return;
   }
-  request.once('readable', () => {
-    // Reading past its end would end it before the framework listens.
-    const form = request.readableLength > 0 ? (request.read() as Buffer) : null;
-    if (form && request.complete && isDone(() => serveOAuthToken(parts, request, response, form))) return;
-    if (form) request.unshift(form);
+  request.once('data', (form: Buffer) => {
+    if (form.length === length && isDone(() => serveOAuthToken(parts, request, response, form))) return;
+    request.pause();
+    request.unshift(form);
     onwards();
   });
 }

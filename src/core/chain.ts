@@ -427,14 +427,14 @@ function withAttempt(chain: Chain, id: LinkId, change: (attempt: Attempt) => Att
 /** Forgets the oldest proven links that nothing points to; what is not proven is never forgotten. */
 function forgetOldLinks(links: readonly Link[]): readonly Link[] {
   if (links.length <= LINKS_KEPT) return links;
-  const pointedTo = new Set(links.slice(-LINKS_KEPT).flatMap((link) => [link.tokenOf, link.parent]));
-  return links.filter(
-    (link, i) => i >= links.length - LINKS_KEPT || pointedTo.has(link.id) || link.status === 'received',
-  );
+  const newest = links.slice(-LINKS_KEPT);
+  const isPointedTo = (id: LinkId): boolean => newest.some(({ tokenOf, parent }) => tokenOf === id || parent === id);
+  const older = links.slice(0, -LINKS_KEPT);
+  return [...older.filter(({ id, status }) => status === 'received' || isPointedTo(id)), ...newest];
 }
 
 export function publishedLink(chain: Chain): Link | null {
-  return chain.links.find((link) => link.id === chain.published) ?? null;
+  return chain.links.findLast((link) => link.id === chain.published) ?? null;
 }
 
 /** The newest link there is, by the order in which exchanges were started. */

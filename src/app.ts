@@ -45,6 +45,7 @@ import { relay } from './world/relay.ts';
 import { loadRootKey, type RootKey } from './world/root-key.ts';
 import { systemClock } from './world/system-clock.ts';
 import { systemRandom } from './world/system-random.ts';
+import { refuseUnsetClock } from './world/unset-clock.ts';
 import { VERSION } from './world/version.ts';
 
 /** Every setting of `serve`, parsed and checked. Times in milliseconds. */
@@ -143,6 +144,7 @@ export async function startApp(
 ): Promise<RunningApp> {
   await using opened = new AsyncDisposableStack();
   const clock = overrides.clock ?? systemClock;
+  refuseUnsetClock(clock.now());
   const log = createLog({ level: settings.log });
   const held = listen === 'none' ? null : opened.adopt(await holdAddress(settings.listen), (one) => one.release());
   const address = held?.address ?? settings.listen;

@@ -62,13 +62,22 @@ export function scopeOf(live: LiveAccessToken, grant: Grant): string {
   return live.scope?.split(/[ ,]+/).filter(Boolean).join(' ') ?? grant.scope.requested.join(' ');
 }
 
-/** The body, as RFC 6749 section 5.1 has it. Written by hand: this is the hot path. */
-export function tokenBody({ live, scope, refreshToken, issuedTokenType }: TokenAnswer): string {
+/** The body, as RFC 6749 section 5.1 has it. */
+export function tokenBody(answer: TokenAnswer): string {
+  const { head, tail } = aroundSeconds(answer);
+  return head + wholeSeconds(answer.live) + tail;
+}
+
+/** The same but for the seconds that are left. Written by hand: this is the hot path. */
+export function aroundSeconds({ live, scope, refreshToken, issuedTokenType }: TokenAnswer) {
   const token = JSON.stringify(live.accessToken.reveal());
   // Our own refresh tokens and types need no escaping.
   const refresh = refreshToken ? `,"refresh_token":"${refreshToken.reveal()}"` : '';
   const type = issuedTokenType ? `,"issued_token_type":"${issuedTokenType}"` : '';
-  return `{"access_token":${token},"token_type":"Bearer","expires_in":${wholeSeconds(live)},"scope":${JSON.stringify(scope)}${refresh}${type}}`;
+  return {
+    head: `{"access_token":${token},"token_type":"Bearer","expires_in":`,
+    tail: `,"scope":${JSON.stringify(scope)}${refresh}${type}}`,
+  };
 }
 
 /** Rounded down: a client that believes it is never late. */

@@ -8,9 +8,8 @@
  */
 import { hash } from 'node:crypto';
 import type { FamilyId, GrantId } from '../core/id.ts';
-import type { RefreshToken } from '../core/secret.ts';
+import type { AccessToken, RefreshToken } from '../core/secret.ts';
 import type { Standing } from '../core/standing.ts';
-import type { LiveAccessToken } from '../keeper/keeper.ts';
 import { readForm } from '../oauth/form.ts';
 import { invalidRequest, OAuthError } from '../oauth/oauth-error.ts';
 import type { Client } from './client.ts';
@@ -23,7 +22,7 @@ import type { CheckedAt, Heard } from './heard.ts';
 import type { IssuerParts } from './parts.ts';
 import type { RefreshGrant } from './refresh-grant.ts';
 import { rightsOf } from './rights.ts';
-import { liveToken, scopeOf, type TokenAnswer, tokenBody, wholeSeconds } from './token-answer.ts';
+import { aroundSeconds, liveToken, scopeOf, type TokenAnswer, tokenBody, wholeSeconds } from './token-answer.ts';
 import type { TokenExchangeGrant } from './token-exchange-grant.ts';
 import { assertScope, grantMeant } from './which-grant.ts';
 
@@ -48,8 +47,8 @@ interface Checked {
   readonly refreshToken: RefreshToken | null;
   readonly requestedScope: string;
   readonly at: CheckedAt;
-  /** The last answer: the same for all requests of one second. */
-  ready: { readonly live: LiveAccessToken; readonly body: string } | null;
+  /** The last answer but for the seconds that are left. */
+  ready: { readonly accessToken: AccessToken; readonly head: string; readonly tail: string } | null;
 }
 
 /** Who asks, what, and since when that is looked into. */
@@ -89,14 +88,12 @@ export function tokenEndpoint(parts: IssuerParts, heard: Heard, grants: TokenEnd
       if (judged.outcome !== 'accepted') return null;
       grants.tokens.touch(known.held, judged.family);
     }
-    const { ready } = known;
-    if (ready && ready.live.accessToken === live.accessToken && wholeSeconds(ready.live) === wholeSeconds(live)) {
-      return ready.body;
+    if (known.ready?.accessToken !== live.accessToken) {
+      const scope = live.scope?.split(/[ ,]+/).filter(Boolean).join(' ') ?? known.requestedScope;
+      const around = aroundSeconds({ live, scope, refreshToken: known.refreshToken });
+      known.ready = { accessToken: live.accessToken, ...around };
     }
-    const scope = live.scope?.split(/[ ,]+/).filter(Boolean).join(' ') ?? known.requestedScope;
-    const body = tokenBody({ live, scope, refreshToken: known.refreshToken });
-    known.ready = { live, body };
-    return body;
+    return known.ready.head + wholeSeconds(live) + known.ready.tail;
   }
 
   function remember(key: string, entry: Omit<Checked, 'ready'>): void {

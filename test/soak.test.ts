@@ -121,3 +121,22 @@ describe('of 100,000 exchanges, the answer to one in a thousand is lost', () => 
     await thousandth('truelayer-2019', { state: 'broken', code: 'successor_lost', broken: 1 });
   }, 60_000);
 });
+
+describe('a provider that ruins the chain of whoever comes too early', () => {
+  test.each(['error-and-advance', 'dead-token'] as const)(
+    'never does so here, however often somebody wants a new token now, also across restarts (%s) [S26]',
+    async (earlyRefresh) => {
+      const it = await joined('exact-online');
+      it.provider.control.change({ earlyRefresh });
+      for (let turn = 0; turn < 120; turn++) {
+        await it.clock.advance(61_000);
+        await it.clock.until(it.world.keeper.tokens.refresh('it').catch(() => null));
+        if (turn % 10 === 9) await it.world.restart();
+      }
+      const token = it.provider.control.ledger().filter((one) => one.endpoint === 'token');
+      expect(token.filter((one) => one.reason !== null)).toEqual([]);
+      expect(token.length).toBeGreaterThan(9);
+      expect((await it.world.keeper.grants.get('it')).state).toBe('active');
+    },
+  );
+});

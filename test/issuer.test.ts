@@ -291,7 +291,13 @@ describe('which grant is meant', () => {
     for (const more of [{ resource: proxy }, { audience: 'other' }, { audience: proxy }, { scope: 'other read' }]) {
       expect(await ask(more)).toMatchObject({ access_token: 'at-0-other', scope: 'read' });
     }
-    for (const more of [{}, { resource: `${proxy}x` }, { audience: 'nothing' }, { scope: 'read' }]) {
+    for (const more of [
+      {},
+      { resource: `${proxy}x` },
+      { resource: `${proxy}#x` },
+      { audience: 'nothing' },
+      { scope: 'read' },
+    ]) {
       expect(await refused(ask(more))).toMatchObject({ error: 'invalid_target' });
     }
     expect(await refused(ask({ audience: 'other', resource: 'eol' }))).toMatchObject({ error: 'invalid_target' });

@@ -49,6 +49,8 @@ export function assertNamed(parts: IssuerParts, grant: Grant, parameters: Parame
 /** The alias or id in `resource` or `audience`; null where there is neither. */
 export function namedGrant(parts: IssuerParts, parameters: Parameters): string | null {
   const names = ['resource', 'audience'].flatMap((name) => parameters.get(name) ?? []);
+  // RFC 8707 section 2.
+  if (names.some((name) => name.includes('#'))) throw invalidTarget('A resource has no fragment.');
   const [first, second] = names.map((name) => aliasIn(parts, name));
   if (first !== undefined && second !== undefined && first !== second) {
     throw invalidTarget('resource and audience name different grants.');

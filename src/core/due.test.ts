@@ -99,3 +99,12 @@ test('a chain whose exchange was too early is due when its pause is over, for a 
   const away = apply(authorized(), { type: 'deferred', at: at(600), deferral: { ...deferral, why: 'throttled' } });
   expect(dueAt(away, POLICIES.exact, at(600), LAZY)).toBe(at(15 * DAY_S).at);
 });
+
+test('and so it is when an outage puts it off once more', () => {
+  const said = { status: 400, error: 'access_denied', description: null };
+  const refused = { type: 'refused', at: at(601), id: 'lnk_600', means: 'too_early', said } as const;
+  const early = apply(started(authorized(), 600), refused);
+  const deferral = { why: 'upstream_unavailable', forMs: 20_000, said: null } as const;
+  const away = apply(early, { type: 'deferred', at: at(1_180), deferral });
+  expect(dueAt(away, POLICIES.exact, at(1_180), LAZY)).toBe(at(1_200).at);
+});

@@ -7,7 +7,7 @@ import { announceAt } from './announcement.ts';
 import { type Chain, isInDoubt, type Link, newestLink } from './chain.ts';
 import { after, type Instant, type Moment } from './instant.ts';
 import { idleSince } from './lifetime.ts';
-import { nextStep } from './next-step.ts';
+import { earlyRequests, nextStep } from './next-step.ts';
 import type { RotationPolicy } from './rotation-policy.ts';
 
 /** What is wished for one grant. */
@@ -59,7 +59,7 @@ function stepDueAt(chain: Chain, policy: RotationPolicy, now: Moment, wish: DueW
 export function isUndecided(chain: Chain): boolean {
   if (chain.end) return false;
   // Too early although the spacing was kept: it may have been our own request, doubled on its way, and a window is closing.
-  if (chain.deferral?.why === 'too_early') return true;
+  if (chain.deferral && (chain.deferral.why === 'too_early' || earlyRequests(chain))) return true;
   return isInDoubt(chain) || chain.links.findLast((link) => link.tokenOf === link.id)?.refusal != null;
 }
 

@@ -58,6 +58,20 @@ describe('an outage while a window may be open', () => {
   });
 });
 
+describe('an outage while the window of a doubled request may open', () => {
+  test('is over in time to meet it, although all that was heard is that it came too early [S111]', () => {
+    const outage = held().presented('B', 'A', 600, 'too_early').deferred(600, 480_000, 'too_early');
+    for (let i = 0; i < 8; i++) outage.deferred(1_090, 60_000, 'upstream_unavailable');
+    expect(deferralMs(outage.chain, exact, 'upstream_unavailable', null)).toBe(22_000);
+    expect(deferralMs(outage.chain, exact, 'upstream_fault', null)).toBe(22_000);
+    for (let i = 0; i < 8; i++) outage.deferred(1_112, 60_000, 'upstream_unavailable');
+    expect(deferralMs(outage.chain, exact, 'upstream_unavailable', null)).toBe(20_000);
+    // Once it is surely over, nothing presses any more.
+    for (let i = 0; i < 8; i++) outage.deferred(1_300, 60_000, 'upstream_unavailable');
+    expect(deferralMs(outage.chain, exact, 'upstream_unavailable', null)).toBe(60_000);
+  });
+});
+
 describe('an untroubled chain', () => {
   test('publishes what it received before anything else [S85]', () => {
     expect(new Story().authorized('A', 0).next(exact, 1)).toEqual({ step: 'publish', link: 'A' });

@@ -283,10 +283,20 @@ function doubledOf({ sentAt, since }: PastRefusal, now: Moment): Unheard {
 }
 
 /** Those that were said to be too early, if that was before the last one that was lost. */
-function earlyBefore({ startedAt }: Attempt, { counter }: Link, chain: Chain): PastRefusal | null {
+function earlyBefore({ startedAt }: Attempt, token: Link, chain: Chain): PastRefusal | null {
+  const early = earlyWith(token, chain);
+  return early && (early.sentAt ?? early.since).at < startedAt.at ? early : null;
+}
+
+function earlyWith({ counter }: Link, chain: Chain): PastRefusal | null {
   const early = chain.refusals?.at(-1);
-  if (early?.means !== 'too_early' || early.counter !== counter) return null;
-  return early.since.at < startedAt.at ? early : null;
+  return early?.means === 'too_early' && early.counter === counter ? early : null;
+}
+
+/** The last requests with the newest token, where all that was heard of them is that they came too early. */
+export function earlyRequests(chain: Chain): PastRefusal | null {
+  const newest = chain.links.findLast((link) => link.tokenOf === link.id);
+  return newest ? earlyWith(newest, chain) : null;
 }
 
 /** Time until the first window may open that is not surely over; null: all of them are. */
@@ -380,7 +390,10 @@ export function deferralMs(
     case 'upstream_fault':
       // In doubt, the end of a window may be near.
       if (chain.attempts.length > 0) return Math.max(retryAfterMs ?? 0, backOffInDoubtMs(chain, policy, count));
-      return Math.max(retryAfterMs ?? 0, Math.min(FAULT_MOST_MS, BACKOFF_FIRST_MS * 2 ** (count - 1)));
+      return Math.max(
+        retryAfterMs ?? 0,
+        notPast(chain, policy, Math.min(FAULT_MOST_MS, BACKOFF_FIRST_MS * 2 ** (count - 1))),
+      );
     case 'throttled':
     case 'upstream_unavailable':
     case 'storage_fault':
@@ -390,7 +403,7 @@ export function deferralMs(
 
 /** Nothing was exchanged, so nothing is risked by trying again soon while the end of a window may be near. */
 function backOffInDoubtMs(chain: Chain, policy: RotationPolicy, count: number): number {
-  return Math.min(backoffMs(count), openWindowStepMs(chain, policy));
+  return notPast(chain, policy, Math.min(backoffMs(count), openWindowStepMs(chain, policy)));
 }
 
 /** Longest pause while a window may be open; Infinity where none is. Counted up to the last time that it was put off. */
@@ -415,11 +428,20 @@ function earlyPauseMs({ pacing }: RotationPolicy, count: number): number {
  * that may be it, in steps, until the window is over that a double opened as late as could be.
  */
 function notPast(chain: Chain, policy: RotationPolicy, waitMs: number): number {
-  const early = chain.refusals?.at(-1);
-  if (early?.means !== 'too_early') return waitMs;
+  const early = earlyRequests(chain);
+  if (!early) return waitMs;
   const slack = slackMs(policy);
-  const openMs = untilOpenMs([doubledOf(early, early.at)], policy, Math.min(MOST_SKEW_MS, slack / 15));
+  const { sentAgoMs, settledAgoMs } = doubledOf(early, early.at);
+  const waitedMs = waitedSinceMs(early, chain);
+  const unheard = { sentAgoMs: sentAgoMs + waitedMs, settledAgoMs: settledAgoMs + waitedMs };
+  const openMs = untilOpenMs([unheard], policy, Math.min(MOST_SKEW_MS, slack / 15));
   if (openMs === null) return waitMs;
   if (openMs > 0) return Math.min(waitMs, openMs);
   return slack > 0 && Number.isFinite(policy.overlap.windowMs) ? Math.min(waitMs, retryStepMs(policy)) : waitMs;
+}
+
+/** What was put off since a refusal is tried again when that time is over. */
+function waitedSinceMs({ at }: PastRefusal, { deferral }: Chain): number {
+  if (!deferral || deferral.since.at < at.at) return 0;
+  return elapsed(at, deferral.since).atLeastMs + deferral.forMs;
 }

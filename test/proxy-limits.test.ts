@@ -130,6 +130,36 @@ describe('a limit that the provider tells by headers', () => {
   });
 });
 
+describe('a caller who writes one path in several ways', () => {
+  const WAYS = [
+    '/v1/1/crm/Accounts',
+    '/v1/1/crm/%41ccounts',
+    '/v1/%31/CRM/accounts/',
+    "/V1/01/crm/Accounts%28guid'1')",
+  ];
+
+  test('is held by the limit of errors all the same', async () => {
+    await open();
+    world.answering = (_, answer) => answer.writeHead(404).end();
+    const statuses: number[] = [];
+    for (const way of WAYS) statuses.push((await ask(`/proxy/eol${way}`)).status);
+    expect([statuses, world.seen.length]).toEqual([[404, 404, 404, 429], 3]);
+  });
+
+  test('is held by the limit of a company all the same', async () => {
+    await open();
+    const endsAt = clock.now() + 3_600_000;
+    world.answering = (_, answer) => {
+      const left = { 'x-ratelimit-limit': '5000', 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': String(endsAt) };
+      answer.writeHead(200, left).end();
+    };
+    for (const [i, way] of WAYS.entries()) {
+      expect([way, (await ask(`/proxy/eol${way}`)).status]).toEqual([way, i === 0 ? 200 : 429]);
+    }
+    expect((await ask('/proxy/eol/v1/2/crm/Accounts')).status).toBe(200);
+  });
+});
+
 describe('a provider that says "later" (429 with Retry-After)', () => {
   const later = (seconds: string) => (_: unknown, answer: ServerResponse) =>
     answer.writeHead(429, { 'retry-after': seconds, 'content-type': 'application/json' }).end('{"error":"slow down"}');

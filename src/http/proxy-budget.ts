@@ -126,10 +126,27 @@ function keyOf(api: GrantApi, rest: string): string {
   return part === null ? api.grant : `${api.registration}|${part}`;
 }
 
+/** The same for all spellings of a path that a provider may read alike, so that no caller gets past a limit by another one. */
+function plainPath(rest: string): string {
+  const text = rest.includes('%') ? decoded(rest) : rest;
+  return text
+    .toLowerCase()
+    .replaceAll(/\/0+(?=\d+(?:\/|$))/g, '/')
+    .replace(/[;/]+$/, '');
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 /** The part of the path that has limits of its own: at Exact Online the company (division). */
 function partOf({ by }: ApiLimits, rest: string): string | null {
-  const wanted = by.split('/');
-  const given = rest.split('/');
+  const wanted = by.toLowerCase().split('/');
+  const given = plainPath(rest).split('/');
   let part: string | null = null;
   for (const [i, word] of wanted.entries()) {
     if (word.startsWith('{')) part = given[i] ?? null;
@@ -141,7 +158,7 @@ function partOf({ by }: ApiLimits, rest: string): string | null {
 
 /** An endpoint is a path without its keys: `…/Accounts(guid'…')` and `…/Accounts` are one. */
 function errorKeyOf(api: GrantApi, rest: string): string {
-  return `${api.grant}|${rest.replace(/\(.*$/, '')}`;
+  return `${api.grant}|${plainPath(rest.replace(/(?:\(|%28).*$/i, ''))}`;
 }
 
 function blocked(bucket: Bucket, now: Instant): Refusal | null {

@@ -17,6 +17,7 @@ import type { Disk } from './file-journal-disk.ts';
 import {
   decode,
   decodeAll,
+  decodeEach,
   type Frame,
   type Gave,
   NEWLINE,
@@ -135,15 +136,22 @@ export class Segments {
     });
   }
 
-  async frames(segment: Segment): Promise<readonly NumberedFrame[]> {
-    return (await this.placed(segment)).map(({ frame }) => frame);
+  /** One by one. */
+  async *frames(segment: Segment): AsyncGenerator<NumberedFrame> {
+    for (const { frame } of await this.#read(segment)) yield frame;
   }
 
   /** With the bytes that each takes. */
   async placed(segment: Segment): Promise<readonly PlacedFrame[]> {
-    const { placed, damages } = decodeAll(await this.#disk.readWhole(segment.path));
-    for (const damage of damages) this.#report(segment, damage);
-    return numbered(segment, placed);
+    return [...(await this.#read(segment))];
+  }
+
+  async #read(segment: Segment): Promise<Generator<PlacedFrame>> {
+    const bytes = await this.#disk.readWhole(segment.path);
+    return numbered(
+      segment,
+      decodeEach(bytes, (damage) => this.#report(segment, damage)),
+    );
   }
 
   #report(
@@ -211,12 +219,12 @@ export class Segments {
 }
 
 /** Gives the frames of older versions the numbers that they stand for. */
-function numbered({ old }: Segment, placed: readonly Placed[]): readonly PlacedFrame[] {
+function* numbered({ old }: Segment, placed: Iterable<Placed>): Generator<PlacedFrame> {
   let next = old?.from ?? 0;
-  return placed.flatMap(({ frame, offset, bytes }) => {
+  for (const { frame, offset, bytes } of placed) {
     const known = withNumber(frame, old, () => next++);
-    return known ? [{ frame: known, offset, bytes }] : [];
-  });
+    if (known) yield { frame: known, offset, bytes };
+  }
 }
 
 function withNumber(frame: Frame | OldFrame, old: OldNumbers | null, next: () => number): NumberedFrame | null {

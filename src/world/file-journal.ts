@@ -139,38 +139,40 @@ class SegmentedJournal implements Journal {
   /** Goes back to the last segment that says how things stood when it was begun. */
   async #readTail(): Promise<number> {
     this.#nextNumber = this.#segments.nextNumber;
-    const tail: (readonly NumberedFrame[])[] = [];
-    let settledUpTo = 0;
+    let told: number | null = null;
+    let settledUpTo: number | null = null;
     for (const segment of this.#segments.all.toReversed()) {
-      const frames = await this.#segments.frames(segment);
-      tail.unshift(frames);
-      const head = frames.find((frame) => frame.type === 'head');
-      if (!head) continue;
-      ({ settledUpTo } = head);
-      break;
+      let toldHere: number | null = null;
+      for await (const frame of this.#segments.frames(segment)) {
+        if (frame.type === 'record') this.#nextNumber = Math.max(this.#nextNumber, frame.number + 1);
+        if (frame.type === 'head') settledUpTo ??= frame.settledUpTo;
+        if (frame.type === 'head') toldHere = frame.told;
+        if (frame.type === 'told') toldHere = frame.number;
+      }
+      told ??= toldHere;
+      if (settledUpTo !== null) break;
     }
-    for (const frame of tail.flat()) {
-      if (frame.type === 'record') this.#nextNumber = Math.max(this.#nextNumber, frame.number + 1);
-      if (frame.type === 'head') this.#told = frame.told;
-      if (frame.type === 'told') this.#told = frame.number;
-    }
-    return settledUpTo;
+    this.#told = told ?? 0;
+    return settledUpTo ?? 0;
   }
 
   async #readUnsettled(settledUpTo: number): Promise<void> {
-    const records = new Map<number, JournalRecord>();
+    const unsettled = new Map<number, JournalRecord>();
     const done = new Set<number>();
     for (const segment of this.#segments.above(settledUpTo)) {
-      for (const frame of await this.#segments.frames(segment)) {
+      for await (const frame of this.#segments.frames(segment)) {
+        if (frame.type === 'record' && (frame.number > settledUpTo || segment.old !== null)) {
+          unsettled.set(frame.number, frame.record);
+          if (frame.gave || isNote(frame.record)) done.add(frame.number);
+        }
         if (frame.type === 'done') done.add(frame.number);
-        if (frame.type !== 'record' || (frame.number <= settledUpTo && segment.old === null)) continue;
-        records.set(frame.number, frame.record);
-        if (frame.gave || isNote(frame.record)) done.add(frame.number);
+        // Its mark may come before a copy of it.
+        if ('number' in frame && done.has(frame.number)) unsettled.delete(frame.number);
       }
     }
-    const unsettled = [...records].filter(([number]) => !done.has(number)).toSorted(([a], [b]) => a - b);
-    this.#atOpening = unsettled.map(([, record]) => record);
-    for (const [number, { link }] of unsettled) this.#track(number, link);
+    const inOrder = [...unsettled].toSorted(([a], [b]) => a - b);
+    this.#atOpening = inOrder.map(([, record]) => record);
+    for (const [number, { link }] of inOrder) this.#track(number, link);
   }
 
   async append(record: JournalRecord): Promise<number> {
@@ -405,7 +407,7 @@ class SegmentedJournal implements Journal {
     this.#kept = kept;
     try {
       for (const segment of this.#segments.all) {
-        for (const frame of await this.#segments.frames(segment)) kept.note(frame);
+        for await (const frame of this.#segments.frames(segment)) kept.note(frame);
       }
     } catch (error) {
       this.#kept = null;

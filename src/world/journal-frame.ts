@@ -56,18 +56,20 @@ export function encode(frame: Frame | OldFrame): Buffer {
 
 /** Everything readable, and where it was not. */
 export function decodeAll(bytes: Buffer): { readonly placed: readonly Placed[]; readonly damages: readonly Damage[] } {
-  const placed: Placed[] = [];
   const damages: Damage[] = [];
+  return { placed: [...decodeEach(bytes, (damage) => damages.push(damage))], damages };
+}
+
+/** The same one by one: whoever looks at each once needs memory for one. */
+export function* decodeEach(bytes: Buffer, onDamage: (damage: Damage) => void): Generator<Placed> {
   for (let offset = 0; offset < bytes.length; ) {
     const newline = bytes.indexOf(NEWLINE, offset);
     const end = newline === -1 ? bytes.length : newline;
     const frame = newline === -1 ? null : decode(bytes.subarray(offset, end));
-    const isLast = end + 1 >= bytes.length;
-    if (frame) placed.push({ frame, offset, bytes: end - offset });
-    else damages.push({ offset, bytes: end - offset, isTorn: isLast });
+    if (frame) yield { frame, offset, bytes: end - offset };
+    else onDamage({ offset, bytes: end - offset, isTorn: end + 1 >= bytes.length });
     offset = end + 1;
   }
-  return { placed, damages };
 }
 
 /**

@@ -147,6 +147,15 @@ test('a provider that went back to a backup is an excuse where it takes none of 
   chain.unansweredSince = HOUR;
   expect(verdict(POLICIES.exact, chain, takes('t3'))).toBe('ended');
   expect(verdict(POLICIES.exact, chain, takes('t10'))).toBe('avoidable');
+  // What had been refused before needs no second try, and what came after does.
+  const refusedAt = (at: number) => ({
+    entries: [entry({ at: at as Instant, presented: 't10', outcome: 'refused', reason: 'unknown' })],
+  });
+  expect(verdict(POLICIES.exact, chain, { ...takes('t10'), ...refusedAt(HOUR - 1) })).toBe('ended');
+  expect(verdict(POLICIES.exact, chain, { ...takes('t10'), ...refusedAt(HOUR + 1) })).toBe('avoidable');
+  // Its owner had ended it, whatever a backup of the provider says.
+  chain.endedBy = 'revoked';
+  expect(verdict(POLICIES.exact, chain, takes('t10'))).toBe('ended');
 });
 
 describe('a token that is refused', () => {

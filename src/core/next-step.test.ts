@@ -350,6 +350,15 @@ describe('a refusal', () => {
     }
   });
 
+  test('leads to older tokens also where the answer to one of them was lost while it was looked for', () => {
+    const story = held()
+      .exchanged('B', 'A', 600)
+      .exchanged('C', 'B', 1_200)
+      .presented('D', 'C', 1_800, 'invalid_grant');
+    story.started('E', 'B', 1_801).lost('E', 1_802, 'crash').presented('F', 'B', 2_400, 'invalid_grant');
+    expect(story.next(oneTime, 2_401)).toMatchObject({ present: 'A', because: 'fallback' });
+  });
+
   test('leads to no older token where reuse is punished, nor where something else explains it', () => {
     const story = held().exchanged('B', 'A', 600).exchanged('C', 'B', 1_200);
     const refused = (means: Meaning) => story.copy().presented('D', 'C', 1_800, means);

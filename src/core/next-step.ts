@@ -157,9 +157,12 @@ function secondLook(chain: Chain, policy: RotationPolicy, now: Moment): Choice |
 function lookBack(chain: Chain, policy: RotationPolicy, now: Moment): Choice | null {
   const tokens = chain.links.filter((link) => link.tokenOf === link.id);
   const refused = tokens.findLast((link) => link.refusal);
-  if (!refused?.refusal || chain.attempts.length > 0 || !isMute(refused.refusal.means)) return null;
+  if (!refused?.refusal || !isMute(refused.refusal.means)) return null;
   if (!rejectsReuse(policy) || policy.onReuse.access !== 'keep' || isAged(chain, policy, refused, now)) return null;
-  const older = tokens.findLast((link) => !link.refusal && !link.damagedAt && link.sequence < refused.sequence);
+  const before = tokens.filter((link) => link.sequence < refused.sequence);
+  // The answer to an older one, lost while it was looked for, explains nothing.
+  if (chain.attempts.some((one) => !before.some((link) => link.id === one.presented))) return null;
+  const older = before.findLast((link) => !link.refusal && !link.damagedAt);
   if (!older) return null;
   return { present: older.id, waitMs: spacingLeftMs(chain, policy, now), because: 'fallback' };
 }

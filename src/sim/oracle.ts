@@ -86,12 +86,21 @@ export function judgeLoss(evidence: Evidence): Verdict {
  * refusal does no harm and no lost answer explains it; elsewhere only the one in use may be presented.
  */
 function judgeSetBack(evidence: Evidence): Verdict {
-  const { chain, policy } = evidence;
+  const { chain, policy, entries } = evidence;
+  const wentBackAt = chain.forgottenAt ?? 0;
+  if (chain.endedBy && !outlives(chain.endedBy, policy)) return unavoidable('ended', chain.endedBy);
   const mayLookBack = rejectsReuse(policy) && policy.onReuse.access === 'keep' && chain.unansweredSince === null;
   const presentable = chain.tokens.filter((one) => one.wasKept).slice(mayLookBack ? -LINKS_KEPT : -1);
-  const live = presentable.find((one) => evidence.isKept(one) && evidence.takes(one.token));
+  // What was dead before it went back, and was called so, nobody tries again.
+  const wasDead = ({ token }: TokenTruth): boolean =>
+    entries.some((one) => one.presented === token && isDeath(one) && one.at < wentBackAt);
+  const live = presentable.find((one) => evidence.isKept(one) && evidence.takes(one.token) && !wasDead(one));
   if (!live) return unavoidable('ended', 'the provider went back to a backup of itself');
   return { ...avoidable(`the provider went back to a backup of itself, and takes ${live.token}`), isAlive: true };
+}
+
+function isDeath({ outcome, reason }: Entry): boolean {
+  return outcome === 'refused' && reason !== 'too-early';
 }
 
 /** Twice without an exchange in between that succeeded. */

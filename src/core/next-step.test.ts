@@ -350,6 +350,16 @@ describe('a refusal', () => {
     }
   });
 
+  test('leads to the newest token where journals told of refusals in a time that the chain has forgotten', () => {
+    const story = held().exchanged('B', 'A', 600);
+    const sent = { presented: 'X' as LinkId, sequence: 9, node: 'n', run: 'r', startedAt: moment(500) };
+    story.chain = apply(story.chain, { type: 'recalled', at: moment(610), id: 'Y' as LinkId, ...sent });
+    story.refused('Y', 611, 'invalid_chain');
+    for (const policy of [exact, oneTime, lastThree]) {
+      expect(story.next(policy, 1_800)).toMatchObject({ step: 'exchange', present: 'B' });
+    }
+  });
+
   test('leads to older tokens also where the answer to one of them was lost while it was looked for', () => {
     const story = held()
       .exchanged('B', 'A', 600)

@@ -349,7 +349,8 @@ export function backoffMs(count: number): number {
 /** Whether an answered token may be alive although a newer one was refused, and presenting it does no harm. */
 function mayStillLive(token: Link, chain: Chain, policy: RotationPolicy, now: Moment): boolean {
   // Nobody saw it accepted: it only may have been presented in a time that a restored store has forgotten.
-  if (rejectsReuse(policy) && token.status !== 'proven') return true;
+  const isExchanged = chain.links.some((link) => link.parent === token.id);
+  if (rejectsReuse(policy) && !isExchanged) return true;
   const rule: PolicyClass = classOf(policy);
   const newer = chain.links.filter((link) => link.tokenOf === link.id && link.sequence > token.sequence);
   const successorUsed = newer.some((link) => link.status === 'proven');

@@ -261,9 +261,9 @@ function answerOf({ status, headers, body }: Reply): HttpAnswer {
   return { kind: 'answer', status, headers, body: ENCODER.encode(body), complete: true };
 }
 
+/** As the keeper reads it: a server that answers 5xx may have made the exchange all the same. */
 function isRefusal(outcome: Outcome): boolean {
-  if (outcome.kind !== 'answer' || !outcome.complete) return false;
-  return (outcome.status >= 400 && outcome.status < 500) || outcome.status === 503;
+  return outcome.kind === 'answer' && outcome.complete && outcome.status >= 400 && outcome.status < 500;
 }
 
 /** Bytes up to the end of the refresh token, and one more. */

@@ -362,7 +362,9 @@ export class World {
   /** Too early is only what comes too early after an answer, or after the first of the presentations without one. */
   #judgeSpacing(chain: ChainTruth): void {
     const { minSpacingMs } = this.options.policy.pacing;
-    const [since, now] = [chain.unansweredSince ?? chain.lastAnsweredAt, this.time.now()];
+    const now = this.time.now();
+    const isFirst = chain.unansweredSince === null || chain.unansweredSince === chain.presentations.at(-1)?.at;
+    const since = isFirst ? chain.lastAnsweredAt : (chain.unansweredSince ?? now);
     // When an imported token was made is known by its importer's clock alone; what others do, not at all.
     const isForeign = chain.tokens.length < 2 || chain.endedBy !== null;
     if (now - since >= minSpacingMs || isForeign || chain.hasForgotten(since)) return;

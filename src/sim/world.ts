@@ -385,8 +385,7 @@ export class World {
 
   /** From now on its chain is known, whether or not whoever brings it hears of it before the keeper uses it. */
   #granted(grant: GrantId, terms: readonly Term[]): void {
-    const alias = terms.find((term) => term.name === 'alias')?.value;
-    const chain = alias === undefined ? undefined : this.chains.get(alias);
+    const chain = this.chains.get(terms.find((term) => term.name === 'alias')?.value ?? '');
     if (!chain) return;
     chain.grant = grant;
     this.byGrant.set(grant, chain);

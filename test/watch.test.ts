@@ -2,6 +2,8 @@
 import { expect, test } from 'vitest';
 import { POLICIES } from '../src/core/policies.fixture.ts';
 import { Secret } from '../src/core/secret.ts';
+import type { Chains } from '../src/ports/store.ts';
+import { createMemoryStore } from '../src/storage/memory/store.ts';
 import { type Bench, bench } from './support/keeper-bench.ts';
 
 const HOUR_MS = 3_600_000;
@@ -79,4 +81,33 @@ test('grants that cannot be minded are in nobody’s way, however many they are'
   await world.restart();
   await world.clock.advance(60_000);
   expect(world.upstream.presented).toEqual(['rt-0-well']);
+});
+
+test('a store that takes no writes is not asked without a pause, and what is due is done soon after it takes them', async () => {
+  const disk = { isFull: false, refused: 0 };
+  const store = createMemoryStore();
+  const unlessFull = <A extends unknown[], R>(write: (...args: A) => Promise<R>) => {
+    return async (...args: A) => {
+      if (!disk.isFull) return write(...args);
+      disk.refused++;
+      throw new Error('The disk is full.');
+    };
+  };
+  const chains: Chains = {
+    ...store.chains,
+    append: unlessFull(store.chains.append),
+    reschedule: unlessFull(store.chains.reschedule),
+  };
+  const world = await bench({ policy: POLICY, store: { ...store, chains } });
+  await grantsOf(world, 3);
+  disk.isFull = true;
+  await world.clock.advance(0.7 * IDLE_MS);
+  disk.refused = 0;
+  await world.clock.advance(60_000);
+  expect(world.upstream.presented).toEqual([]);
+  expect(disk.refused).toBeGreaterThan(3);
+  expect(disk.refused).toBeLessThan(100);
+  disk.isFull = false;
+  await world.clock.advance(40_000);
+  expect(world.upstream.presented).toHaveLength(3);
 });

@@ -1,7 +1,7 @@
 /**
  * Does what is due although nobody asks: chains in doubt whose token may be presented again, idle ones before their
- * limit, those that are to be fresh, and those whose end is to be announced. What is due is found by an index, so a look costs the same for ten grants and
- * for a million.
+ * limit, those that are to be fresh, and those whose end is to be announced. What is due is found by an index, so a look
+ * costs the same for ten grants and for a million.
  *
  * State: asleep until the next is due (or `expect` says that one is due sooner) → looking → asleep; and the grants that
  * are being tended now, at most so many at once, and so many of one app.
@@ -109,8 +109,10 @@ export class Watch {
       parts.log.warn('A grant that is due cannot be minded.', { grant, why: String(cause) });
       return null;
     });
-    if (!minder) await this.#putOff(grant);
-    if (!minder) return true;
+    if (!minder) {
+      await this.#putOff(grant);
+      return true;
+    }
     const ofApp = [...this.#tending.values()].filter(({ app }) => app === minder.app).length;
     if (ofApp >= MOST_OF_ONE_APP) return false;
     this.#tending.set(grant, { app: minder.app, done: this.#tend(minder, isKnown) });

@@ -272,7 +272,6 @@ function noAnswer(api: GrantApi, isHarmless: boolean, reason: string): Evergrant
 /** A request that is one request, to be answered with what the API says and not with what it was sent. */
 function assertPlain({ method, headers }: FastifyRequest): void {
   if (headers.upgrade !== undefined) throw invalidRequest('The proxy upgrades no connection.');
-  if (headers.host?.includes(',')) throw invalidRequest('The request names more than one host.');
   if (method === 'TRACE') {
     throw new EvergrantError(
       'method_not_allowed',

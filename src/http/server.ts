@@ -33,11 +33,11 @@ import { oauthRoutes, oauthTokenRoutes } from './oauth-endpoints.ts';
 import { describeRoutes, openapiRoutes } from './openapi.ts';
 import { sendPage } from './pages.ts';
 import type { HttpParts, Routes } from './parts.ts';
-import { asEvergrantError, notFound, sendProblem } from './problem.ts';
+import { asEvergrantError, invalidRequest, notFound, sendProblem } from './problem.ts';
 import { providerRoutes } from './providers.ts';
 import { proxyRoutes } from './proxy.ts';
 import { secureHeaders } from './security-headers.ts';
-import { withShortcuts } from './shortcuts.ts';
+import { namesOneHost, withShortcuts } from './shortcuts.ts';
 import { refreshRoutes, tokenRoutes } from './tokens.ts';
 import { vaultRoutes } from './vault.ts';
 
@@ -109,6 +109,10 @@ function frame(parts: HttpParts, arrivals: Arrivals): Routes {
   app.setSerializerCompiler(serializerCompiler);
   app.setErrorHandler((error, request, reply) => sendProblem(parts, request, reply, error));
   endConnectionsSoon(app);
+  // RFC 9112, 3.2: whoever stands in front may have taken the other one.
+  app.addHook('onRequest', ({ headers }, _, done) => {
+    done(namesOneHost(headers) ? undefined : invalidRequest('The request names more than one host.'));
+  });
   app.decorateRequest('caller', null);
   app.decorateRequest('reservation', null);
   app.removeAllContentTypeParsers();

@@ -145,6 +145,25 @@ describe('over a connection', () => {
     await server.close();
   });
 
+  test('a request that names two hosts is refused, wherever it goes', async () => {
+    const { server, form, over, port } = await world();
+    await over({ method: 'POST', url: '/oauth/token', headers: FORM, payload: form });
+    const type = `Content-Type: ${FORM['content-type']}\r\nContent-Length: ${form.length}\r\n`;
+    const asked = [
+      `GET / HTTP/1.1\r\n`,
+      `GET /livez HTTP/1.1\r\n`,
+      `GET /proxy/eol/x HTTP/1.1\r\n`,
+      `GET /v1/grants/eol/token HTTP/1.1\r\nAuthorization: ${admin.authorization}\r\n`,
+      `POST /oauth/token HTTP/1.1\r\n${type}`,
+    ];
+    for (const head of asked) {
+      const body = head.startsWith('POST') ? form : '';
+      const answer = await sentInPieces(port, `${head}Host: x\r\nHost: y\r\nConnection: close\r\n\r\n${body}`);
+      expect(answer).toMatch(/^HTTP\/1.1 400 /);
+    }
+    await server.close();
+  });
+
   test('a slip of ours is answered as one, and the server goes on', async () => {
     const { server, keeper, over } = await world();
     const asked: Asked = { method: 'POST', url: '/v1/grants/eol/token', headers: admin };

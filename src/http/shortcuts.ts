@@ -3,7 +3,7 @@
  * has the answer: the framework would cost several times as much. Whatever is not so, or goes wrong here, goes on to the
  * framework as it came.
  */
-import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import { isForm } from '../oauth/form.ts';
 import { serveOAuthToken } from './oauth-endpoints.ts';
 import type { HttpParts } from './parts.ts';
@@ -15,10 +15,15 @@ export function withShortcuts(parts: HttpParts, framework: RequestListener): Req
   return function listener(this: Server, request, response) {
     const onwards = () => framework(request, response);
     // While it closes, the framework tells each connection so.
-    if (!this.listening) onwards();
+    if (!this.listening || !namesOneHost(request.headers)) onwards();
     else if (request.url === '/oauth/token') withForm(parts, request, response, onwards);
     else if (!isDone(() => serveToken(parts, request, response))) onwards();
   };
+}
+
+/** Of several, Node gives all, with commas. */
+export function namesOneHost({ host }: IncomingHttpHeaders): boolean {
+  return !host?.includes(',');
 }
 
 /** A form that comes in one piece, as a client's does. */

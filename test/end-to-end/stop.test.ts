@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,6 +18,18 @@ let onAsked: () => void | Promise<void>;
 let asked: number;
 let child: ChildProcess | null;
 
+async function answer(response: ServerResponse): Promise<void> {
+  asked++;
+  await onAsked();
+  const tokens = {
+    access_token: `at-${asked}`,
+    refresh_token: `rt-${asked}`,
+    expires_in: 600,
+    token_type: 'bearer',
+  };
+  response.setHeader('content-type', 'application/json').end(JSON.stringify(tokens));
+}
+
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'evergrant-stop-'));
   mkdirSync(join(folder, 'providers'));
@@ -26,17 +38,7 @@ beforeEach(async () => {
   child = null;
   provider = createServer((request, response) => {
     request.resume();
-    request.on('end', async () => {
-      asked++;
-      await onAsked();
-      const tokens = {
-        access_token: `at-${asked}`,
-        refresh_token: `rt-${asked}`,
-        expires_in: 600,
-        token_type: 'bearer',
-      };
-      response.setHeader('content-type', 'application/json').end(JSON.stringify(tokens));
-    });
+    request.on('end', () => void answer(response));
   });
   provider.listen(0, '127.0.0.1');
   await once(provider, 'listening');

@@ -18,7 +18,7 @@ let onAsked: () => void | Promise<void>;
 let asked: number;
 let child: ChildProcess | null;
 
-async function answer(response: ServerResponse): Promise<void> {
+async function giveTokens(response: ServerResponse): Promise<void> {
   asked++;
   await onAsked();
   const tokens = {
@@ -38,7 +38,7 @@ beforeEach(async () => {
   child = null;
   provider = createServer((request, response) => {
     request.resume();
-    request.on('end', () => void answer(response));
+    request.on('end', () => void giveTokens(response));
   });
   provider.listen(0, '127.0.0.1');
   await once(provider, 'listening');

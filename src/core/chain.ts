@@ -21,7 +21,7 @@
  * 4. A refusal is final only while no attempt is unresolved.
  */
 import type { Announcement, ChainEvent, ChainEventWithoutAnswer, ReceivedLink } from './chain-event.ts';
-import { type Diagnosis, isFatal } from './diagnosis.ts';
+import { type Diagnosis, isFatal, type Meaning } from './diagnosis.ts';
 import type { LinkId, NodeId } from './id.ts';
 import { elapsed, type Instant, type Moment } from './instant.ts';
 import type { Attempt, Deferral, Gap, Hold, Link, Loss, PastRefusal } from './link.ts';
@@ -368,13 +368,19 @@ function refuse(chain: Chain, event: ChainEvent & { type: 'refused' }): Chain {
 function remember(chain: Chain, attempt: Attempt, { means, said, at }: ChainEvent & { type: 'refused' }): Chain {
   const counter = chain.links.find((link) => link.id === attempt.presented)?.counter ?? 0;
   const known = chain.refusals ?? [];
-  const last = known.at(-1);
-  const isRepeated = last?.means === means && last.counter === counter;
+  const row = rowOf(known, means, counter);
   const { startedAt } = attempt;
-  const refusal: PastRefusal = isRepeated
-    ? addedTo(last, { said, at, startedAt })
+  const refusal: PastRefusal = row
+    ? addedTo(row, { said, at, startedAt })
     : { means, said, at, since: at, sentAt: startedAt, counter, afterAnswerMs: sinceNewestAnswerMs(chain, at) };
-  return { ...chain, refusals: [...(isRepeated ? known.slice(0, -1) : known), refusal].slice(-REFUSALS_KEPT) };
+  return { ...chain, refusals: [...known.filter((one) => one !== row), refusal].slice(-REFUSALS_KEPT) };
+}
+
+/** The row that such a refusal goes on. What decides nothing does not end one: the provider's own faults come between. */
+function rowOf(known: readonly PastRefusal[], means: Meaning, counter: number): PastRefusal | null {
+  const isSame = (one: PastRefusal): boolean => one.means === means && one.counter === counter;
+  const last = known.findLast((one) => isSame(one) || isFatal(one.means));
+  return last && isSame(last) ? last : null;
 }
 
 /** Answers of several nodes may be told in another order than they came. */

@@ -72,6 +72,22 @@ describe('an outage while the window of a doubled request may open', () => {
   });
 });
 
+describe('a fault of the provider between refusals', () => {
+  test('does not hide that the first of them may have been a doubled request, whose window is met [S111]', () => {
+    const early = held().presented('B', 'A', 600, 'too_early').deferred(600, 450_000, 'too_early');
+    const fault = early.presented('C', 'A', 1_050, 'upstream_fault');
+    expect(deferralMs(fault.chain, exact, 'upstream_fault', null)).toBe(2_000);
+    for (let i = 0; i < 8; i++) fault.deferred(1_050, 60_000, 'upstream_fault');
+    expect(deferralMs(fault.chain, exact, 'upstream_fault', null)).toBe(62_000);
+    const again = fault.presented('D', 'A', 1_066, 'too_early');
+    expect(deferralMs(again.chain, exact, 'too_early', null)).toBeLessThanOrEqual(106_000);
+    expect(again.chain.refusals?.map(({ means, times }) => [means, times ?? 1])).toEqual([
+      ['upstream_fault', 1],
+      ['too_early', 2],
+    ]);
+  });
+});
+
 describe('an untroubled chain', () => {
   test('publishes what it received before anything else [S85]', () => {
     expect(new Story().authorized('A', 0).next(exact, 1)).toEqual({ step: 'publish', link: 'A' });

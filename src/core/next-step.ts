@@ -23,7 +23,7 @@ import {
   publishedLink,
   unreadAttempt,
 } from './chain.ts';
-import type { Diagnosis, Meaning } from './diagnosis.ts';
+import { type Diagnosis, isFatal, type Meaning } from './diagnosis.ts';
 import { explain } from './explain.ts';
 import type { LinkId, NodeId } from './id.ts';
 import { elapsed, type Moment } from './instant.ts';
@@ -291,8 +291,9 @@ function earlyBefore({ startedAt }: Attempt, token: Link, chain: Chain): PastRef
   return early && (early.sentAt ?? early.since).at < startedAt.at ? early : null;
 }
 
+/** What the provider said besides and that decides nothing, its own faults among it, is left aside. */
 function earlyWith({ counter }: Link, chain: Chain): PastRefusal | null {
-  const early = chain.refusals?.at(-1);
+  const early = chain.refusals?.findLast(({ means }) => means === 'too_early' || isFatal(means));
   return early?.means === 'too_early' && early.counter === counter ? early : null;
 }
 

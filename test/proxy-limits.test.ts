@@ -1,5 +1,6 @@
 /** Limits of providers and what may be kept of their answers, at the proxy: told by headers, kept for all callers. */
 import type { ServerResponse } from 'node:http';
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { ShiftedClock } from './support/shifted-clock.ts';
 import { type ProxyWorld, proxyWorld } from './support/proxy-world.ts';
@@ -77,6 +78,36 @@ describe('a limit that the provider tells by headers', () => {
     const others = await Promise.all(Array.from({ length: 200 }, (_, i) => ask(`/proxy/eol/v1/${i + 2}/x`)));
     expect(new Set(others.map(({ status }) => status))).toEqual(new Set([200]));
     expect(world.seen.filter(({ url }) => url === '/api/v1/1/x')).toHaveLength(3);
+  });
+
+  test('[S88] of one company is taken for that of the next, also before any answer came from there', async () => {
+    await open();
+    counting(10);
+    beginMinute();
+    await ask('/proxy/eol/v1/1/x');
+    const { answering } = world;
+    world.answering = async (...asked) => {
+      await pause(200);
+      await answering(...asked);
+    };
+    const statuses = (await Promise.all(Array.from({ length: 30 }, () => ask('/proxy/eol/v1/2/x')))).map(
+      ({ status }) => status,
+    );
+    expect(statuses.filter((status) => status === 200)).toHaveLength(10);
+    expect(world.seen.filter(({ url }) => url === '/api/v1/2/x')).toHaveLength(10);
+  });
+
+  test('holds nobody back for good when the API was away as its time ended', async () => {
+    await open();
+    counting(3);
+    beginMinute();
+    await ask('/proxy/eol/v1/1/x');
+    const { answering } = world;
+    clock.advance(60_000);
+    world.answering = (_, answer) => void answer.destroy();
+    for (let i = 0; i < 5; i++) await ask('/proxy/eol/v1/1/x');
+    world.answering = answering;
+    expect((await ask('/proxy/eol/v1/1/x')).status).toBe(200);
   });
 
   test('[S88] is shared by all grants of one app that reach the same company', async () => {

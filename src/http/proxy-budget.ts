@@ -3,7 +3,8 @@
  * refused here, with the time to wait, and never sent.
  *
  * A window (a minute, a day): unknown (no answer yet) → counted (limit and end are known) → over (its end has passed: the
- * limit is known, its next end is not). What others use beside us is learned from the difference to our own count.
+ * limit is known, its next end is not). One that begins beside others of its app is over at once: their limit is taken for
+ * its own until an answer says so. What others use beside us is learned from the difference to our own count.
  */
 import type { ApiLimits } from '../catalogue/provider.ts';
 import type { Instant } from '../core/instant.ts';
@@ -58,10 +59,12 @@ class Bucket {
 export class Budgets {
   readonly #buckets = new Map<string, Bucket>();
   readonly #errors = new Map<string, Errors>();
+  /** The limits that answers told last, by app and window. */
+  readonly #told = new Map<string, Map<string, number>>();
 
   /** Takes one request out of its budget, or says why it must wait. */
   take(api: GrantApi, rest: string, now: Instant): Spent | Refusal {
-    const bucket = this.#bucket(keyOf(api, rest));
+    const bucket = this.#bucket(api, rest);
     const errorKey = api.limits?.errors ? errorKeyOf(api, rest) : null;
     const refusal =
       blocked(bucket, now) ??
@@ -72,7 +75,7 @@ export class Budgets {
     bucket.underWay++;
     return {
       answered: (status, headers, at) => {
-        if (api.limits) for (const said of windowsIn(headers, at)) learn(bucket, said, at);
+        if (api.limits) for (const said of windowsIn(headers, at)) this.#learn(api, bucket, said, at);
         bucket.underWay--;
         if (status === 429) block(bucket, api.limits ?? null, headers, at);
         if (errorKey !== null) this.#countError(api, errorKey, status, at);
@@ -83,13 +86,23 @@ export class Budgets {
     };
   }
 
-  #bucket(key: string): Bucket {
+  #bucket(api: GrantApi, rest: string): Bucket {
+    const key = keyOf(api, rest);
     const known = this.#buckets.get(key);
     if (known) return known;
     if (this.#buckets.size >= MOST_BUCKETS) this.#forgetOldest();
     const bucket = new Bucket();
+    // The grant's own key: paths of no company, of whose limits answers may never tell.
+    const told = key === api.grant ? undefined : this.#told.get(api.registration);
+    for (const [name, limit] of told ?? []) bucket.windows.set(name, { limit, base: 0, foreign: 0, endsAt: null });
     this.#buckets.set(key, bucket);
     return bucket;
+  }
+
+  #learn(api: GrantApi, bucket: Bucket, said: SaidWindow, now: Instant): void {
+    const told = this.#told.get(api.registration) ?? new Map<string, number>();
+    this.#told.set(api.registration, told.set(said.name, said.limit));
+    learn(bucket, said, now);
   }
 
   #forgetOldest(): void {
@@ -174,7 +187,8 @@ function usedUp(bucket: Bucket, now: Instant): Refusal | null {
       window.foreign = 0;
     }
     const left = window.limit - (bucket.sent - window.base) - window.foreign;
-    if (left > 0) continue;
+    // Nobody knows when it ends, and nothing is under way that would tell: one goes and finds out.
+    if (left > 0 || (window.endsAt === null && bucket.underWay === 0)) continue;
     const retryAfterMs = window.endsAt === null ? 1_000 : window.endsAt - now;
     return { retryAfterMs, limit: `the provider's limit of ${window.limit} requests a ${name}` };
   }

@@ -158,6 +158,17 @@ test('a provider that went back to a backup is an excuse where it takes none of 
   expect(verdict(POLICIES.exact, chain, takes('t10'))).toBe('ended');
 });
 
+test('an answer that was lost is known to be, unless the same request was delivered twice and its second answer came', () => {
+  const { chain } = chainOf();
+  chain.injured(HOUR, 'duplicate_delivery');
+  chain.issued('t2', 't1', HOUR, HOUR);
+  expect(chain.knowsOfLoss()).toBe(false);
+  chain.issued('t3', 't1', 2 * HOUR, 2 * HOUR);
+  expect(chain.knowsOfLoss()).toBe(true);
+  chain.restoredAt = 3 * HOUR;
+  expect(chain.knowsOfLoss()).toBe(false);
+});
+
 describe('a token that is refused', () => {
   const late = { now: 31 * DAY };
 

@@ -85,5 +85,5 @@ export function earlyEvidence(chain: Chain, at: Moment, policy: RotationPolicy):
   }
   const passed = `${span(early.afterAnswerMs)} after the last tokens were received here`;
   if (early.afterAnswerMs < policy.pacing.minSpacingMs) return `${said}, ${passed}: refreshed too often.`;
-  return `${said}, although that was ${passed}: refreshed too often, by someone else.`;
+  return `${said}, although that was ${passed}: refreshed too often, by someone else, or by a request of ours that reached the provider twice and whose first answer was lost.`;
 }

@@ -77,7 +77,7 @@ describe('"too early"', () => {
       const { code, evidence } = diagnosis(story, oneTime, 602);
       expect(code).toBe('used_elsewhere');
       expect(evidence).toContain(
-        'At 1970-01-01 00:09:32 UTC the provider had said that it was too early, although that was 9.5 minutes after the last tokens were received here: refreshed too often, by someone else.',
+        'At 1970-01-01 00:09:32 UTC the provider had said that it was too early, although that was 9.5 minutes after the last tokens were received here: refreshed too often, by someone else, or by a request of ours that reached the provider twice and whose first answer was lost.',
       );
     },
   );

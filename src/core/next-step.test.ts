@@ -5,7 +5,7 @@ import type { LinkId } from './id.ts';
 import type { Instant, Moment } from './instant.ts';
 import { deferralMs, nextStep } from './next-step.ts';
 import { POLICIES } from './policies.fixture.ts';
-import { classOf, UNKNOWN_POLICY } from './rotation-policy.ts';
+import { classOf, type RotationPolicy, UNKNOWN_POLICY } from './rotation-policy.ts';
 import type { Fingerprint } from './secret.ts';
 import { moment, Story, said } from './story.fixture.ts';
 
@@ -402,6 +402,15 @@ describe('a refusal', () => {
     expect(refused('invalid_grant').next(old, 1_801)).toMatchObject({ diagnosis: { code: 'expired_idle' } });
     const over = { ...oneTime, life: { ...oneTime.life, absoluteMs: 1_500_000 } };
     expect(refused('invalid_grant').next(over, 1_801)).toMatchObject({ diagnosis: { code: 'expired_absolute' } });
+  });
+
+  test('leads to older tokens although an answer was lost, where the token could not have died of that yet', () => {
+    const story = held().exchanged('B', 'A', 600).exchanged('C', 'B', 1_200).started('D', 'C', 1_800);
+    const refusedAt = (at: number, policy: RotationPolicy) =>
+      story.copy().lost('D', 1_801, 'crash').presented('E', 'C', at, 'invalid_grant').next(policy, at);
+    expect(refusedAt(2_372, exact)).toMatchObject({ present: 'B', because: 'fallback' });
+    expect(refusedAt(2_401, exact)).toMatchObject({ step: 'give_up', diagnosis: { code: 'successor_lost' } });
+    expect(refusedAt(2_372, oneTime)).toMatchObject({ step: 'give_up', diagnosis: { code: 'successor_lost' } });
   });
 
   test('of a chain that the provider says it does not know is checked once more before a person is called [S17] [S21]', () => {

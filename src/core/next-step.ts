@@ -160,11 +160,30 @@ function lookBack(chain: Chain, policy: RotationPolicy, now: Moment): Choice | n
   if (!refused?.refusal || !isMute(refused.refusal.means)) return null;
   if (!rejectsReuse(policy) || policy.onReuse.access !== 'keep' || isAged(chain, policy, refused, now)) return null;
   const before = tokens.filter((link) => link.sequence < refused.sequence);
-  // The answer to an older one, lost while it was looked for, explains nothing.
-  if (chain.attempts.some((one) => !before.some((link) => link.id === one.presented))) return null;
+  if (isExplained(chain, policy, refused, before)) return null;
   const older = before.findLast((link) => !link.refusal && !link.damagedAt);
   if (!older) return null;
   return { present: older.id, waitMs: spacingLeftMs(chain, policy, now), because: 'fallback' };
+}
+
+/**
+ * Whether a lost answer explains that a token was refused. Not one to an older token, lost while that was looked for; nor
+ * one whose request, had it been exchanged, would have left the token good for as long as until it was refused.
+ */
+function isExplained(chain: Chain, policy: RotationPolicy, refused: Link, before: readonly Link[]): boolean {
+  const lost = chain.attempts.filter((one) => !before.some((link) => link.id === one.presented));
+  const rule = classOf(policy);
+  switch (rule.class) {
+    case 'until-successor-used':
+      return false;
+    case 'until-successor-used-within':
+    case 'window':
+      return lost.some(({ startedAt }) => !refused.refusal || !isWithin(rule.windowMs, startedAt, refused.refusal.at));
+    case 'last-n':
+      return lost.length >= rule.depth;
+    default:
+      return lost.length > 0;
+  }
 }
 
 /** Says no more than that the token is dead. */

@@ -153,6 +153,18 @@ export class ChainTruth {
     return this.restoredAt !== null && sentAt <= this.restoredAt;
   }
 
+  /**
+   * Whether a keeper can know that an answer was lost: the store has not forgotten that it asked, and not every request
+   * whose answer was lost was delivered twice, so that another answer to it came ("too early").
+   */
+  knowsOfLoss(): boolean {
+    const lost = this.tokens.slice(this.tokens.findLastIndex((one) => one.wasKept) + 1);
+    if (this.hasForgotten(lost.at(-1)?.sentAt ?? 0)) return false;
+    return !lost.every(({ sentAt }) =>
+      this.injuries.some(({ fault, at }) => at === sentAt && fault === 'duplicate_delivery'),
+    );
+  }
+
   /** What it heard was the answer to the second of two deliveries, or the first came late. */
   wasDoubledSince(instant: number): boolean {
     return this.injuries.some(

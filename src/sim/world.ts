@@ -483,11 +483,7 @@ export class World {
         at,
         `${chain.account} was lost (${diagnosis}) after ${faults.join(', ')}: ${verdict.why}`,
       );
-    } else if (
-      rule === 'unanswered' &&
-      diagnosis !== 'successor_lost' &&
-      !chain.hasForgotten(chain.tokens.at(-1)?.sentAt ?? 0)
-    ) {
+    } else if (rule === 'unanswered' && diagnosis !== 'successor_lost' && chain.knowsOfLoss()) {
       this.judges.violated('I6', at, `${chain.account} lost an answer, and the diagnosis is ${diagnosis}`);
     }
   }

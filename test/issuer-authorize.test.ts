@@ -11,7 +11,10 @@ const CALLBACK = 'https://reports.example/callback';
 const VERIFIER = 'v'.repeat(43);
 const CHALLENGE = createHash('sha256').update(VERIFIER).digest('base64url');
 const PKCE = { code_challenge: CHALLENGE, code_challenge_method: 'S256' };
+/** Where a person sits who connects, or types a code. */
+const HERE = '198.51.100.7';
 const DEVICE = 'urn:ietf:params:oauth:grant-type:device_code';
+const tooMuch = { error: 'temporarily_unavailable', status: 503 };
 const INVALID_GRANT = { error: 'invalid_grant', status: 400 };
 
 async function consumer(wish: Partial<NewClient> = {}, options: Parameters<typeof issuerBench>[0] = {}) {
@@ -31,7 +34,7 @@ async function consumer(wish: Partial<NewClient> = {}, options: Parameters<typeo
   }
 
   async function codeFor(fields: Readonly<Record<string, string>> = {}) {
-    const { onward } = await comeBack(await authorize.open(parameters({ ...asking, ...fields })));
+    const { onward } = await comeBack(await authorize.open(parameters({ ...asking, ...fields }), HERE));
     return new URL(onward?.location ?? '').searchParams.get('code') ?? '';
   }
 
@@ -59,7 +62,7 @@ describe('a consumer application', () => {
       alias: null,
       redirectUri: CALLBACK,
     });
-    const { onward } = await comeBack(await authorize.open(parameters({ ...asking, ...PKCE })));
+    const { onward } = await comeBack(await authorize.open(parameters({ ...asking, ...PKCE }), HERE));
     const back = new URL(onward?.location ?? '');
     expect(back.origin + back.pathname).toBe(CALLBACK);
     expect(back.searchParams.get('state')).toBe('xyz');
@@ -131,7 +134,7 @@ describe('a consumer application', () => {
 
   test('hears that the person said no', async () => {
     const { authorize, asking, comeBack } = await consumer();
-    const { onward } = await comeBack(await authorize.open(parameters(asking)), { error: 'access_denied' });
+    const { onward } = await comeBack(await authorize.open(parameters(asking), HERE), { error: 'access_denied' });
     const back = new URL(onward?.location ?? '').searchParams;
     expect([back.get('error'), back.get('state'), back.get('code')]).toEqual(['access_denied', 'xyz', null]);
   });
@@ -148,7 +151,7 @@ describe('a consumer application', () => {
     ['https://reports.example/callback%2f'],
   ])('is sent nowhere for a redirect_uri that only looks like its own: %s', async (uri) => {
     const { authorize, asking } = await consumer();
-    const opening = authorize.open(parameters({ ...asking, redirect_uri: uri }));
+    const opening = authorize.open(parameters({ ...asking, redirect_uri: uri }), HERE);
     expect(await refused(opening)).toMatchObject({ error: 'invalid_request' });
   });
 
@@ -200,7 +203,7 @@ describe('a grant that is there', () => {
     expect(await authorize.view(parameters(asking))).toMatchObject({ account: 'Account One' });
     expect(await redeem(await codeFor())).toMatchObject({ access_token: 'at-2' });
     bench.world.upstream.account = { status: 200, body: { sub: 'account-2', name: 'Somebody Else' } };
-    const { outcome, onward } = await comeBack(await authorize.open(parameters(asking)));
+    const { outcome, onward } = await comeBack(await authorize.open(parameters(asking), HERE));
     expect(outcome.outcome).toBe('failed');
     expect(new URL(onward?.location ?? '').searchParams.get('error')).toBe('access_denied');
   });
@@ -209,10 +212,10 @@ describe('a grant that is there', () => {
     const { bench, client, authorize, asking } = await consumer({}, { provider: { identity: null } });
     await bench.world.imported();
     await bench.issuer.clients.update(client.id, { apps: [], grants: ['eol'] });
-    expect(await told(authorize.open(parameters(asking)))).toMatchObject({ error: 'access_denied' });
+    expect(await told(authorize.open(parameters(asking), HERE))).toMatchObject({ error: 'access_denied' });
     const pushed = { authorization: undefined, parameters: parameters({ ...asking, ...client.credentials }) };
     const { requestUri } = await bench.issuer.push(pushed);
-    const opened = await authorize.open(parameters({ client_id: client.id, request_uri: requestUri }));
+    const opened = await authorize.open(parameters({ client_id: client.id, request_uri: requestUri }), HERE);
     expect(opened.location).toContain('http://127.0.0.1/authorize');
   });
 });
@@ -224,7 +227,7 @@ describe('a pushed request', () => {
       const fields = { ...asking, ...client.credentials, owner: 'user-7' };
       return (await bench.issuer.push({ authorization: undefined, parameters: parameters(fields) })).requestUri;
     };
-    const open = (uri: string, id = client.id) => authorize.open(parameters({ client_id: id, request_uri: uri }));
+    const open = (uri: string, id = client.id) => authorize.open(parameters({ client_id: id, request_uri: uri }), HERE);
     const uri = await push();
     const other = await bench.client({ grants: [] });
     expect(await refused(open(uri, other.id))).toMatchObject({ error: 'invalid_request' });
@@ -237,9 +240,6 @@ describe('a pushed request', () => {
     expect(await refused(open(late))).toMatchObject({ error: 'invalid_request' });
   });
 });
-
-/** Where a person sits who types a code. */
-const HERE = '198.51.100.7';
 
 describe('a device', () => {
   async function device() {
@@ -276,8 +276,6 @@ describe('a device', () => {
     expect(await refused(slow.poll())).toMatchObject({ error: 'expired_token' });
     expect(await refused(slow.authorize.openDevice(slow.userCode, HERE))).toMatchObject({ error: 'expired_token' });
   });
-
-  const tooMuch = { error: 'temporarily_unavailable', status: 503 };
 
   test('has a code that nobody finds by trying, and who tries keeps nobody elsewhere from typing theirs', async () => {
     const { authorize, userCode, bench } = await device();
@@ -320,7 +318,7 @@ describe('requests in masses', () => {
   test('of one client are refused beyond some number, and those of others are not', async () => {
     const world = await consumer();
     for (let i = 0; i < 1_000; i++) await push(world);
-    expect(await refused(push(world))).toMatchObject({ error: 'temporarily_unavailable', status: 503 });
+    expect(await refused(push(world))).toMatchObject(tooMuch);
     const device = { authorization: undefined, parameters: parameters(world.client.credentials) };
     expect(await refused(world.bench.issuer.beginDevice(device))).toMatchObject({ error: 'temporarily_unavailable' });
     const client = await world.bench.client({ grants: [], apps: [world.bench.world.app.id], redirectUris: [CALLBACK] });
@@ -339,20 +337,72 @@ describe('requests in masses', () => {
     expect(await stored(world)).toBe(1);
   });
 
-  test('of one client that begin authorizations keep no other client from beginning one', async () => {
+  /** Begins so many, all from one address. */
+  async function begin({ authorize, asking }: Awaited<ReturnType<typeof consumer>>, from: string, count: number) {
+    for (let i = 0; i < count; i++) await authorize.open(parameters(asking), from);
+  }
+
+  test('that begin authorizations of a client are refused at their address, and people elsewhere go on', async () => {
     const world = await consumer();
-    const { authorize, asking, bench } = world;
-    for (let i = 0; i < 1_000; i++) await authorize.open(parameters(asking));
-    expect(await refused(authorize.open(parameters(asking)))).toMatchObject({ error: 'temporarily_unavailable' });
-    const other = await bench.client({ grants: [], apps: [bench.world.app.id], redirectUris: [CALLBACK] });
-    const opened = await authorize.open(parameters({ ...asking, client_id: other.id }));
+    const [stranger, other] = ['2001:db8::1', '2001:db8:0:1::1'];
+    await begin(world, stranger, 250);
+    expect(await refused(begin(world, '2001:db8::2', 1))).toMatchObject(tooMuch);
+    await begin(world, other, 1);
+    await world.bench.world.clock.leap(1_800_000);
+    await begin(world, stranger, 1);
+  });
+
+  test('from many addresses leave room for whoever comes from another one, and push nobody out', async () => {
+    const world = await consumer();
+    const { authorize, asking, comeBack } = world;
+    const person = await authorize.open(parameters(asking), HERE);
+    for (let network = 0; network < 4; network++) await begin(world, `203.0.113.${network}`, 249);
+    await begin(world, '203.0.113.4', 3);
+    for (const taken of ['203.0.113.0', '203.0.113.4'])
+      expect(await refused(begin(world, taken, 1)), taken).toMatchObject(tooMuch);
+    await begin(world, '203.0.113.5', 3);
+    await begin(world, HERE, 2);
+    expect(await refused(begin(world, HERE, 1))).toMatchObject(tooMuch);
+    const { onward } = await comeBack(person);
+    expect(new URL(onward?.location ?? '').searchParams.get('code')).toMatch(/./);
+    // What has come to its end counts no more.
+    await begin(world, HERE, 1);
+  });
+
+  test('that strangers begin do not concern whom a client sends that has proved itself', async () => {
+    const world = await consumer();
+    const { bench, authorize, client, asking } = world;
+    await begin(world, HERE, 250);
+    expect(await refused(begin(world, HERE, 1))).toMatchObject(tooMuch);
+    const { requestUri } = await push(world);
+    const opened = await authorize.open(parameters({ client_id: client.id, request_uri: requestUri }), HERE);
     expect(opened.location).toContain('http');
+    const device = await bench.issuer.beginDevice({
+      authorization: undefined,
+      parameters: parameters(client.credentials),
+    });
+    expect((await authorize.openDevice(device.userCode, HERE)).location).toContain('http');
+    const other = await bench.client({ grants: [], apps: [bench.world.app.id], redirectUris: [CALLBACK] });
+    expect((await authorize.open(parameters({ ...asking, client_id: other.id }), HERE)).location).toContain('http');
+  });
+
+  test('in the name of a public client are counted for the address they come from', async () => {
+    const { bench, client, asking } = await consumer({ authMethod: 'none' });
+    const fields = parameters({ ...asking, ...client.credentials, ...PKCE });
+    const ask = (from: string) => ({ authorization: undefined, parameters: fields, from });
+    for (let i = 0; i < 125; i++) {
+      await bench.issuer.push(ask(HERE));
+      await bench.issuer.beginDevice(ask(HERE));
+    }
+    expect(await refused(bench.issuer.push(ask(HERE)))).toMatchObject(tooMuch);
+    expect(await refused(bench.issuer.beginDevice(ask(HERE)))).toMatchObject(tooMuch);
+    expect(await bench.issuer.push(ask('198.51.100.8'))).toMatchObject({ expiresInS: 90 });
   });
 });
 
 test('grants that nobody authorized in the end are taken away again', async () => {
   const { bench, authorize, asking, client, codeFor, redeem } = await consumer();
-  for (let i = 0; i < 5; i++) await authorize.open(parameters(asking));
+  for (let i = 0; i < 5; i++) await authorize.open(parameters(asking), HERE);
   const { refresh_token: token = '' } = await redeem(await codeFor());
   const count = async () => (await bench.world.keeper.grants.list({ limit: 50, after: null })).items.length;
   expect(await count()).toBe(6);

@@ -398,7 +398,7 @@ async function consumer(wish: Partial<NewClient> = {}) {
   }
   async function codeFor(fields: Readonly<Record<string, string>> = {}) {
     const asking = { client_id: client.id, response_type: 'code', redirect_uri: CALLBACK, ...PKCE, ...fields };
-    const onward = await goThrough(await authorize.open(parameters(asking)));
+    const onward = await goThrough(await authorize.open(parameters(asking), '198.51.100.7'));
     return new URL(onward?.location ?? '').searchParams.get('code') ?? '';
   }
   const redeem = (code: string, dpop?: string) => {
@@ -457,7 +457,7 @@ describe('a code', () => {
     for (const pushed of [() => push({}, proof(key, PAR)), () => push({ dpop_jkt: key.jkt }, proof(key, PAR))]) {
       const { requestUri } = await pushed();
       const asking = { client_id: client.id, request_uri: requestUri };
-      const onward = await goThrough(await authorize.open(parameters(asking)));
+      const onward = await goThrough(await authorize.open(parameters(asking), '198.51.100.7'));
       const code = new URL(onward?.location ?? '').searchParams.get('code') ?? '';
       expect(await refused(redeem(code, proof(dpopKey())))).toEqual(INVALID_GRANT);
       expect(await redeem(code, proof())).toMatchObject({ token_type: 'Bearer' });

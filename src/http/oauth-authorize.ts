@@ -34,7 +34,7 @@ export function oauthAuthorizeRoutes(routes: Routes, parts: HttpParts): void {
 
   routes.post('/oauth/authorize', { schema: { hide: true } }, async (request, reply) => {
     if (!isFromOwnPage(parts, request)) return sendPage(reply, foreignPage());
-    return told(reply, async () => goOn(parts, reply, await issuer.authorize.open(queryOf(request))));
+    return told(reply, async () => goOn(parts, reply, await issuer.authorize.open(queryOf(request), request.ip)));
   });
 
   routes.get('/oauth/device', { schema: { hide: true } }, async (request, reply) => {

@@ -158,7 +158,7 @@ function formOf(request: FastifyRequest): Buffer {
 
 function requestOf(request: FastifyRequest): OAuthRequest {
   const parameters = readForm(formOf(request));
-  return { authorization: request.headers.authorization, parameters, dpop: proofIn(request) };
+  return { authorization: request.headers.authorization, parameters, dpop: proofIn(request), from: request.ip };
 }
 
 /** Several headers come joined, and are no proof. */

@@ -339,6 +339,19 @@ describe('the other endpoints', () => {
     expect(told.headers.location).toContain('https://reports.example/cb?error=unsupported_response_type');
   });
 
+  test('send people on, however many a stranger elsewhere sends', async () => {
+    const { server, keeper, send } = await world();
+    const app = await keeper.apps.create({ provider: 'exact-online', clientId: 'c', clientSecret: null });
+    const wish = { name: 'Reports', apps: [app.id], redirect_uris: ['https://reports.example/cb'] };
+    const { client_id: id } = (await send('POST', '/v1/clients', wish)).json();
+    const url = `/oauth/authorize?client_id=${id}&response_type=code`;
+    const click = async (remoteAddress: string) =>
+      (await server.inject({ method: 'POST', url, remoteAddress, headers: { 'sec-fetch-site': 'same-origin' } }))
+        .statusCode;
+    for (let i = 0; i < 250; i++) expect(await click('198.51.100.7')).toBe(303);
+    expect([await click('198.51.100.7'), await click('198.51.100.8')]).toEqual([503, 303]);
+  });
+
   test('show a person the code of a device', async () => {
     const { server, keeper, send, ask } = await world();
     const app = await keeper.apps.create({ provider: 'exact-online', clientId: 'c', clientSecret: null });

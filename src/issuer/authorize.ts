@@ -5,7 +5,7 @@
  * Also for a grant that is there already the person goes to the provider and signs in: a client that connects its user
  * must not get somebody else's account because that somebody was here before.
  */
-import type { GrantId } from '../core/id.ts';
+import type { GrantId, RequestId } from '../core/id.ts';
 import { after, type Instant } from '../core/instant.ts';
 import type { AuthorizationOutcome, Grant } from '../keeper/keeper.ts';
 import type { Parameters } from '../oauth/form.ts';
@@ -15,6 +15,7 @@ import type { Client } from './client.ts';
 import type { ClientTokens } from './client-tokens.ts';
 import { type ClientRegistry, digestOf } from './clients.ts';
 import type { DpopProof } from './dpop.ts';
+import { Crowds, Recent, RecentOfEach, tooMuch } from './limits.ts';
 import { freshId, freshText, type IssuerParts } from './parts.ts';
 import type { Asked, ClientRequest, Requests, StoredRequest } from './requests.ts';
 import { rightsOf } from './rights.ts';
@@ -50,15 +51,16 @@ export interface DeviceAuthorization {
 export interface Authorize {
   /** Rejects with `ErrorForClient` where the client is to be told, with `OAuthError` where the person is. */
   view(parameters: Parameters): Promise<AskedView>;
-  open(parameters: Parameters): Promise<Opened>;
+  /** `from`, here and below: the address of who asks. */
+  open(parameters: Parameters, from: string): Promise<Opened>;
   /** The code is bound to the key of a proof that comes with it (RFC 9449 section 10.1). */
   push(
     client: Client,
     parameters: Parameters,
     proof: DpopProof | null,
+    from: string,
   ): Promise<{ readonly requestUri: string; readonly expiresInS: number }>;
-  beginDevice(client: Client, parameters: Parameters): Promise<DeviceAuthorization>;
-  /** `from`: the address of who typed the code. */
+  beginDevice(client: Client, parameters: Parameters, from: string): Promise<DeviceAuthorization>;
   viewDevice(userCode: string, from: string): Promise<AskedView>;
   openDevice(userCode: string, from: string): Promise<Opened>;
   /**
@@ -73,11 +75,9 @@ const PUSHED_LIFE_MS = 90_000;
 const DEVICE_LIFE_MS = 600_000;
 /** A code is exchanged by a program at once. */
 const CODE_LIFE_MS = 60_000;
-/** Authorizations of one client under way, beyond which no new one is begun: each makes a grant that waits. */
-const MOST_UNDER_WAY = 1_000;
+/** For a person to sign in. So long a new grant waits for it. */
 const UNDER_WAY_MS = 1_800_000;
-/** Requests of one client in ten minutes, pushed or for devices: each is a record, and a public client proves nothing. */
-const MOST_ASKED = 1_000;
+/** For so long requests are counted that were pushed or are for devices: each is a record. */
 const ASKED_MS = 600_000;
 /** Wrong user codes in a minute: nobody finds one by trying, and who tries keeps nobody elsewhere from typing theirs. */
 const MOST_WRONG_CODES = 30;
@@ -93,8 +93,8 @@ export function authorize(
 ): Authorize {
   const { keeper, clock, publicUrl } = parts;
   const returnBase = `${publicUrl}/oauth/return/`;
-  const begun = new RecentOfEach(clock, UNDER_WAY_MS, MOST_UNDER_WAY);
-  const askedLately = new RecentOfEach(clock, ASKED_MS, MOST_ASKED);
+  const begun = new Crowds(clock, UNDER_WAY_MS);
+  const askedLately = new Crowds(clock, ASKED_MS);
   const wrongCodes = new RecentOfEach(clock, MINUTE_MS, MOST_WRONG_CODES);
   const allWrongCodes = new Recent(clock, MINUTE_MS);
 
@@ -154,10 +154,14 @@ export function authorize(
     return keeper.authorizations.open(ticket);
   }
 
+  /** Who sent a person from a client that has proved itself is known, and was counted when it asked. */
+  function enter({ client, isVouched }: Asked, id: RequestId, from: string): void {
+    if (!isVouched) begun.enter(client, networkOf(from), id);
+  }
+
   /** The grant to be authorized; a new one waits for it from here on. */
-  async function grantFor({ client, target, scope, owner }: Asked): Promise<GrantId> {
+  async function grantFor({ target, scope, owner }: Asked): Promise<GrantId> {
     if (target.kind === 'grant') return target.grant;
-    begun.note(client);
     const { provider } = await keeper.apps.get(target.app);
     const alias = `${provider.slice(0, 48)}-${freshId(parts, 'req').slice(-8)}`;
     const more = { ...(owner === null ? {} : { owner }), ...(scope.length === 0 ? {} : { scope }) };
@@ -185,17 +189,19 @@ export function authorize(
       return viewOf((await asked(parameters)).asked);
     },
 
-    async open(parameters) {
+    async open(parameters, from) {
       const { asked: wish, stored } = await asked(parameters);
+      const id = stored?.request.id ?? freshId(parts, 'req');
+      enter(wish, id, from);
       const grant = await grantFor(wish);
       const next = { ...underWay(), grant };
-      const request = stored ? await requests.move(stored, next) : await requests.insert({ asked: wish, ...next });
+      const request = stored ? await requests.move(stored, next) : await requests.insert({ id, asked: wish, ...next });
       // Of two clicks on one page, one goes on.
       if (!request) throw invalidRequest('The request was used already.');
       return goOn(request);
     },
 
-    async push(client, parameters, proof) {
+    async push(client, parameters, proof, from) {
       if (parameters.has('request_uri')) throw invalidRequest('request_uri cannot be pushed.');
       const wish = await readAuthorizationRequest(
         parts,
@@ -207,10 +213,12 @@ export function authorize(
       if (proof && wish.dpopJkt !== null && wish.dpopJkt !== proof.jkt) {
         throw invalidRequest('dpop_jkt and the DPoP proof name different keys.');
       }
-      askedLately.note(client.id);
+      const id = freshId(parts, 'req');
+      askedLately.enter(client.id, whoAsks(client, from), id);
       await proof?.use();
       const expiresAt = after(clock.now(), PUSHED_LIFE_MS);
-      const { id } = await requests.insert({
+      await requests.insert({
+        id,
         status: 'pushed',
         asked: { ...wish, dpopJkt: proof?.jkt ?? wish.dpopJkt },
         expiresAt,
@@ -218,7 +226,7 @@ export function authorize(
       return { requestUri: REQUEST_URI + id, expiresInS: PUSHED_LIFE_MS / 1000 };
     },
 
-    async beginDevice(client, parameters) {
+    async beginDevice(client, parameters, from) {
       const wish = await whatIsAsked(
         parts,
         client,
@@ -226,11 +234,12 @@ export function authorize(
         parameters,
         client.type === 'confidential',
       );
-      askedLately.note(client.id);
+      const id = freshId(parts, 'req');
+      askedLately.enter(client.id, whoAsks(client, from), id);
       const [deviceCode, userCode] = [freshText(parts), newUserCode(parts.random)];
       const hashes = { secretHash: digestOf(deviceCode), userCodeHash: digestOf(plainUserCode(userCode)) };
       const expiresAt: Instant = after(clock.now(), DEVICE_LIFE_MS);
-      await requests.insert({ status: 'waiting', asked: wish, expiresAt, ...hashes });
+      await requests.insert({ id, status: 'waiting', asked: wish, expiresAt, ...hashes });
       return { deviceCode, userCode, expiresInS: DEVICE_LIFE_MS / 1000, intervalS: POLL_INTERVAL_S };
     },
 
@@ -240,6 +249,7 @@ export function authorize(
 
     async openDevice(userCode, from) {
       const stored = await byUserCode(userCode, from);
+      enter(stored.request.asked, stored.request.id, from);
       const grant = await grantFor(stored.request.asked);
       const request = await requests.move(stored, { ...underWay(), userCodeHash: null, grant });
       if (!request) throw new OAuthError('expired_token');
@@ -256,6 +266,7 @@ export function authorize(
         const said = { error: 'access_denied', error_description: 'The account was not connected.' };
         return { location: redirectUri === null ? null : withParameters(parts, redirectUri, state, said) };
       }
+      begun.leave(found.request.asked.client, found.request.id);
       const granted = { status: 'granted', grant: outcome.grant.id } as const;
       if (redirectUri === null) {
         await requests.move(found, granted);
@@ -269,66 +280,14 @@ export function authorize(
   };
 }
 
+/** Anybody may ask in the name of a public client: its requests are counted for the network they come from. */
+function whoAsks({ type }: Client, from: string): string | null {
+  return type === 'public' ? networkOf(from) : null;
+}
+
 /** Who pushes a request hears what is wrong with it in the answer. */
 function told(cause: unknown): never {
   if (!(cause instanceof ErrorForClient)) throw cause;
   const { searchParams } = new URL(cause.location);
   throw invalidRequest(searchParams.get('error_description') ?? 'The request is not valid.');
-}
-
-function tooMuch(): OAuthError {
-  return new OAuthError('temporarily_unavailable', { retryAfterMs: MINUTE_MS });
-}
-
-/** Counts for each client or network what happened lately, and refuses what is too much. */
-class RecentOfEach {
-  readonly #clock: IssuerParts['clock'];
-  readonly #forMs: number;
-  readonly #most: number;
-  readonly #all = new Map<string, Recent>();
-
-  constructor(clock: IssuerParts['clock'], forMs: number, most: number) {
-    this.#clock = clock;
-    this.#forMs = forMs;
-    this.#most = most;
-  }
-
-  assertRoom(whose: string): void {
-    if ((this.#all.get(whose)?.count ?? 0) >= this.#most) throw tooMuch();
-  }
-
-  note(whose: string): void {
-    this.assertRoom(whose);
-    const recent = this.#all.get(whose) ?? new Recent(this.#clock, this.#forMs);
-    recent.note();
-    // The one that asked last stands last.
-    this.#all.delete(whose);
-    this.#all.set(whose, recent);
-    for (const [oldest, { count }] of this.#all) {
-      if (count > 0) break;
-      this.#all.delete(oldest);
-    }
-  }
-}
-
-/** Counts what happened lately, whatever the clock on the wall does. */
-class Recent {
-  readonly #clock: IssuerParts['clock'];
-  readonly #forMs: number;
-  #times: number[] = [];
-
-  constructor(clock: IssuerParts['clock'], forMs: number) {
-    this.#clock = clock;
-    this.#forMs = forMs;
-  }
-
-  note(): void {
-    this.#times.push(this.#clock.moment().uptimeMs);
-  }
-
-  get count(): number {
-    const from = this.#clock.moment().uptimeMs - this.#forMs;
-    this.#times = this.#times.filter((time) => time > from);
-    return this.#times.length;
-  }
 }

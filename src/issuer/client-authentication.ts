@@ -18,6 +18,8 @@ export interface OAuthRequest {
   readonly parameters: Parameters;
   /** The header of that name (RFC 9449). */
   readonly dpop?: string | undefined;
+  /** The address that it comes from. */
+  readonly from?: string;
 }
 
 export type Authenticate = (request: OAuthRequest) => Promise<Client>;

@@ -96,11 +96,12 @@ export function createIssuer(parts: IssuerParts): Issuer {
 
     async push(request) {
       const client = await authenticate(request);
-      return flow.push(client, request.parameters, await proofs.read(request.dpop, 'par', client));
+      const proof = await proofs.read(request.dpop, 'par', client);
+      return flow.push(client, request.parameters, proof, request.from ?? '');
     },
 
     async beginDevice(request) {
-      return flow.beginDevice(await authenticate(request), request.parameters);
+      return flow.beginDevice(await authenticate(request), request.parameters, request.from ?? '');
     },
 
     async drain() {

@@ -102,8 +102,8 @@ export const ERROR_HELP: Readonly<Record<string, { readonly meaning: string; rea
     remedy: 'Send less; of many grants, one a request.',
   },
   unsupported_media_type: {
-    meaning: 'The body is not declared as JSON.',
-    remedy: 'Send the header `Content-Type: application/json`.',
+    meaning: 'The body is not declared as JSON, or is compressed or otherwise encoded.',
+    remedy: 'Send the header `Content-Type: application/json`, and none named `Content-Encoding`.',
   },
   idempotency_mismatch: {
     meaning: 'The same `Idempotency-Key` came with another body before.',

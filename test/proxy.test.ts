@@ -40,6 +40,13 @@ describe('a request', () => {
     ]);
   });
 
+  test('hands on a body as it is encoded, without reading it', async () => {
+    await open();
+    const headers = { 'content-encoding': 'gzip', 'content-type': 'application/json' };
+    expect((await world.get('/proxy/eol/v1/x', { method: 'POST', headers, body: 'not read here' })).status).toBe(200);
+    expect([world.seen[0]?.headers['content-encoding'], world.seen[0]?.body]).toEqual(['gzip', 'not read here']);
+  });
+
   test('carries nothing that tells who asks, or that another could read differently', async () => {
     await open();
     const headers = {

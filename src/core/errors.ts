@@ -30,7 +30,7 @@ export const ERRORS = {
   grant_revoked: { status: 410, exit: 1, title: 'The grant was ended' },
   cross_site: { status: 403, exit: 1, title: 'A page of another site sent this request' },
   payload_too_large: { status: 413, exit: 2, title: 'The request is too large' },
-  unsupported_media_type: { status: 415, exit: 2, title: 'The request must be JSON' },
+  unsupported_media_type: { status: 415, exit: 2, title: 'The body is not of a kind that is read here' },
   idempotency_mismatch: { status: 422, exit: 2, title: 'The idempotency key belongs to another request' },
   rate_limited: { status: 429, exit: 75, title: "The provider's limit is used up" },
   internal_error: { status: 500, exit: 1, title: 'Something went wrong here' },

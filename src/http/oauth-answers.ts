@@ -26,7 +26,12 @@ export function asOAuthError(parts: HttpParts, request: FastifyRequest, thrown: 
   if (error.code === 'payload_too_large') {
     return new OAuthError('invalid_request', { description: 'The request is too large.', status: error.status });
   }
-  if (error.code === 'unsupported_media_type') return invalidRequest(WRONG_TYPE);
+  if (error.code === 'unsupported_media_type') {
+    // The framework's own, that a type is none, says the same as of another type.
+    if (error !== thrown) return invalidRequest(WRONG_TYPE);
+    const description = `${error.message} ${error.details.remedy}`;
+    return new OAuthError('invalid_request', { description, status: error.status });
+  }
   if (error.status === 503) {
     const { retryAfterMs = 1_000 } = error.details;
     return new OAuthError('temporarily_unavailable', { description: error.code, retryAfterMs });

@@ -72,5 +72,7 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** What the caller's key must be allowed to; `admin` where a route does not say. */
     scope?: Scope;
+    /** It hands its body on, whatever that is. */
+    streamsBody?: boolean;
   }
 }

@@ -67,7 +67,7 @@ export function proxyRoutes(routes: Routes, parts: HttpParts, all: Metrics, arri
   });
   const handler = (request: FastifyRequest, reply: FastifyReply) => proxy.answer(request, reply);
   for (const url of ['/proxy/:grant', '/proxy/:grant/*']) {
-    routes.all(url, { schema: { hide: true }, exposeHeadRoute: false, handler });
+    routes.all(url, { schema: { hide: true }, config: { streamsBody: true }, exposeHeadRoute: false, handler });
   }
 }
 

@@ -96,6 +96,38 @@ describe('wrong requests', () => {
     }
   });
 
+  test.each([
+    ['POST', '/v1/apps', 'application/json'],
+    ['PATCH', '/v1/grants/eol', 'application/json'],
+    ['POST', '/v1/grants/eol/token', 'application/json'],
+    ['POST', '/v1/grants/eol/refresh', 'application/json'],
+    ['POST', '/v1/diagnose', 'application/json'],
+    ['POST', '/oauth/token', 'application/x-www-form-urlencoded'],
+    ['POST', '/oauth/revoke', 'application/x-www-form-urlencoded'],
+    ['POST', '/oauth/par', 'application/x-www-form-urlencoded'],
+    ['POST', '/oauth/introspect', 'application/x-www-form-urlencoded'],
+    ['POST', '/oauth/device_authorization', 'application/x-www-form-urlencoded'],
+    ['POST', '/oauth/authorize', 'application/x-www-form-urlencoded'],
+    ['POST', '/oauth/device', 'application/x-www-form-urlencoded'],
+    ['POST', '/authorize/ticket-1', 'application/x-www-form-urlencoded'],
+  ] as const)('%s %s reads no body that is compressed, and says so', async (method, url, type) => {
+    const { send, keeper } = await serve();
+    keeper.addGrant('eol');
+    const headers = { ...admin, 'content-type': type };
+    for (const coding of ['gzip', 'identity, br', 'GZIP', 'x']) {
+      const answer = await send(method, url, '{}', { ...headers, 'content-encoding': coding });
+      expect([answer.statusCode, answer.headers['accept-encoding']], coding).toEqual([415, 'identity']);
+      expect(answer.body).toContain('without the header Content-Encoding');
+    }
+    for (const coding of ['', 'identity', 'Identity, ']) {
+      const answer = await send(method, url, '{}', { ...headers, 'content-encoding': coding });
+      expect(answer.statusCode, coding).not.toBe(415);
+    }
+    // RFC 9110 section 12.5.3: another type has nothing to do with it.
+    const odd = await send(method, url, '<x/>', { ...admin, 'content-type': 'text/xml' });
+    expect(odd.headers['accept-encoding']).toBeUndefined();
+  });
+
   test('an unknown path is 404, another method 405 with those that work', async () => {
     const { send } = await serve();
     expect((await send('GET', '/v1/nothing')).json()).toMatchObject({ code: 'not_found' });

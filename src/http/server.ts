@@ -18,6 +18,7 @@ import { authorizeRoutes } from './authorize-page.ts';
 import { browserErrorPage } from './browser-errors.ts';
 import { callbackRoutes } from './callback.ts';
 import { clientRoutes } from './clients.ts';
+import { refuseEncoded } from './content-coding.ts';
 import { diagnoseRoutes } from './diagnose.ts';
 import { docsRoutes } from './docs-page.ts';
 import { grantRoutes } from './grants.ts';
@@ -113,6 +114,7 @@ function frame(parts: HttpParts, arrivals: Arrivals): Routes {
   app.addHook('onRequest', ({ headers }, _, done) => {
     done(namesOneHost(headers) ? undefined : invalidRequest('The request names more than one host.'));
   });
+  refuseEncoded(app);
   app.decorateRequest('caller', null);
   app.decorateRequest('reservation', null);
   app.removeAllContentTypeParsers();

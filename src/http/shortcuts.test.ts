@@ -112,6 +112,8 @@ describe('over a connection', () => {
       { method: 'POST', url, headers: JSON_TYPE, payload: form },
       { method: 'POST', url, headers: { ...FORM, authorization: 'Basic eDp5' }, payload: form },
       { method: 'POST', url, headers: { ...FORM, dpop: 'x' }, payload: form },
+      { method: 'POST', url, headers: { ...FORM, 'content-encoding': 'identity' }, payload: form },
+      { method: 'POST', url, headers: { ...FORM, 'content-encoding': 'gzip' }, payload: form },
       { method: 'POST', url, headers: { ...FORM, origin: 'https://page.example' }, payload: form },
       { method: 'POST', url: `${url}?x=1`, headers: FORM, payload: form },
       { method: 'POST', url },

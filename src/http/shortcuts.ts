@@ -5,6 +5,7 @@
  */
 import type { IncomingHttpHeaders, IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import { isForm } from '../oauth/form.ts';
+import { isEncoded } from './content-coding.ts';
 import { serveOAuthToken } from './oauth-endpoints.ts';
 import type { HttpParts } from './parts.ts';
 import { serveToken } from './tokens.ts';
@@ -29,7 +30,8 @@ export function namesOneHost({ host }: IncomingHttpHeaders): boolean {
 /** A form that comes in one piece, as a client's does. */
 function withForm(parts: HttpParts, request: IncomingMessage, response: ServerResponse, onwards: () => void): void {
   const length = Number(request.headers['content-length'] ?? 0);
-  if (request.method !== 'POST' || length === 0 || !isForm(request.headers['content-type'])) {
+  const { method, headers } = request;
+  if (method !== 'POST' || length === 0 || !isForm(headers['content-type']) || isEncoded(headers)) {
     onwards();
     return;
   }

@@ -143,6 +143,34 @@ describe('a service account of a cluster', () => {
     expect(await refused(ask(await sign(SUBJECT, 'https://else.example')))).toEqual(INVALID_CLIENT);
   });
 
+  test('is each of those that one issuer is trusted for, also where the keys of one entry cannot be had', async () => {
+    const away: Network = { open: async () => ({ kind: 'not_sent', reason: 'away' }) };
+    const bench = await connected({ keys: away });
+    const [key, other] = [await signer('cluster'), await signer('other')];
+    const trustedIssuers = [
+      trusted(key.jwk, { jwks: null, jwksUri: `${CLUSTER}/away` }),
+      trusted(key.jwk),
+      trusted(key.jwk, { subject: 'second' }),
+      trusted(other.jwk, { subject: 'third', audience: 'reports' }),
+    ];
+    const { id } = await bench.client({ authMethod: 'private_key_jwt', trustedIssuers });
+    const ask = async (sub: string, aud = PUBLIC_URL, signedBy = key) =>
+      bench.token({
+        grant_type: 'client_credentials',
+        client_id: id,
+        client_assertion_type: BEARER,
+        client_assertion: await signedBy.sign(bench.world.clock.now(), { iss: CLUSTER, sub, aud }),
+      });
+    const given = { access_token: 'at-0-eol' };
+    expect(await ask(SUBJECT)).toMatchObject(given);
+    expect(await ask('second')).toMatchObject(given);
+    expect(await ask('third', 'reports', other)).toMatchObject(given);
+    expect(await refused(ask('third', PUBLIC_URL, other))).toEqual(INVALID_CLIENT);
+    expect(await refused(ask('third', 'reports', key))).toEqual(INVALID_CLIENT);
+    expect(await refused(ask('fourth'))).toEqual(INVALID_CLIENT);
+    expect(await refused(ask(SUBJECT, 'reports'))).toMatchObject({ error: 'temporarily_unavailable' });
+  });
+
   test('is known by the keys that its cluster publishes, also when those change or cannot be read for a while', async () => {
     const keys = { list: [(await signer('old')).jwk], asked: 0, isThere: true };
     const network: Network = {
@@ -278,6 +306,28 @@ describe('token exchange', () => {
     expect(await refused(ask('user-3'))).toEqual(invalid);
     expect(await refused(ask('user-1', { iss: 'https://else.example' }))).toEqual(invalid);
     expect(await refused(ask('user-1', { aud: 'https://else.example' }))).toEqual(invalid);
+  });
+
+  test('takes the owner from each entry of one issuer that the JWT is meant for', async () => {
+    const bench = await connected();
+    await bench.world.keeper.grants.update('eol', { owner: 'user-1' });
+    const key = await signer('idp');
+    const trustedIssuers = [
+      trusted(key.jwk, { subject: null, ownerClaim: 'email', audience: 'web' }),
+      trusted(key.jwk, { subject: null, ownerClaim: 'email' }),
+      trusted(key.jwk, { subject: null, ownerClaim: 'uid' }),
+    ];
+    const { credentials } = await bench.client({ trustedIssuers });
+    const ask = async (claims: object) => {
+      const token = await key.sign(bench.world.clock.now(), { iss: CLUSTER, sub: 's', ...claims });
+      return bench.token({ grant_type: EXCHANGE, subject_token: token, subject_token_type: JWT, ...credentials });
+    };
+    expect(await ask({ aud: 'web', email: 'user-1' })).toMatchObject({ access_token: 'at-0-eol' });
+    expect(await ask({ aud: PUBLIC_URL, uid: 'user-1' })).toMatchObject({ access_token: 'at-0-eol' });
+    expect(await refused(ask({ aud: 'web', uid: 'user-1' }))).toMatchObject({ error: 'invalid_grant' });
+    expect(await refused(ask({ aud: PUBLIC_URL, email: 'user-2', uid: 'user-1' }))).toMatchObject({
+      error: 'invalid_grant',
+    });
   });
 
   test('reaches no grant that the client may not use, whatever owner is named', async () => {

@@ -57,19 +57,38 @@ export class JsonWebTokens {
   async authenticates(assertion: string, client: Client): Promise<boolean> {
     const claims = claimsOf(assertion);
     if (client.jwks && claims?.iss === client.id) return this.#isOwn(assertion, client, client.jwks);
-    const issuer = client.trustedIssuers.find((one) => one.issuer === claims?.iss && one.subject !== null);
-    if (!issuer) return false;
-    const payload = await this.#verified(assertion, issuer);
-    return payload !== null && payload.sub === issuer.subject;
+    const named = client.trustedIssuers.filter((one) => one.issuer === claims?.iss && one.subject === claims.sub);
+    return (await this.#firstOf(named, assertion, ({ sub }, { subject }) => sub === subject || null)) ?? false;
   }
 
   /** The owner that a JWT of an issuer names whom this client's operator trusts; null where it names none. */
   async ownerIn(token: string, client: Client): Promise<string | null> {
     const claims = claimsOf(token);
-    const issuer = client.trustedIssuers.find((one) => one.issuer === claims?.iss && one.ownerClaim !== null);
-    const payload = issuer ? await this.#verified(token, issuer) : null;
-    const owner = payload?.[issuer?.ownerClaim ?? ''];
-    return typeof owner === 'string' && owner !== '' ? owner : null;
+    const named = client.trustedIssuers.filter((one) => one.issuer === claims?.iss && one.ownerClaim !== null);
+    return this.#firstOf(named, token, (payload, { ownerClaim }) => {
+      const owner = payload[ownerClaim ?? ''];
+      return typeof owner === 'string' && owner !== '' ? owner : null;
+    });
+  }
+
+  /** What the first entry gives by which the JWT is valid; keys that cannot be had are no reason not to try the next. */
+  async #firstOf<T>(
+    entries: readonly TrustedIssuer[],
+    token: string,
+    read: (payload: JWTPayload, entry: TrustedIssuer) => T | null,
+  ): Promise<T | null> {
+    const failures: unknown[] = [];
+    for (const entry of entries) {
+      try {
+        const payload = await this.#verified(token, entry);
+        const found = payload && read(payload, entry);
+        if (found !== null) return found;
+      } catch (cause) {
+        failures.push(cause);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
+    return null;
   }
 
   async #isOwn(assertion: string, client: Client, jwks: Jwks): Promise<boolean> {

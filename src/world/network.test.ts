@@ -292,6 +292,13 @@ describe('sending', () => {
     expect(textOf(answer)).toBe('the answer');
   });
 
+  test('an answer that changes the protocol, which nobody asked for, is lost at once', async () => {
+    const { port } = await answering((socket) => {
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n');
+    });
+    expect(await sent(`http://127.0.0.1:${port}/`)).toMatchObject({ kind: 'lost' });
+  });
+
   test('what follows a whole answer takes nothing from it', async () => {
     const { port } = await answering(`${ok('{"refresh_token":"r2"}')}HTTP/1.1 500 surplus`);
     const answer = await sent(`http://127.0.0.1:${port}/`);

@@ -93,8 +93,9 @@ class OneRequest implements Connection {
 /** Sends, and resolves once status and headers are here. */
 function headOf(sent: ClientRequest, body: string | undefined): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    // What fails after the headers shows in the body.
-    sent.on('error', reject).on('response', resolve).end(body);
+    // Of some ends (a change of protocol) Node tells no error. What fails after the headers shows in the body.
+    const closed = (): void => reject(new Error('the connection was closed without an answer'));
+    sent.on('error', reject).on('response', resolve).on('close', closed).end(body);
   });
 }
 

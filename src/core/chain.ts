@@ -23,7 +23,7 @@
 import type { Announcement, ChainEvent, ChainEventWithoutAnswer, ReceivedLink } from './chain-event.ts';
 import { type Diagnosis, isFatal, type Meaning } from './diagnosis.ts';
 import type { LinkId, NodeId } from './id.ts';
-import { elapsed, type Instant, type Moment } from './instant.ts';
+import { elapsed, type Instant, isBefore, type Moment } from './instant.ts';
 import type { Attempt, Deferral, Gap, Hold, Link, Loss, PastRefusal } from './link.ts';
 import type { Fingerprint } from './secret.ts';
 
@@ -399,11 +399,11 @@ function addedTo(
 }
 
 function later(a: Moment, b: Moment): Moment {
-  return b.at > a.at ? b : a;
+  return isBefore(a, b) ? b : a;
 }
 
 function earlier(a: Moment, b: Moment): Moment {
-  return b.at < a.at ? b : a;
+  return isBefore(b, a) ? b : a;
 }
 
 function sinceNewestAnswerMs(chain: Chain, now: Moment): number {

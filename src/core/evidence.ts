@@ -1,6 +1,6 @@
 /** Sentences about a chain's record, for diagnoses: with times, the token's number, and the authorization it is of. */
 import type { Attempt, Chain, Link, PastRefusal } from './chain.ts';
-import { elapsed, type Instant, type Moment, toRfc3339 } from './instant.ts';
+import { elapsed, type Instant, isBefore, type Moment, toRfc3339 } from './instant.ts';
 import type { RotationPolicy } from './rotation-policy.ts';
 
 /** "2026-01-31 09:30:00 UTC". */
@@ -68,7 +68,7 @@ const SHORTLY_MS = 3_600_000;
 function earlyBefore(chain: Chain, at: Moment, policy: RotationPolicy): PastRefusal | undefined {
   const shortlyMs = Math.max(SHORTLY_MS, 3 * policy.pacing.minSpacingMs);
   return chain.refusals?.findLast(
-    (one) => one.means === 'too_early' && elapsed(one.at, at).atLeastMs <= shortlyMs && one.at.at <= at.at,
+    (one) => one.means === 'too_early' && elapsed(one.at, at).atLeastMs <= shortlyMs && !isBefore(at, one.at),
   );
 }
 
@@ -80,7 +80,7 @@ export function earlyEvidence(chain: Chain, at: Moment, policy: RotationPolicy):
   const early = earlyBefore(chain, at, policy);
   if (!early) return '';
   const said = ` At ${when(early.since.at)} the provider had said that it was too early`;
-  if (chain.attempts.some((attempt) => attempt.startedAt.at <= early.since.at)) {
+  if (chain.attempts.some((attempt) => !isBefore(early.since, attempt.startedAt))) {
     return `${said}, so it had made the exchange that stayed without an answer.`;
   }
   const passed = `${span(early.afterAnswerMs)} after the last tokens were received here`;

@@ -37,6 +37,11 @@ export function elapsed(from: Moment, to: Moment): Elapsed {
   return byWall >= 0 ? { atLeastMs: byWall, atMostMs: byWall } : { atLeastMs: 0, atMostMs: Number.POSITIVE_INFINITY };
 }
 
+/** Whether one moment came before another: by the clock that is never set, where both know it. */
+export function isBefore(a: Moment, b: Moment): boolean {
+  return a.boot === b.boot ? a.uptimeMs < b.uptimeMs : a.at < b.at;
+}
+
 /** The instant so many milliseconds later. */
 export function after(instant: Instant, ms: number): Instant {
   return (instant + ms) as Instant;

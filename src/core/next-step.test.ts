@@ -150,6 +150,23 @@ describe('a chain in doubt presents the same refresh token again', () => {
     expect(early.next(exact, 1_172)).toMatchObject({ present: 'A', waitMs: 19_000 });
   });
 
+  test('that came too early is counted from its own time, although the clock was set back meanwhile [S25]', () => {
+    const setBack = (seconds: number): Moment => ({ ...moment(seconds), at: ((seconds - 3_600) * 1_000) as Instant });
+    const early = held().presented('B', 'A', 600, 'too_early').deferred(601, 228_000, 'too_early');
+    const [id, presented] = ['C' as LinkId, 'A' as LinkId];
+    const started = apply(early.chain, { type: 'started', id, presented, node: 'n', run: 'r', at: setBack(829) });
+    const chain = apply(started, { type: 'refused', id, means: 'too_early', said, at: setBack(830) });
+    expect(chain.refusals).toMatchObject([{ sentAt: moment(600), since: moment(600), at: setBack(830) }]);
+    expect(
+      deferralMs(
+        { ...chain, deferral: { why: 'too_early', since: moment(600), forMs: 228_000, count: 4, said } },
+        exact,
+        'too_early',
+        null,
+      ),
+    ).toBe(342_000);
+  });
+
   test('at Exact Online in time for one that was doubled, although all that was heard of it is that it came too early', () => {
     const early = held().started('B', 'A', 600).refused('B', 601, 'too_early');
     const lostSince = early.deferred(601, 28_500, 'too_early').started('C', 'A', 1_165).lost('C', 1_166);

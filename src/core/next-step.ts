@@ -26,7 +26,7 @@ import {
 import { type Diagnosis, isFatal, type Meaning } from './diagnosis.ts';
 import { explain } from './explain.ts';
 import type { LinkId, NodeId } from './id.ts';
-import { elapsed, type Moment } from './instant.ts';
+import { elapsed, isBefore, type Moment } from './instant.ts';
 import { ageLimitMs, idleSince } from './lifetime.ts';
 import { classOf, type PolicyClass, type RotationPolicy, rejectsReuse } from './rotation-policy.ts';
 
@@ -307,7 +307,7 @@ function doubledOf({ sentAt, since }: PastRefusal, now: Moment): Unheard {
 /** Those that were said to be too early, if that was before the last one that was lost. */
 function earlyBefore({ startedAt }: Attempt, token: Link, chain: Chain): PastRefusal | null {
   const early = earlyWith(token, chain);
-  return early && (early.sentAt ?? early.since).at < startedAt.at ? early : null;
+  return early && isBefore(early.sentAt ?? early.since, startedAt) ? early : null;
 }
 
 /** What the provider said besides and that decides nothing, its own faults among it, is left aside. */
@@ -466,6 +466,6 @@ function notPast(chain: Chain, policy: RotationPolicy, waitMs: number): number {
 
 /** What was put off since a refusal is tried again when that time is over. */
 function waitedSinceMs({ at }: PastRefusal, { deferral }: Chain): number {
-  if (!deferral || deferral.since.at < at.at) return 0;
+  if (!deferral || isBefore(deferral.since, at)) return 0;
   return elapsed(at, deferral.since).atLeastMs + deferral.forMs;
 }

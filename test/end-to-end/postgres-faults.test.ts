@@ -1,9 +1,12 @@
 /** What only a server over a wire can do to a store: restart, freeze, lose an answer, lead through a pooler. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { GrantId } from '../../src/core/id.ts';
 import type { Instant } from '../../src/core/instant.ts';
+import type { Clock } from '../../src/ports/clock.ts';
 import type { Change, Store } from '../../src/ports/store.ts';
 import { storeContract } from '../../src/storage/contract.ts';
 import { sharedStoreContract } from '../../src/storage/contract-of-nodes.ts';
@@ -19,6 +22,7 @@ import {
   started,
 } from '../../src/storage/story.fixture.ts';
 import { Database } from '../../src/storage/postgres/database.ts';
+import { endOfTurn } from '../../src/world/event-loop.ts';
 import { systemClock } from '../../src/world/system-clock.ts';
 import { faultProxy } from '../support/fault-proxy.ts';
 import { type Pooler, startPooler } from '../support/pooler.ts';
@@ -55,6 +59,13 @@ async function openAt(url: string, options?: StoreOptions): Promise<Store> {
   open.push(store);
   await store.nodes.join(ME, 'folder', LEASE_MS);
   return store;
+}
+
+/** In bytes, of what is still in use. */
+function heapUsed(): number {
+  setFlagsFromString('--expose-gc');
+  (runInNewContext('gc') as () => void)();
+  return process.memoryUsage().heapUsed;
 }
 
 /** Resolves once such a change is heard. */
@@ -307,6 +318,26 @@ describe('hearing of changes', () => {
     const told = heard(there, 'chain', GRANT);
     await here.chains.append(GRANT, 0, authorized('a'));
     await told;
+  });
+
+  test('a store that listens for a month takes no more memory for it', async () => {
+    const turns = { made: 0, wanted: 500, reached: Promise.withResolvers<void>() };
+    const clock: Clock = {
+      ...systemClock,
+      // Half a second lies between two looks at the connection: here, none.
+      async sleep(ms, signal) {
+        if (ms !== 500) return systemClock.sleep(ms, signal);
+        turns.made += 1;
+        if (turns.made >= turns.wanted) turns.reached.resolve();
+        await endOfTurn();
+      },
+    };
+    await openAt(await server.freshDatabase(), { clock });
+    await turns.reached.promise;
+    const before = heapUsed();
+    Object.assign(turns, { made: 0, wanted: 2_000, reached: Promise.withResolvers<void>() });
+    await turns.reached.promise;
+    expect((heapUsed() - before) / turns.made).toBeLessThan(300);
   });
 
   test('many changes of one transaction are all heard, however long their names', async () => {

@@ -123,10 +123,9 @@ export class Changes implements Telling {
     const { db, listenUrl, log } = this.#parts;
     const connection = listenUrl === null ? {} : { connectionString: listenUrl };
     const client = new pg.Client({ ...db.connection, ...connection });
-    const over = Promise.withResolvers<never>();
-    over.promise.catch(() => undefined);
-    const end = (): void => over.reject(new Error('The connection ended'));
-    client.on('error', over.reject).on('end', end);
+    const over = new AbortController();
+    const end = (): void => over.abort(new Error('The connection ended'));
+    client.on('error', (error) => over.abort(error)).on('end', end);
     this.#closing.signal.addEventListener('abort', end, { once: true });
     let echo: { readonly message: string; readonly heard: () => void } | null = null;
     client.on('notification', ({ channel, payload = '' }) => {
@@ -141,7 +140,7 @@ export class Changes implements Telling {
         const { promise, resolve } = Promise.withResolvers<void>();
         echo = { message: JSON.stringify({ by: this.#me, echo: randomUUID() }), heard: resolve };
         const askedAtMs = this.#uptimeMs();
-        await this.#echo(echo.message, promise, over.promise);
+        await this.#echo(echo.message, promise, over.signal);
         onHeard();
         this.#heardAtMs = askedAtMs;
         if (!this.#isListening) {
@@ -150,7 +149,7 @@ export class Changes implements Telling {
           this.#tried.resolve();
           this.#tell({ kind: 'unsure' });
         }
-        await this.#pause(ECHO_EVERY_MS, over.promise);
+        await this.#pause(ECHO_EVERY_MS, over.signal);
       }
     } catch (error) {
       return error instanceof Error ? error.message : String(error);
@@ -163,27 +162,22 @@ export class Changes implements Telling {
   }
 
   /** Tells itself a message over another connection, and waits to hear it. */
-  async #echo(message: string, heard: Promise<void>, over: Promise<never>): Promise<void> {
-    await Promise.race([this.#parts.db.query('SELECT pg_notify($1, $2)', [CHANNEL, message]), over]);
+  async #echo(message: string, heard: Promise<void>, over: AbortSignal): Promise<void> {
+    await unlessOver(over, this.#parts.db.query('SELECT pg_notify($1, $2)', [CHANNEL, message]));
     const waited = new AbortController();
     const late = this.#parts.clock.sleep(ECHO_MS, waited.signal).then(() => {
       if (!waited.signal.aborted) throw new Error('Notifications do not arrive: a pooler may stand in between');
     });
-    late.catch(() => undefined);
     try {
-      await Promise.race([heard, late, over]);
+      await unlessOver(over, Promise.race([heard, late]));
     } finally {
       waited.abort();
     }
   }
 
-  async #pause(ms: number, over: Promise<never>): Promise<void> {
-    const done = new AbortController();
-    try {
-      await Promise.race([this.#parts.clock.sleep(ms, done.signal), over]);
-    } finally {
-      done.abort();
-    }
+  async #pause(ms: number, over: AbortSignal): Promise<void> {
+    await this.#parts.clock.sleep(ms, over);
+    over.throwIfAborted();
   }
 
   async #poll(): Promise<void> {
@@ -213,6 +207,22 @@ export class Changes implements Telling {
 
   #tell(change: Change): void {
     for (const listener of this.#listeners) listener(change);
+  }
+}
+
+/**
+ * What comes of this work; rejects where the connection is over before. Not a race with one promise for the whole life of
+ * the connection: each would leave something with it, twice a second, for months.
+ */
+async function unlessOver<T>(over: AbortSignal, work: Promise<T>): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const end = (): void => reject(over.reason);
+  over.addEventListener('abort', end);
+  if (over.aborted) end();
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    over.removeEventListener('abort', end);
   }
 }
 

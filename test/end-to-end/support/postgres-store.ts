@@ -1,5 +1,6 @@
 /** Opens stores in PostgreSQL as a server does, with what a test wants otherwise. */
 import pg from 'pg';
+import type { Clock } from '../../../src/ports/clock.ts';
 import type { Store } from '../../../src/ports/store.ts';
 import { connectPostgres, openPostgresStore } from '../../../src/storage/postgres/store.ts';
 import { createLog } from '../../../src/world/pino-log.ts';
@@ -10,11 +11,11 @@ export interface StoreOptions {
   readonly connections?: number;
   readonly answerMs?: number;
   readonly keyCheck?: string;
+  readonly clock?: Clock;
 }
 
 export async function openStoreAt(url: string, options: StoreOptions = {}): Promise<Store> {
-  const { listenUrl = null, connections = 4, keyCheck = 'of the test', ...rest } = options;
-  const clock = systemClock;
+  const { listenUrl = null, connections = 4, keyCheck = 'of the test', clock = systemClock, ...rest } = options;
   const db = await connectPostgres({ url, connections, clock, ...rest });
   return openPostgresStore({ db, keyCheck, listenUrl, clock, log: createLog({ level: 'silent' }) });
 }

@@ -283,9 +283,19 @@ function stateRules(store: () => Store): void {
     expect(await idsBy(store().records, [{ name: 'state', value: 'broken' }])).toEqual([]);
   });
 
-  test('a grant whose chain was there first gets the state of that chain', async () => {
+  test('a grant whose chain was there first gets the state of that chain, and is counted from then on', async () => {
     await store().chains.append(GRANT, 0, authorized('a'));
+    expect(await store().chains.count()).toEqual({});
+    await store().chains.append(OTHER, 0, authorized('z'));
+    await store().chains.append(OTHER, 1, published('z'));
+    await store().chains.append(GRANT, 1, published('a'));
+    await store().chains.append(GRANT, 2, started('b', 'a'));
+    expect(await store().chains.count()).toEqual({});
     await insertGrant(store(), GRANT);
+    expect(await store().chains.count()).toEqual({ in_doubt: 1 });
+    await insertGrant(store(), OTHER);
+    expect(await store().chains.count()).toEqual({ in_doubt: 1, active: 1 });
+    await store().records.remove('grant', GRANT);
     expect(await store().chains.count()).toEqual({ active: 1 });
   });
 

@@ -102,7 +102,7 @@ function append(
     keepChain(sql, grant, kept, folded, dueOf);
     keepEvent(sql, grant, folded);
     keepAnswers(sql, grant, folded);
-    counts.move(kept && stateOf(kept.chain), stateOf(chain));
+    counts.move(grant, kept && stateOf(kept.chain), stateOf(chain));
   }
   return { outcome: 'appended', version, chain };
 }

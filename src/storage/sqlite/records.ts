@@ -96,15 +96,23 @@ function insert(
   if (taken) return taken;
   sql.insert.run(kind, id, body);
   addTerms(sql, kind, id, terms);
-  if (kind === 'grant' && sql.beginChain.run(id, JSON.stringify(EMPTY_CHAIN)) === 1) counts.move(null, 'pending');
+  if (kind === 'grant') {
+    sql.beginChain.run(id, JSON.stringify(EMPTY_CHAIN));
+    counts.list(id, stateOfChain(sql, id) ?? 'pending');
+  }
   return { outcome: 'written', version: 1 } as const;
 }
 
 function removeChain(sql: Statements, counts: StateCounts, id: string): void {
-  const row = sql.stateOfChain.first(id);
-  if (!row) return;
+  const state = stateOfChain(sql, id);
+  if (state === null) return;
   sql.removeChain.run(id);
-  counts.move(text(row, 'state') as ChainState, null);
+  counts.remove(state);
+}
+
+function stateOfChain(sql: Statements, id: string): ChainState | null {
+  const row = sql.stateOfChain.first(id);
+  return row ? (text(row, 'state') as ChainState) : null;
 }
 
 function isAt(sql: Statements, kind: RecordKind, id: string, version: number): boolean {

@@ -13,6 +13,7 @@ import type { LinkId } from '../core/id.ts';
 import type { Instant } from '../core/instant.ts';
 import type { NumberedRecord } from '../ports/journal.ts';
 import type { Log } from '../ports/log.ts';
+import { endOfTurn } from './event-loop.ts';
 import type { Disk } from './file-journal-disk.ts';
 import {
   decode,
@@ -33,6 +34,8 @@ const FIRST_DIGITS = 15;
 const HELD_SEGMENTS = 4;
 /** Of a place in a segment and the segment, as one number. */
 const PLACE_SHIFT = 2 ** 32;
+/** Decoded in one go: some milliseconds. */
+const STEP_BYTES = 256 * 1024;
 
 export interface Segment {
   readonly place: number;
@@ -138,20 +141,26 @@ export class Segments {
 
   /** One by one. */
   async *frames(segment: Segment): AsyncGenerator<NumberedFrame> {
-    for (const { frame } of await this.#read(segment)) yield frame;
+    for await (const { frame } of this.#read(segment)) yield frame;
   }
 
   /** With the bytes that each takes. */
-  async placed(segment: Segment): Promise<readonly PlacedFrame[]> {
-    return [...(await this.#read(segment))];
+  placed(segment: Segment): Promise<readonly PlacedFrame[]> {
+    return Array.fromAsync(this.#read(segment));
   }
 
-  async #read(segment: Segment): Promise<Generator<PlacedFrame>> {
+  /** In steps: all at once would keep the rest of the process waiting for a quarter of a second. */
+  async *#read(segment: Segment): AsyncGenerator<PlacedFrame> {
     const bytes = await this.#disk.readWhole(segment.path);
-    return numbered(
-      segment,
-      decodeEach(bytes, (damage) => this.#report(segment, damage)),
-    );
+    const read = decodeEach(bytes, (damage) => this.#report(segment, damage));
+    let stepEnd = STEP_BYTES;
+    for (const placed of numbered(segment, read)) {
+      if (placed.offset >= stepEnd) {
+        stepEnd = placed.offset + STEP_BYTES;
+        await endOfTurn();
+      }
+      yield placed;
+    }
   }
 
   #report(

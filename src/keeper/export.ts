@@ -10,7 +10,7 @@ import type { AccessToken, ClientSecret, PrivateKey, RefreshToken } from '../cor
 import { privateKeyOf } from './apps.ts';
 import type { GrantRegistry } from './grants.ts';
 import { heldAnswer } from './held-answers.ts';
-import { journalEnd } from './journaling.ts';
+import { journalEnds } from './journaling.ts';
 import type { Minders } from './minders.ts';
 import type { KeeperParts } from './parts.ts';
 import { tokensOf } from './reading.ts';
@@ -90,7 +90,7 @@ export function grantExports(
 
     async end({ grant, version, alias }) {
       const minder = await minders.of(grant);
-      const told = await journalEnd(parts, grant, 'ended');
+      const settled = await journalEnds(parts, (await registry.record(grant)).value);
       const ended: ChainEvent = { type: 'ended', at: parts.clock.moment() };
       let isDone = false;
       await minder.change(async () => {
@@ -98,7 +98,7 @@ export function grantExports(
         isDone = appended.outcome === 'appended';
         return appended;
       });
-      parts.journal.settled(told, 'nothing');
+      settled();
       if (!isDone) return false;
       minder.drop();
       await registry.change(grant, (record) => ({ ...record, accountKey: null }));

@@ -8,11 +8,11 @@ import { ALIAS, type GrantId, isId } from '../core/id.ts';
 import { after, type Instant } from '../core/instant.ts';
 import { type RotationPolicy, UNKNOWN_POLICY } from '../core/rotation-policy.ts';
 import type { Page, StoredChain, Term } from '../ports/store.ts';
-import { journalEnd } from './journaling.ts';
+import { journalEnd, journalEnds } from './journaling.ts';
 import type { Grant, GrantQuery, Grants, NewGrant } from './keeper.ts';
 import type { Minders } from './minders.ts';
 import { freshId, type KeeperParts } from './parts.ts';
-import { type GrantRecord, grantTerms, parseRecord, type Versioned } from './records.ts';
+import { type GrantRecord, grantTerms, type JoinedGrant, namesOf, parseRecord, type Versioned } from './records.ts';
 import type { Upstreams } from './upstream.ts';
 import { checkFreshness, ON_DEMAND } from './freshness.ts';
 import { importChain } from './import.ts';
@@ -29,6 +29,10 @@ export interface GrantRegistry extends Grants {
   byAccount(accountKey: string): Promise<GrantRecord | null>;
   /** Takes a pending grant away that turned out to be another one. */
   discard(id: GrantId): Promise<void>;
+  /** This grant answers to the names of another one too, as far as nobody else has them. */
+  takeIn(id: GrantId, joined: JoinedGrant): Promise<void>;
+  /** The other one is a grant of its own again. */
+  letGo(id: GrantId, joined: GrantId): Promise<void>;
 }
 
 export function grantRegistry(parts: KeeperParts, minders: Minders, upstreams: Upstreams): GrantRegistry {
@@ -60,7 +64,9 @@ export function grantRegistry(parts: KeeperParts, minders: Minders, upstreams: U
     async update(idOrAlias, wish) {
       const { value: before } = await registry.record(idOrAlias);
       checkFresh(before.scheme, wish.freshness);
-      if (wish.alias !== undefined && wish.alias !== before.alias) await releaseAlias(registry, wish.alias, store);
+      if (wish.alias !== undefined && !namesOf(before).includes(wish.alias)) {
+        await releaseAlias(registry, wish.alias, store);
+      }
       const record = await registry.change(before.id, (grant) => ({
         ...grant,
         ...(wish.alias === undefined ? {} : { alias: checkedAlias(wish.alias) }),
@@ -77,12 +83,12 @@ export function grantRegistry(parts: KeeperParts, minders: Minders, upstreams: U
 
     async end(idOrAlias) {
       const minder = await minders.of(idOrAlias);
-      const told = await journalEnd(parts, minder.grant, 'ended');
+      const settled = await journalEnds(parts, (await registry.record(minder.grant)).value);
       const ended: ChainEvent = { type: 'ended', at: clock.moment() };
       await minder.change(() => store.chains.append(minder.grant, 'any', ended, () => null));
       minder.drop();
       const record = await registry.change(minder.grant, (grant) => ({ ...grant, accountKey: null }));
-      parts.journal.settled(told, 'nothing');
+      settled();
       return registry.view(record);
     },
 
@@ -93,7 +99,7 @@ export function grantRegistry(parts: KeeperParts, minders: Minders, upstreams: U
 
     async record(idOrAlias) {
       const stored = isId('grt', idOrAlias)
-        ? await store.records.get('grant', idOrAlias)
+        ? ((await store.records.get('grant', idOrAlias)) ?? (await store.records.find('grant', 'joined', idOrAlias)))
         : await store.records.find('grant', 'alias', idOrAlias);
       if (stored) return parseRecord<GrantRecord>(stored);
       throw new EvergrantError('not_found', 'There is no grant with this id or alias.', {
@@ -105,10 +111,11 @@ export function grantRegistry(parts: KeeperParts, minders: Minders, upstreams: U
       for (;;) {
         const { version, value } = await registry.record(id);
         const next = change(value);
-        const written = await store.records.update('grant', id, version, JSON.stringify(next), grantTerms(next));
+        const written = await store.records.update('grant', value.id, version, JSON.stringify(next), grantTerms(next));
         if (written.outcome === 'written') {
           // Whoever asks for the name from now on means the grant that has it next.
-          if (value.alias !== null && value.alias !== next.alias) minders.forgetName(value.alias);
+          const names = namesOf(next);
+          for (const name of namesOf(value)) if (!names.includes(name)) minders.forgetName(name);
           return next;
         }
         if (written.outcome === 'taken') throw taken(written.term, written.by);
@@ -131,8 +138,38 @@ export function grantRegistry(parts: KeeperParts, minders: Minders, upstreams: U
       await store.records.remove('grant', id);
       parts.journal.settled(told, 'nothing');
     },
+
+    async takeIn(id, joined) {
+      const takeIn = (one: JoinedGrant) => {
+        return registry.change(id, (grant) => ({
+          ...grant,
+          joined: [
+            ...(grant.joined ?? []).filter(({ grant: other }) => other !== one.grant),
+            one.alias === grant.alias ? { ...one, alias: null } : one,
+          ],
+        }));
+      };
+      await takeIn(joined).catch((cause: unknown) => {
+        if (codeOf(cause) !== 'alias_taken') throw cause;
+        return takeIn({ ...joined, alias: null });
+      });
+      // Somebody may have asked for it before the store went back.
+      minders.forget(joined.grant);
+      minders.known(id)?.changed();
+    },
+
+    async letGo(id, joined) {
+      await registry.change(id, (grant) => ({
+        ...grant,
+        joined: (grant.joined ?? []).filter((one) => one.grant !== joined),
+      }));
+    },
   };
   return registry;
+}
+
+function codeOf(cause: unknown): string | null {
+  return cause instanceof EvergrantError ? cause.code : null;
 }
 
 /** The chain is due at another time now; what is due at once is done in the background. */
@@ -198,7 +235,16 @@ async function releaseAlias(registry: GrantRegistry, alias: string, store: Keepe
   const { value } = parseRecord<GrantRecord>(holder);
   const { chain } = await store.chains.read(value.id);
   if (stateOf(chain) !== 'revoked') throw taken({ name: 'alias', value: alias }, value.id);
-  await registry.change(value.id, (grant) => ({ ...grant, alias: null }));
+  await registry.change(value.id, (grant) => withoutAlias(grant, alias));
+}
+
+function withoutAlias(grant: GrantRecord, alias: string): GrantRecord {
+  const { joined } = grant;
+  return {
+    ...grant,
+    alias: grant.alias === alias ? null : grant.alias,
+    ...(joined && { joined: joined.map((one) => (one.alias === alias ? { ...one, alias: null } : one)) }),
+  };
 }
 
 export function checkedAlias(alias: string): string {

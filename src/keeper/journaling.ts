@@ -53,6 +53,18 @@ export async function journalEnd(parts: KeeperParts, grant: GrantId, purpose: 'e
   return link;
 }
 
+/**
+ * The same of a grant and of those that it has taken in: a store that goes back further knows them apart. Gives what is to
+ * be called once the store has it.
+ */
+export async function journalEnds(parts: KeeperParts, { id, joined = [] }: GrantRecord): Promise<() => void> {
+  const told: LinkId[] = [];
+  for (const grant of [id, ...joined.map((one) => one.grant)]) told.push(await journalEnd(parts, grant, 'ended'));
+  return () => {
+    for (const link of told) parts.journal.settled(link, 'nothing');
+  };
+}
+
 /** The exchange that something is noted of. */
 export type Noted = Pick<IntentRecord, 'grant' | 'generation' | 'attempt'>;
 

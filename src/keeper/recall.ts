@@ -4,6 +4,7 @@
  */
 import type { GrantId } from '../core/id.ts';
 import type { IntentRecord, JournalRecord } from '../ports/journal.ts';
+import { intentIn, isEmpty, joinOf } from './join.ts';
 import type { KeeperParts } from './parts.ts';
 import type { BroughtIn, WorkOf } from './restore.ts';
 
@@ -49,12 +50,16 @@ export class Intents<N> {
 export async function recall(
   parts: KeeperParts,
   workOf: WorkOf,
-  { grant, generation, attempt, presented, sequence, node, run, at: startedAt }: IntentRecord,
+  intent: IntentRecord,
   mayWait: boolean,
 ): Promise<BroughtIn> {
+  const { grant, generation, attempt, presented, sequence, node, run, at: startedAt } = intent;
   const { chain } = await parts.store.chains.read(grant);
+  const join = isEmpty(chain) ? await joinOf(parts, grant) : null;
+  if (join) return recall(parts, workOf, intentIn(join, intent), mayWait);
   const before = generation === null ? 0 : generation - chain.generation;
   if (chain.end || before !== 0) return mayWait && before > 0 ? 'waiting' : 'nothing';
+  if (chain.attempts.some((one) => one.id === attempt)) return 'nothing';
   if (chain.nextSequence > sequence && !chain.attempts.some((one) => one.isRecalled)) return 'nothing';
   const { dueOf } = await workOf(grant);
   const sent = { id: attempt, presented, sequence, node, run, startedAt } as const;

@@ -38,7 +38,20 @@ export interface GrantRecord {
   readonly scheme?: Scheme;
   /** Not there: only when asked for. */
   readonly freshness?: Freshness;
+  /** Not there: none. */
+  readonly joined?: readonly JoinedGrant[];
   readonly createdAt: Instant;
+}
+
+/** Another grant that had the same token, and is part of this one since; see `join`. */
+export interface JoinedGrant {
+  readonly grant: GrantId;
+  /** Which link had the token there. */
+  readonly link: LinkId;
+  /** Which link has it here. */
+  readonly as: LinkId;
+  /** Null where it has none, or somebody else has it by now. */
+  readonly alias: string | null;
 }
 
 /**
@@ -89,11 +102,22 @@ export function appTerms(app: AppRecord): readonly Term[] {
   return [{ name: 'provider', value: app.provider }];
 }
 
+/** All names by which a grant is asked for, its id first. */
+export function namesOf({ id, alias, joined = [] }: GrantRecord): readonly string[] {
+  return [id, ...aliasesOf({ alias, joined }), ...joined.map(({ grant }) => grant)];
+}
+
+function aliasesOf({ alias, joined = [] }: Pick<GrantRecord, 'alias' | 'joined'>): readonly string[] {
+  const all = [alias, ...joined.map((one) => one.alias)];
+  return [...new Set(all.filter((one) => one !== null))];
+}
+
 export function grantTerms(grant: GrantRecord): readonly Term[] {
   return [
     { name: 'app', value: grant.app },
     { name: 'provider', value: grant.provider },
-    ...(grant.alias === null ? [] : [{ name: 'alias', value: grant.alias, unique: true }]),
+    ...aliasesOf(grant).map((value) => ({ name: 'alias', value, unique: true })),
+    ...(grant.joined ?? []).map((one) => ({ name: 'joined', value: one.grant, unique: true })),
     ...(grant.owner === null ? [] : [{ name: 'owner', value: grant.owner }]),
     ...(grant.accountKey === null ? [] : [{ name: 'account', value: grant.accountKey, unique: true }]),
     ...Object.entries(grant.labels).map(([key, value]) => ({ name: 'label', value: `${key}=${value}` })),

@@ -4,12 +4,24 @@
  * that will not come back.
  */
 import type { Chain, ChainEvent } from '../core/chain.ts';
+import { EvergrantError } from '../core/errors.ts';
 import type { GrantId } from '../core/id.ts';
 import type { AnswerRecord, BegunRecord, EndedRecord, IntentRecord, JournalRecord } from '../ports/journal.ts';
-import type { Term } from '../ports/store.ts';
+import type { StoredChain, Term } from '../ports/store.ts';
 import { openAnswer } from './answers.ts';
 import { keep, recordAnswer, type Work } from './exchange.ts';
 import { type GrantRegistry, insert } from './grants.ts';
+import {
+  answerIn,
+  beginIn,
+  claimOf,
+  isEmpty,
+  isOlderSibling,
+  type Join,
+  joinOf,
+  type OtherHolder,
+  otherHolder,
+} from './join.ts';
 import type { KeeperParts } from './parts.ts';
 import { readAnswer } from './reading.ts';
 import { recall } from './recall.ts';
@@ -35,7 +47,54 @@ export async function bringIn(
   mayWait: boolean,
   intents: readonly IntentRecord[],
 ): Promise<BroughtIn> {
-  const { chain } = await parts.store.chains.read(record.grant);
+  const stored = await parts.store.chains.read(record.grant);
+  const join = isEmpty(stored.chain) ? await joinOf(parts, record.grant) : null;
+  if (join) return bringJoined(parts, registry, workOf, record, join, mayWait, intents);
+  return bringOwn(parts, registry, workOf, record, stored, mayWait, intents);
+}
+
+/** A record of a grant that is part of another one by now. */
+async function bringJoined(
+  parts: KeeperParts,
+  registry: GrantRegistry,
+  workOf: WorkOf,
+  record: Exclude<JournalRecord, IntentRecord>,
+  join: Join,
+  mayWait: boolean,
+  intents: readonly IntentRecord[],
+): Promise<BroughtIn> {
+  const own = await parts.store.chains.read(record.grant);
+  const into = await parts.store.chains.read(join.into);
+  switch (record.purpose) {
+    case 'exchange': {
+      const received = answerIn(parts, join, record);
+      if (isOlderSibling(into.chain, received)) return 'nothing';
+      return bringExchange(parts, workOf, received, into.chain, mayWait, intents);
+    }
+    case 'unsent':
+      return bringOwn(parts, registry, workOf, { ...record, grant: join.into }, into, mayWait, intents);
+    case 'begun':
+      if (record.link === join.joined.link) return 'tokens';
+      break;
+    case 'ended':
+      // It was ended before its token came here again.
+      if (into.chain.end?.kind !== 'revoked') await registry.letGo(join.into, record.grant);
+      break;
+    default:
+  }
+  return bringOwn(parts, registry, workOf, record, own, mayWait, intents);
+}
+
+async function bringOwn(
+  parts: KeeperParts,
+  registry: GrantRegistry,
+  workOf: WorkOf,
+  record: Exclude<JournalRecord, IntentRecord>,
+  stored: StoredChain,
+  mayWait: boolean,
+  intents: readonly IntentRecord[],
+): Promise<BroughtIn> {
+  const { chain } = stored;
   switch (record.purpose) {
     case 'exchange':
       return bringExchange(parts, workOf, record, chain, mayWait, intents);
@@ -49,7 +108,7 @@ export async function bringIn(
     case 'authorization':
       return 'awaited';
     case 'begun':
-      return bringBeginning(parts, registry, workOf, record, chain);
+      return bringBeginning(parts, registry, workOf, record, stored);
     case 'ended':
     case 'removed':
       return bringEnd(parts, registry, record, chain);
@@ -101,15 +160,24 @@ async function bringBeginning(
   registry: GrantRegistry,
   workOf: WorkOf,
   record: BegunRecord,
-  chain: Chain,
+  { chain, version }: StoredChain,
 ): Promise<BroughtIn> {
   const { grant, link, at, by, received } = record;
   if (chain.end?.kind === 'revoked' || !isNewer(record, chain)) return 'nothing';
   const answer = openAnswer(parts.sealer, grant, link, record.answer);
-  await makeAgain(parts, registry, record);
-  const event: ChainEvent = { type: 'authorized', at, by, link: received, answer: record.answer };
+  const other = await makeAgain(parts, registry, record);
+  if (other) return joinTo(parts, registry, workOf, record, other);
+  const event: ChainEvent & { type: 'authorized' } = {
+    type: 'authorized',
+    at,
+    by,
+    link: received,
+    answer: record.answer,
+  };
   const work = await workOf(grant).catch(() => null);
-  await keep(parts, grant, event, answer, 'any', work?.dueOf);
+  const kept = await keep(parts, grant, event, answer, version, work?.dueOf);
+  // Another node was faster, with this or with another one.
+  if (!kept.chain.links.some((one) => one.id === link)) return bringBeginning(parts, registry, workOf, record, kept);
   parts.log.info('An authorization was brought from the journal into the store.', { grant, link });
   return 'tokens';
 }
@@ -120,43 +188,80 @@ function isNewer({ generation, received }: BegunRecord, chain: Chain): boolean {
   return generation === chain.generation && received.receivedAt.at > (chain.authorizedAt?.at ?? 0);
 }
 
-/** The store may be of a time when neither grant nor app were there, or the account was not known. */
-async function makeAgain(parts: KeeperParts, registry: GrantRegistry, record: BegunRecord): Promise<void> {
+/**
+ * The store may be of a time when neither grant nor app were there, or the account was not known. Gives the grant that has
+ * the token already; then none is made.
+ */
+async function makeAgain(
+  parts: KeeperParts,
+  registry: GrantRegistry,
+  record: BegunRecord,
+): Promise<OtherHolder | null> {
   const { records } = parts.store;
   const app = JSON.parse(record.appBody) as AppRecord;
   await records.insert('app', record.app, record.appBody, appTerms(app));
   const kept = JSON.parse(record.grantBody) as GrantRecord;
-  const held = await records.get('grant', record.grant);
-  if (held) return noteAccount(registry, record.grant, kept);
-  const imported: readonly Term[] =
-    record.by === 'import' ? [{ name: 'imported', value: record.received.fingerprint, unique: true }] : [];
-  await insertSomehow(parts, registry, kept, imported);
+  if (await records.get('grant', record.grant)) {
+    await noteAccount(registry, record.grant, kept);
+    return null;
+  }
+  // Of two nodes that bring one token at once, the second is told that it is claimed. A claim may also outlast its grant.
+  for (const terms of [claimOf(record), []]) {
+    const other = await otherHolder(parts, record);
+    if (other) return other;
+    if (await insertSomehow(parts, registry, kept, terms)) break;
+  }
   parts.log.warn('A grant that the store did not know was made again from the journal.', { grant: record.grant });
+  return null;
+}
+
+/** The two are one grant from now on. May be repeated. */
+async function joinTo(
+  parts: KeeperParts,
+  registry: GrantRegistry,
+  workOf: WorkOf,
+  record: BegunRecord,
+  other: OtherHolder,
+): Promise<BroughtIn> {
+  const { grant, link } = record;
+  const kept = JSON.parse(record.grantBody) as GrantRecord;
+  const as = other.as ?? (await beginIn(parts, workOf, other.grant, record));
+  // It got another token meanwhile.
+  if (as === null) return bringBeginning(parts, registry, workOf, record, await parts.store.chains.read(grant));
+  await registry.takeIn(other.grant, { grant, link, as, alias: kept.alias });
+  await noteAccount(registry, other.grant, kept);
+  parts.log.warn('A grant of the journal has the token of another one, and is part of it from now on.', {
+    grant,
+    other: other.grant,
+  });
+  return 'tokens';
 }
 
 /**
  * A name that is taken by now is no reason to lose a chain: it goes without, as a grant does whose name was given on. Nor
- * is another node that has made the grant at the same time, from a journal of its own.
+ * is another node that has made the grant at the same time, from a journal of its own. False where its token is claimed.
  */
 async function insertSomehow(
   parts: KeeperParts,
   registry: GrantRegistry,
   grant: GrantRecord,
   terms: readonly Term[],
-): Promise<void> {
+): Promise<boolean> {
   const { records } = parts.store;
   try {
     await insertFree(parts, registry, grant, terms);
   } catch (cause) {
-    if ((await records.get('grant', grant.id)) !== null) return;
+    if ((await records.get('grant', grant.id)) !== null) return true;
+    if (cause instanceof EvergrantError && cause.code === 'already_held') return false;
     const isTaken = grant.alias !== null && (await records.find('grant', 'alias', grant.alias)) !== null;
     if (!isTaken) throw cause;
     parts.log.warn('The alias of a grant in the journal is taken; the grant goes without.', { grant: grant.id });
-    await insertFree(parts, registry, { ...grant, alias: null }, terms);
+    return insertSomehow(parts, registry, { ...grant, alias: null }, terms);
   }
+  return true;
 }
 
-/** Without an account, or another term, that somebody else has. */
+/** Without an account that somebody else has. */
 async function insertFree(
   parts: KeeperParts,
   registry: GrantRegistry,
@@ -165,14 +270,7 @@ async function insertFree(
 ): Promise<void> {
   const { accountKey } = grant;
   const holder = accountKey === null ? null : await parts.store.records.find('grant', 'account', accountKey);
-  const free = { ...grant, accountKey: holder ? null : accountKey };
-  await insert(parts, registry, free, await freeTerms(parts, terms));
-}
-
-async function freeTerms(parts: KeeperParts, terms: readonly Term[]): Promise<readonly Term[]> {
-  const { records } = parts.store;
-  const found = await Promise.all(terms.map(({ name, value }) => records.find('grant', name, value)));
-  return terms.filter((_, i) => found[i] === null);
+  await insert(parts, registry, { ...grant, accountKey: holder ? null : accountKey }, terms);
 }
 
 async function noteAccount(registry: GrantRegistry, id: GrantId, kept: GrantRecord): Promise<void> {
@@ -196,7 +294,7 @@ async function bringEnd(
     return 'nothing';
   }
   if (chain.end?.kind !== 'revoked') await parts.store.chains.append(grant, 'any', { type: 'ended', at });
-  const held = isThere ? (await registry.record(grant)).value : null;
-  if (held?.accountKey != null) await registry.change(grant, (value) => ({ ...value, accountKey: null }));
+  // Its account and its token are free again.
+  if (isThere) await registry.change(grant, (value) => ({ ...value, accountKey: null }));
   return 'nothing';
 }

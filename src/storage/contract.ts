@@ -445,10 +445,8 @@ function termRules(store: () => Store): void {
   test('a change to a taken term changes nothing, and a record may keep its own', async () => {
     await insertGrant(store(), 'grt_1', [eol]);
     await insertGrant(store(), 'grt_2', [{ ...eol, value: 'other' }]);
-    expect(await store().records.update('grant', 'grt_2', 1, 'new', [eol])).toMatchObject({
-      outcome: 'taken',
-      by: 'grt_1',
-    });
+    const changed = await store().records.update('grant', 'grt_2', 1, 'new', [eol]);
+    expect(changed).toMatchObject({ outcome: 'taken', by: 'grt_1' });
     expect(await store().records.get('grant', 'grt_2')).toMatchObject({ version: 1 });
     expect(await store().records.update('grant', 'grt_1', 1, 'new', [eol])).toMatchObject({ outcome: 'written' });
     expect((await store().records.find('grant', 'alias', 'other'))?.id).toBe('grt_2');
@@ -470,9 +468,10 @@ function termRules(store: () => Store): void {
     expect(await store().records.insert('app', 'app_1', '{}', [eol])).toMatchObject({ outcome: 'written' });
   });
 
-  test('only unique terms find a record', async () => {
-    await insertGrant(store(), 'grt_1', [{ name: 'owner', value: 'o' }]);
+  test('only unique terms find a record, and each of several of one name does', async () => {
+    await insertGrant(store(), 'grt_1', [{ name: 'owner', value: 'o' }, eol, { ...eol, value: 'former' }]);
     expect(await store().records.find('grant', 'owner', 'o')).toBeNull();
+    expect((await store().records.find('grant', 'alias', 'former'))?.id).toBe('grt_1');
   });
 
   test('a list by several terms gives the records that have all of them, page by page', async () => {

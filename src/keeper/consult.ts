@@ -5,6 +5,7 @@
 import type { Chain } from '../core/chain.ts';
 import type { GrantId, NodeId } from '../core/id.ts';
 import type { KeeperParts } from './parts.ts';
+import type { WorkOf } from './restore.ts';
 
 /** Which chains wait for what the journal of this node may hold. */
 export async function chainsWaitingFor(parts: KeeperParts, node: NodeId): Promise<readonly GrantId[]> {
@@ -33,13 +34,17 @@ export async function grantsByNode(parts: KeeperParts): Promise<ReadonlyMap<Node
  */
 export async function consult(
   parts: KeeperParts,
+  workOf: WorkOf,
   node: NodeId,
   wake: (grant: GrantId) => void,
   isUnderWay: (grant: GrantId) => boolean = () => false,
 ): Promise<readonly GrantId[]> {
   const waiting = (await chainsWaitingFor(parts, node)).filter((grant) => !isUnderWay(grant));
   for (const grant of waiting) {
-    await parts.store.chains.append(grant, 'any', { type: 'consulted', at: parts.clock.moment(), node });
+    // Whoever takes it on may end before it is decided: it is due for all.
+    const work = await workOf(grant).catch(() => null);
+    const consulted = { type: 'consulted', at: parts.clock.moment(), node } as const;
+    await parts.store.chains.append(grant, 'any', consulted, work?.dueOf);
     wake(grant);
   }
   return waiting;

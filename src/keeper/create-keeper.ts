@@ -22,8 +22,6 @@ import { isStoreOlder, mergeJournal, noteMerged } from './merge-journal.ts';
 import { ChainMinder } from './minder.ts';
 import { Minders } from './minders.ts';
 import { type KeeperParts, reach } from './parts.ts';
-import { namesOf } from './records.ts';
-import { resume } from './resume.ts';
 import { HeaderCredentials } from './schemes/header.ts';
 import { inScheme } from './schemes/scheme.ts';
 import { seldom } from './seldom.ts';
@@ -55,7 +53,7 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper & { reado
     };
     const due = ({ provider }: Upstream, freshness: Freshness) => dueOf(clock, value.id, provider.policy, freshness);
     const minder = new ChainMinder(parts, value, upstream, { onPublished, onDue }, cluster, due, stop.signal);
-    return { minder, names: namesOf(value) };
+    return { minder, names: value.alias === null ? [value.id] : [value.id, value.alias] };
   });
   const grants = grantRegistry(parts, minders, upstreams);
   const authorizations = authorizationFlow(parts, grants, minders, upstreams);
@@ -121,6 +119,14 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper & { reado
       return minder.advance(0);
     });
     taken.catch((cause: unknown) => parts.log.error('A chain could not be taken up.', { grant }, cause));
+  }
+
+  /** Whatever the last run left undecided goes on at once, for windows may be closing. */
+  async function resume(): Promise<void> {
+    const grants = await parts.store.chains.unsettled();
+    if (grants.length > 0)
+      parts.log.info('Chains are taken up where the last run left them.', { chains: grants.length });
+    for (const grant of grants) wake(grant);
   }
 
   /** Chains that waited for the journals of all nodes go on. */
@@ -190,10 +196,10 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper & { reado
     merge,
     isStoreOlder: (merged) => isStoreOlder(parts.journal, merged),
     noteMerged: (again) => noteMerged(parts, again),
-    takeOver: (gone) => takeOver(parts, gone, wake),
+    takeOver: (gone) => takeOver(parts, workOf, gone, wake),
     consulted: async (node) => {
       // An exchange that goes on ends as an event of its chain, which settles its attempt by itself.
-      await consult(parts, node, wake, (grant) => minders.known(grant)?.isWorking === true);
+      await consult(parts, workOf, node, wake, (grant) => minders.known(grant)?.isWorking === true);
     },
     forget: forgetAll,
     quiet: async () => {
@@ -206,7 +212,7 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper & { reado
   const onDue = (at: Instant) => watch.expect(at);
   const unwatch = parts.store.watch(onChange);
   await cluster.start();
-  await resume(parts, wake);
+  await resume();
   void watch.run();
   const resumed = authorizations.resume();
   resumed.catch((cause: unknown) => parts.log.error('Authorizations could not be taken up.', {}, cause));

@@ -7,7 +7,7 @@
 import type { GrantId } from '../core/id.ts';
 import type { Instant } from '../core/instant.ts';
 import type { ChainEvent } from '../core/chain.ts';
-import type { Store, Term } from '../ports/store.ts';
+import { type Store, StoreFailure, type Term } from '../ports/store.ts';
 import { createMemoryStore, type MemoryStore } from '../storage/memory/store.ts';
 import type { Chance } from './chance.ts';
 import { forever, type Life } from './life.ts';
@@ -17,7 +17,7 @@ type Half = 'chains' | 'records' | 'nodes' | 'store';
 type Work = (...words: never[]) => Promise<unknown>;
 
 /** A call that will fail: the n-th from now on. */
-export interface StoreFailure {
+export interface PlannedFailure {
   skip: number;
   times: number;
   readonly effect: 'before' | 'after';
@@ -39,7 +39,7 @@ export class StoreOfAll {
   readonly #time: VirtualTime;
   readonly #chance: Chance;
   readonly #options: StoreOptions;
-  readonly #failures: StoreFailure[] = [];
+  readonly #failures: PlannedFailure[] = [];
   #inner: MemoryStore;
   #backup: MemoryStore;
   #downUntil = 0;
@@ -67,7 +67,7 @@ export class StoreOfAll {
     this.#downUntil = Math.max(this.#downUntil, this.#time.now() + ms);
   }
 
-  fail(failure: StoreFailure): void {
+  fail(failure: PlannedFailure): void {
     this.#failures.push(failure);
   }
 
@@ -121,10 +121,10 @@ export class StoreOfAll {
     const { latencyMs } = this.#options;
     try {
       if (latencyMs > 0) await this.#time.sleep(this.#chance.share() * latencyMs);
-      if (this.isDown || asked !== this.#inner) throw new Error('Injected: the store is down');
-      if (failure?.effect === 'before') throw new Error(`Injected: ${half}.${name} failed before it took effect`);
+      if (this.isDown || asked !== this.#inner) throw failed('the store is down');
+      if (failure?.effect === 'before') throw failed(`${half}.${name} failed before it took effect`);
       const result = await this.#work(half, name, words);
-      if (failure) throw new Error(`Injected: ${half}.${name} failed after it took effect`);
+      if (failure) throw failed(`${half}.${name} failed after it took effect`);
       return result;
     } finally {
       if (life.isAway) await life.back();
@@ -148,8 +148,8 @@ export class StoreOfAll {
     return result;
   }
 
-  #strike(): StoreFailure | null {
-    let struck: StoreFailure | null = null;
+  #strike(): PlannedFailure | null {
+    let struck: PlannedFailure | null = null;
     for (const failure of this.#failures) {
       if (failure.skip > 0) failure.skip--;
       else if (failure.times > 0) {
@@ -160,6 +160,11 @@ export class StoreOfAll {
     if (struck) this.#failures.splice(0, this.#failures.length, ...this.#failures.filter((one) => one.times > 0));
     return struck;
   }
+}
+
+/** As a store fails in life. */
+function failed(why: string): StoreFailure {
+  return new StoreFailure(new Error(`Injected: ${why}`));
 }
 
 function hasOutcome(result: unknown, outcome: string): boolean {

@@ -128,6 +128,23 @@ describe('when a node dies with an exchange under way', () => {
     expect(await tokenOf(nodes[2], clock)).toBe('at-2');
   });
 
+  test.each([1, 2] as const)(
+    'and then another one (%i) too, which may have taken it over, the last one still meets the window',
+    async (second) => {
+      const { clock, upstream, nodes, imported } = await clusterBench();
+      await imported();
+      await clock.advance(600_000);
+      diesAt(nodes[0], 'received');
+      void nodes[0].keeper.tokens.get('eol', WISH).catch(() => undefined);
+      await clock.advance(60_000);
+      expect(upstream.presented).toEqual(['rt-0-eol']);
+      nodes[second].die();
+      // The old token lives until ten minutes after it was presented.
+      await clock.advance(535_000);
+      expect(upstream.presented).toEqual(['rt-0-eol', 'rt-0-eol']);
+    },
+  );
+
   test('and the provider revokes on reuse, nothing is presented before its journal was read; then its answer is served', async () => {
     const { clock, upstream, nodes, imported } = await clusterBench(POLICIES.oneTimeRevoking);
     await imported();
@@ -156,6 +173,20 @@ describe('when a node dies with an exchange under way', () => {
     await clock.advance(180_000);
     expect(upstream.presented).toEqual(['rt-0-eol']);
     expect(await tokenOf(nodes[2], clock)).toBe('at-1');
+  });
+
+  test('and dies again once that is known, another one presents it', async () => {
+    const { clock, upstream, nodes, imported } = await clusterBench(POLICIES.oneTimeRevoking);
+    await imported();
+    await clock.advance(600_000);
+    diesAt(nodes[0], 'sending');
+    void nodes[0].keeper.tokens.get('eol', WISH).catch(() => undefined);
+    await clock.advance(20_000);
+    await nodes[0].restart();
+    await clock.advance(1_000);
+    nodes[0].die();
+    await clock.advance(180_000);
+    expect(upstream.presented).toEqual(['rt-0-eol']);
   });
 
   test('and a second presentation is refused without harm, the refusal is not final while its journal is unread', async () => {

@@ -22,6 +22,7 @@ import { isStoreOlder, mergeJournal, noteMerged } from './merge-journal.ts';
 import { ChainMinder } from './minder.ts';
 import { Minders } from './minders.ts';
 import { type KeeperParts, reach } from './parts.ts';
+import { namesOf } from './records.ts';
 import { HeaderCredentials } from './schemes/header.ts';
 import { inScheme } from './schemes/scheme.ts';
 import { seldom } from './seldom.ts';
@@ -53,7 +54,7 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper & { reado
     };
     const due = ({ provider }: Upstream, freshness: Freshness) => dueOf(clock, value.id, provider.policy, freshness);
     const minder = new ChainMinder(parts, value, upstream, { onPublished, onDue }, cluster, due, stop.signal);
-    return { minder, names: value.alias === null ? [value.id] : [value.id, value.alias] };
+    return { minder, names: namesOf(value) };
   });
   const grants = grantRegistry(parts, minders, upstreams);
   const authorizations = authorizationFlow(parts, grants, minders, upstreams);

@@ -9,6 +9,7 @@ import { SealBroken } from '../ports/sealer.ts';
 import type { ClusterView, NodeRecord } from '../ports/store.ts';
 import { chainsWaitingFor, consult, grantsByNode } from './consult.ts';
 import type { GrantRegistry } from './grants.ts';
+import { joinOf } from './join.ts';
 import type { Journals, MergedRecords } from './keeper.ts';
 import { brought, othersAreToMerge } from './merge-journal.ts';
 import type { KeeperParts } from './parts.ts';
@@ -53,7 +54,11 @@ export function journals(
       for (const one of view.nodes) if (mine.has(one.id) && one.id !== parts.node) assertGone(parts, one);
       const mayWait = await othersAreToMerge(parts, mine);
       const merged = await bringAll(parts, registry, workOf, records, mayWait);
-      for (const { grant } of records) changed(grant);
+      for (const grant of new Set(records.map((one) => one.grant))) {
+        changed(grant);
+        const join = await joinOf(parts, grant);
+        if (join) changed(join.into);
+      }
       for (const node of of) {
         if (node !== parts.node) await store.nodes.giveUp(node);
         if (view.restore !== null) await store.nodes.mergedFor(node, view.restore);

@@ -23,6 +23,7 @@ import { ChainMinder } from './minder.ts';
 import { Minders } from './minders.ts';
 import { type KeeperParts, reach } from './parts.ts';
 import { namesOf } from './records.ts';
+import type { WorkOf } from './restore.ts';
 import { HeaderCredentials } from './schemes/header.ts';
 import { inScheme } from './schemes/scheme.ts';
 import { seldom } from './seldom.ts';
@@ -191,7 +192,7 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper & { reado
   }
 
   const merge = async (since: number) => {
-    await mergeJournal(parts, grants, workOf, since);
+    await mergeJournal(parts, grants, onceFor(workOf), since);
   };
   const cluster = new Cluster(parts, clock, {
     merge,
@@ -244,5 +245,15 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper & { reado
       over.abort();
       ended.abort();
     },
+  };
+}
+
+/** The same while it goes on: a journal has many records of one grant, and its record is read for the first of them. */
+function onceFor(workOf: WorkOf): WorkOf {
+  const works = new Map<GrantId, Work>();
+  return async (grant) => {
+    const work = works.get(grant) ?? (await workOf(grant));
+    works.set(grant, work);
+    return work;
   };
 }

@@ -153,7 +153,7 @@ async function settle(work: Work, sent: Sent, token: RefreshToken, raw: HttpAnsw
   const sealed = sealAnswer(parts.sealer, grant, sent.id, answer);
   await journalIt(parts, grant, sent, receivedAt, sealed);
   await reach(parts, 'journaled', grant);
-  const settled = await recordAnswer(work, sent, receivedAt, answer, sealed, token);
+  const settled = await recordAnswer(work, sent, receivedAt, answer, sealed, { token });
   parts.journal.settled(sent.id, settled.chain.links.some((link) => link.id === sent.id) ? 'tokens' : 'nothing');
   return settled;
 }
@@ -174,9 +174,15 @@ async function journalIt(
   }
 }
 
+/** What is at hand besides an answer: the token that was presented; or, of one that was opened and read, what it says. */
+export interface AtHand {
+  readonly token?: RefreshToken;
+  readonly reading?: TokenResponse;
+}
+
 /**
  * Records an answer in the chain: the same whether it has just arrived or is found in a journal later. Appending is
- * never fenced, and repeating it is harmless. `token` is what was presented, where it is still at hand.
+ * never fenced, and repeating it is harmless.
  */
 export async function recordAnswer(
   work: Work,
@@ -184,16 +190,17 @@ export async function recordAnswer(
   receivedAt: Moment,
   answer: KeptAnswer,
   sealed: Sealed,
-  token: RefreshToken | null = null,
+  atHand: AtHand,
 ): Promise<StoredChain> {
   const { parts, grant, upstream } = work;
-  const reading = await readingOf(work, sent, receivedAt, answer, token);
+  const reading = await readingOf(work, sent, receivedAt, answer, atHand);
   switch (reading.kind) {
     case 'tokens': {
       const link = receivedLink(parts, sent, receivedAt, upstream, reading);
       const { present: parent, sequence } = sent;
       const event: ChainEvent = { type: 'received', at: receivedAt, link, parent, sequence, answer: sealed };
-      const stored = await keep(parts, grant, event, answer, 'any', work.dueOf);
+      const opened = atHand.reading ? sealed : null;
+      const stored = await keep(parts, grant, event, answer, 'any', work.dueOf, opened);
       if (reading.accessToken) work.onKept?.(link.id, reading.accessToken);
       return stored;
     }
@@ -214,9 +221,9 @@ async function readingOf(
   { present }: Sent,
   receivedAt: Moment,
   answer: KeptAnswer,
-  token: RefreshToken | null,
+  { token, reading }: AtHand,
 ): Promise<TokenResponse> {
-  const first = readAnswer(answer, upstream.provider, receivedAt.at, []);
+  const first = reading ?? readAnswer(answer, upstream.provider, receivedAt.at, []);
   if (first.kind === 'tokens' && first.accessToken) return first;
   const presented = token ?? (await refreshTokenOf(parts, grant, present, upstream).catch(() => null));
   const within = presented && upstream.scheme ? secretsIn(presented) : [];
@@ -226,7 +233,8 @@ async function readingOf(
 
 /**
  * Stores a received link, reads it back and compares, and does not rest before both agree. Where a version was expected
- * that the chain no longer has, nothing is stored, and what is there is the result.
+ * that the chain no longer has, nothing is stored, and what is there is the result. `opened` is a text that was just
+ * opened and gave this answer: where the store has the very same, it is not opened once more.
  */
 export async function keep(
   parts: KeeperParts,
@@ -235,6 +243,7 @@ export async function keep(
   answer: KeptAnswer,
   expected: number | 'any' = 'any',
   dueOf?: DueOf,
+  opened: Sealed | null = null,
 ): Promise<StoredChain> {
   const keptAs = await persistently(parts, 'store a received answer', grant, async () => {
     let stored = await parts.store.chains.append(grant, expected, event, dueOf);
@@ -243,7 +252,7 @@ export async function keep(
       stored = await parts.store.chains.append(grant, 'any', event, dueOf);
     }
     await reach(parts, 'stored', grant);
-    await readBack(parts, grant, event.link.id, answer);
+    await readBack(parts, grant, event.link.id, answer, opened);
     return stored;
   });
   await reach(parts, 'verified', grant);
@@ -251,8 +260,15 @@ export async function keep(
 }
 
 /** Throws when what the store holds is not what was received. */
-async function readBack(parts: KeeperParts, grant: GrantId, link: LinkId, answer: KeptAnswer): Promise<void> {
+async function readBack(
+  parts: KeeperParts,
+  grant: GrantId,
+  link: LinkId,
+  answer: KeptAnswer,
+  opened: Sealed | null,
+): Promise<void> {
   const sealed = await parts.store.chains.answer(grant, link);
+  if (sealed && sealed === opened) return;
   if (!sealed && !(await isInChain(parts, grant, link))) return;
   if (!sealed) throw new Error('The store confirmed an answer that it does not hold.');
   if (!isSealed(parts.sealer, grant, link, sealed, answer)) {

@@ -131,11 +131,12 @@ async function bringExchange(
   if (chain.generation === 0) return 'nothing';
   const work = await workOf(grant);
   const answer = openAnswer(parts.sealer, grant, link, record.answer);
-  const gave = readAnswer(answer, work.upstream.provider, record.receivedAt.at, []).kind;
+  const reading = readAnswer(answer, work.upstream.provider, record.receivedAt.at, []);
+  const gave = reading.kind;
   if (gave !== 'tokens' && !(await isAwaiting(parts, workOf, record, intents))) return 'nothing';
   const { node, requestedAt } = record;
   const sent = { id: link, present: presented, sequence, generation, node, requestedAt };
-  await recordAnswer(work, sent, record.receivedAt, answer, record.answer);
+  await recordAnswer(work, sent, record.receivedAt, answer, record.answer, { reading });
   parts.log.info('An answer was brought from the journal into the store.', { grant, link });
   return gave === 'tokens' ? 'tokens' : 'nothing';
 }

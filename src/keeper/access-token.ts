@@ -9,6 +9,7 @@ import { type ErrorCode, EvergrantError } from '../core/errors.ts';
 import { explainLiving } from '../core/doubt.ts';
 import type { GrantId } from '../core/id.ts';
 import type { Step } from '../core/next-step.ts';
+import { Bell } from './bell.ts';
 import type { Barred } from './cluster.ts';
 import type { LiveAccessToken, Tokens, TokenWish } from './keeper.ts';
 import type { ChainMinder } from './minder.ts';
@@ -124,13 +125,13 @@ async function advanceWithin(
   patienceMs: number,
   seen: number,
 ): Promise<boolean> {
-  const over = new AbortController();
+  const over = new Bell();
   const steps = minder.advance(seen).then(() => true);
-  const patience = parts.clock.sleep(Math.max(0, patienceMs), over.signal).then(() => false);
+  const patience = parts.clock.sleep(Math.max(0, patienceMs), over).then(() => false);
   try {
     return await Promise.race([steps, patience]);
   } finally {
-    over.abort('over');
+    over.ring();
     steps.catch(() => undefined);
   }
 }

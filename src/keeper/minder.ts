@@ -15,6 +15,7 @@ import type { RotationPolicy } from '../core/rotation-policy.ts';
 import type { AccessToken } from '../core/secret.ts';
 import { type DueOf, LeaseLost, type StoredChain } from '../ports/store.ts';
 import { Alarm } from './alarm.ts';
+import { Bell } from './bell.ts';
 import type { Barred, May } from './cluster.ts';
 import { exchange } from './exchange.ts';
 import { heldAnswer } from './held-answers.ts';
@@ -190,10 +191,13 @@ export class ChainMinder {
 
   /** Resolves when the chain was changed by another node, or after so many milliseconds. */
   async nextChange(mostMs: number, stop: AbortSignal): Promise<void> {
-    const over = new AbortController();
-    const wake = (): void => over.abort();
+    if (stop.aborted) return;
+    const over = new Bell();
+    const wake = (): void => over.ring();
     this.#onChange.push(wake);
-    await this.#parts.clock.sleep(mostMs, AbortSignal.any([over.signal, stop]));
+    stop.addEventListener('abort', wake);
+    await this.#parts.clock.sleep(mostMs, over);
+    stop.removeEventListener('abort', wake);
     this.#onChange = this.#onChange.filter((one) => one !== wake);
   }
 

@@ -9,6 +9,7 @@
 import type { AppId, GrantId } from '../core/id.ts';
 import { after, type Instant } from '../core/instant.ts';
 import { announceEnd } from './announce.ts';
+import { Bell } from './bell.ts';
 import type { ChainMinder } from './minder.ts';
 import type { Minders } from './minders.ts';
 import type { KeeperParts } from './parts.ts';
@@ -28,8 +29,6 @@ const MOST_OF_ONE_APP = 128;
 const AGAIN_MS = 30_000;
 /** Each node of a cluster leaves the others this much time for what is theirs first. */
 const TURN_MS = 4_000;
-/** Left out, a reason is made at every wake-up: an error with all of its stack. */
-const WOKEN = 'woken';
 
 export interface WatchParts {
   readonly parts: KeeperParts;
@@ -42,7 +41,7 @@ export interface WatchParts {
 export class Watch {
   readonly #with: WatchParts;
   #wakeAt = FAR;
-  #asleep = new AbortController();
+  #asleep = new Bell();
   readonly #tending = new Map<GrantId, { readonly app: AppId; readonly done: Promise<void> }>();
 
   constructor(parts: WatchParts) {
@@ -52,7 +51,7 @@ export class Watch {
   /** Looks until it is stopped. Never rejects. */
   async run(): Promise<void> {
     const { parts, stop } = this.#with;
-    stop.addEventListener('abort', () => this.#asleep.abort(WOKEN), { once: true });
+    stop.addEventListener('abort', () => this.#asleep.ring(), { once: true });
     while (!stop.aborted) {
       const isAllBegun = await this.#look().catch((cause: unknown) => {
         parts.log.warn('The store could not say what is due.', { why: String(cause) });
@@ -61,17 +60,17 @@ export class Watch {
       if (isAllBegun) await this.#sleep();
       else await this.#oneDone();
     }
-    this.#asleep.abort(WOKEN);
+    this.#asleep.ring();
   }
 
   /** A chain is due then: the next look is not later. */
   expect(at: Instant): void {
-    if (at < this.#wakeAt) this.#asleep.abort(WOKEN);
+    if (at < this.#wakeAt) this.#asleep.ring();
   }
 
   async #sleep(): Promise<void> {
     const { parts, stop } = this.#with;
-    this.#asleep = new AbortController();
+    this.#asleep = new Bell();
     if (stop.aborted) return;
     const mostMs = parts.store.isShared ? SHARED_MS : ALONE_MS;
     this.#wakeAt = after(parts.clock.now(), mostMs);
@@ -79,7 +78,7 @@ export class Watch {
     const at = next.find(({ grant }) => !this.#tending.has(grant))?.at ?? FAR;
     this.#wakeAt = Math.min(this.#wakeAt, at) as Instant;
     const ms = Math.max(LEAST_MS, this.#wakeAt - parts.clock.now());
-    await parts.clock.sleep(ms, this.#asleep.signal);
+    await parts.clock.sleep(ms, this.#asleep);
   }
 
   /** False where more is due than was begun: when something is done, it is looked again. */

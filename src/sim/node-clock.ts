@@ -23,6 +23,7 @@ export function nodeClock(time: VirtualTime, machine: Machine, life: Life): Cloc
       if (signal?.aborted) return Promise.resolve();
       return new Promise((resolve) => {
         const giveUp = (): void => {
+          signal?.removeEventListener('abort', giveUp);
           wake.run = null;
           resolve();
         };
@@ -30,7 +31,7 @@ export function nodeClock(time: VirtualTime, machine: Machine, life: Life): Cloc
           signal?.removeEventListener('abort', giveUp);
           life.awake(resolve);
         });
-        signal?.addEventListener('abort', giveUp, { once: true });
+        signal?.addEventListener('abort', giveUp);
       });
     },
   };

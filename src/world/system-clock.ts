@@ -8,7 +8,7 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { uptime } from 'node:os';
 import type { Instant, Moment } from '../core/instant.ts';
-import type { Clock } from '../ports/clock.ts';
+import type { Clock, Interrupt } from '../ports/clock.ts';
 
 const RESYNC_MS = 1_000;
 /** The wall clock moved against the monotonic one by more than this: the machine slept, or its clock was set. */
@@ -48,7 +48,7 @@ export function createClock(machine: Machine = thisMachine): Clock {
     return { at: at as Instant, boot, uptimeMs: monotonic + aheadMs };
   }
 
-  async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  async function sleep(ms: number, signal?: Interrupt): Promise<void> {
     const until = moment().uptimeMs + ms;
     for (let left = ms; left > 0; left = until - moment().uptimeMs) {
       if (signal?.aborted) return;
@@ -72,7 +72,7 @@ function bootId(): string {
 }
 
 /** Ends early when the signal says so, without an error made for it: most waits are for what comes much sooner. */
-function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+function pause(ms: number, signal: Interrupt | undefined): Promise<void> {
   return new Promise((resolve) => {
     const end = (): void => {
       clearTimeout(timer);

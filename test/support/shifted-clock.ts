@@ -1,6 +1,7 @@
 /** The machine's clock, shifted by an offset that grows when a test says so. Sleepers notice when it does. */
 import type { Instant, Moment } from '../../src/core/instant.ts';
-import type { Clock } from '../../src/ports/clock.ts';
+import { Bell } from '../../src/keeper/bell.ts';
+import type { Clock, Interrupt } from '../../src/ports/clock.ts';
 import { systemClock } from '../../src/world/system-clock.ts';
 
 export class ShiftedClock implements Clock {
@@ -24,11 +25,15 @@ export class ShiftedClock implements Clock {
     return { at: (at + this.#offsetMs) as Instant, boot, uptimeMs: uptimeMs + this.#offsetMs };
   }
 
-  async sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  async sleep(ms: number, signal?: Interrupt): Promise<void> {
     const end = this.now() + ms;
     while (this.now() < end && !signal?.aborted) {
-      const wake = signal ? AbortSignal.any([signal, this.#advanced.signal]) : this.#advanced.signal;
+      const wake = new Bell();
+      const ring = (): void => wake.ring();
+      const ends = signal ? [signal, this.#advanced.signal] : [this.#advanced.signal];
+      for (const one of ends) one.addEventListener('abort', ring);
       await systemClock.sleep(end - this.now(), wake);
+      for (const one of ends) one.removeEventListener('abort', ring);
     }
   }
 

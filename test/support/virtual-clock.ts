@@ -3,7 +3,7 @@
  * one of them causes is done before the next one wakes.
  */
 import type { Instant, Moment } from '../../src/core/instant.ts';
-import type { Clock } from '../../src/ports/clock.ts';
+import type { Clock, Interrupt } from '../../src/ports/clock.ts';
 
 interface Sleeper {
   readonly at: number;
@@ -24,7 +24,7 @@ export class VirtualClock implements Clock {
     return { at: this.now(), boot: 'virtual', uptimeMs: this.#nowMs - START };
   }
 
-  sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  sleep(ms: number, signal?: Interrupt): Promise<void> {
     if (signal?.aborted) return Promise.resolve();
     return new Promise((wake) => {
       const sleeper = { at: this.#nowMs + Math.max(0, ms), wake };

@@ -48,17 +48,32 @@ export class VirtualTime {
   }
 
   /** Lets time pass up to this instant. */
-  async runTo(end: number): Promise<void> {
-    await drained();
+  runTo(end: number): Promise<void> {
+    return new Promise((done, failed) => {
+      const goOn = (): void => {
+        try {
+          if (!this.#wakeNext(end)) done();
+          else if (++this.#steps % STEPS_A_BREATH === 0) this.#breathe().then(() => onceDrained(goOn), failed);
+          else onceDrained(goOn);
+        } catch (cause) {
+          failed(cause);
+        }
+      };
+      onceDrained(goOn);
+    });
+  }
+
+  /** False where nothing is left up to this instant, and that is the time now. */
+  #wakeNext(end: number): boolean {
     for (let next = this.#heap[0]; next && next.at <= end; next = this.#heap[0]) {
       this.#pop();
       if (!next.run) continue;
       this.#now = next.at;
       next.run();
-      await drained();
-      if (++this.#steps % STEPS_A_BREATH === 0) await this.#breathe();
+      return true;
     }
     this.#now = Math.max(this.#now, end);
+    return false;
   }
 
   /** Lets time pass until the promise is settled. */
@@ -69,7 +84,7 @@ export class VirtualTime {
     });
     watched.catch(() => undefined);
     const end = this.#now + mostMs;
-    await drained();
+    await this.runTo(this.#now);
     while (!state.isSettled) {
       const next = this.#heap[0];
       if (!next || next.at > end) throw new Error('Nothing is left that could settle this promise.');
@@ -115,9 +130,9 @@ function isBefore(a: Wake, b: Wake): boolean {
   return a.at < b.at || (a.at === b.at && a.order < b.order);
 }
 
-/** Resolves when every microtask has run: Node runs ticks only then (`process.nextTick` from within a microtask). */
-function drained(): Promise<void> {
-  return new Promise((done) => {
-    process.nextTick(done);
-  });
+/** Calls it when every microtask has run: a tick that is asked for in a microtask comes only then. */
+function onceDrained(go: () => void): void {
+  void SETTLED.then(() => process.nextTick(go));
 }
+
+const SETTLED = Promise.resolve();

@@ -1,6 +1,7 @@
 /** Several nodes on a store that goes back to an older backup, and nodes that were all down and cannot know whether it did. */
 import { describe, expect, test } from 'vitest';
 import type { EvergrantError } from '../src/core/errors.ts';
+import type { GrantId } from '../src/core/id.ts';
 import { POLICIES } from '../src/core/policies.fixture.ts';
 import { Secret } from '../src/core/secret.ts';
 import { StoreFailure } from '../src/ports/store.ts';
@@ -69,6 +70,28 @@ describe('a store that goes back to an older backup while the nodes run', () => 
     // What was on its way when a node last noticed that has arrived by now.
     await clock.advance(70_000);
     expect(await tokenOf(nodes[0], clock)).toBe('at-2');
+  });
+
+  test('lets what was held go on, although the store failed in the moment in which nothing held it any more', async () => {
+    const { clock, store, nodes, imported } = await clusterBench(POLICIES.oneTimeRevoking);
+    await imported();
+    store.backup();
+    await clock.advance(600_000);
+    await tokenOf(nodes[2], clock);
+    await clock.advance(600_000);
+    await store.restore();
+    nodes[2].freeze();
+    await clock.advance(60_000);
+    expect(await refusalOf(nodes[0], clock)).toBe('held');
+    for (const node of nodes) {
+      let failures = 1;
+      node.onAnswered = (call) =>
+        call === 'records.list' && failures-- > 0 ? Promise.reject(new StoreFailure(new Error('gone'))) : undefined;
+    }
+    nodes[2].wake();
+    await clock.advance(70_000);
+    const { items } = await store.records.list('grant', { limit: 1, after: null });
+    expect((await store.chains.read(items[0]?.id as GrantId)).chain.hold).toBeUndefined();
   });
 
   test('leaves what may be on its way a minute to arrive, also on a node that starts meanwhile', async () => {

@@ -111,6 +111,17 @@ describe('several nodes', () => {
   });
 });
 
+test('a node keeps its place although looking through all that is undecided takes longer than its lease lasts', async () => {
+  const { clock, store, nodes } = await clusterBench();
+  nodes[1].onAnswered = (call) => (call === 'chains.unsettled' ? clock.sleep(15_000) : undefined);
+  const left: (number | undefined)[] = [];
+  for (let second = 0; second < 120; second++) {
+    await clock.advance(1_000);
+    left.push((await store.nodes.view()).nodes.find((one) => one.id === 'node-2')?.leaseLeftMs);
+  }
+  expect(left).not.toContain(0);
+});
+
 describe('when a node dies with an exchange under way', () => {
   test('another one takes it over within 15 s, and a window of 60 s is met [S84] [S111]', async () => {
     const { clock, upstream, nodes, imported } = await clusterBench(POLICIES.window60s);

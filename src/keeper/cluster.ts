@@ -81,7 +81,9 @@ export class Cluster {
   #isMerged = false;
   #isRestoring = false;
   #isSuspected = false;
+  #isToRelease = false;
   #merging: Promise<void> | null = null;
+  #following: Promise<void> | null = null;
   /** Counts what was heard of the store: of two views that were asked for at once, nobody knows which is the older one. */
   #heard = 0;
   /** How far the journals of all nodes were merged, and the restore, as the store said last. */
@@ -251,11 +253,12 @@ export class Cluster {
       this.#hooks.forget();
     }
     if (this.#isMerged && isAllBrought) {
-      await this.#see(view);
-      await this.#takeOver(view);
+      this.#see(view);
+      // Signs of life go on meanwhile: there may be many chains to look at.
+      this.#inBackground(this.#follow(view));
       await this.#hooks.noteMerged();
     } else {
-      // Signs of life go on meanwhile.
+      // Here too.
       this.#inBackground(this.#merge({ view, isDeclared: false }));
     }
   }
@@ -282,8 +285,8 @@ export class Cluster {
     await this.#hooks.consulted(node);
     this.#isMerged = true;
     const view = await store.nodes.view();
-    await this.#see(view);
-    await this.#takeOver(view);
+    this.#see(view);
+    await this.#follow(view);
   }
 
   /** A node alone has its journal to tell it of a restore: the store hears of the merge only once all has settled. */
@@ -305,7 +308,7 @@ export class Cluster {
     return this.#isSuspected || isForgotten || this.#hooks.isStoreOlder(this.#ownOf(view)?.merged ?? 0);
   }
 
-  async #see({ now, nodes, restore, restoredAt }: ClusterView): Promise<void> {
+  #see({ now, nodes, restore, restoredAt }: ClusterView): void {
     const { isShared } = this.#parts.store;
     this.#heard++;
     if (restoredAt !== null) {
@@ -320,7 +323,21 @@ export class Cluster {
     const wasRestoring = this.#isRestoring;
     const isMissing = nodes.some((one) => !one.isGivenUp && one.mergedFor !== restore);
     this.#isRestoring = isShared && restore !== null && isMissing;
-    if (wasRestoring && !this.#isRestoring) await this.#hooks.whole();
+    if (wasRestoring && !this.#isRestoring) this.#isToRelease = true;
+  }
+
+  /** Does what follows from a view: once at a time, and again with the next one where it could not be done. */
+  #follow(view: ClusterView): Promise<void> {
+    this.#following ??= this.#followOnce(view).finally(() => {
+      this.#following = null;
+    });
+    return this.#following;
+  }
+
+  async #followOnce(view: ClusterView): Promise<void> {
+    if (this.#isToRelease) await this.#hooks.whole();
+    this.#isToRelease = false;
+    await this.#takeOver(view);
   }
 
   async #takeOver({ nodes }: ClusterView): Promise<void> {

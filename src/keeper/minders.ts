@@ -4,6 +4,8 @@ import type { ChainMinder } from './minder.ts';
 
 export class Minders {
   readonly #byName = new Map<string, ChainMinder>();
+  /** Of each grant, every name under which its minder was kept: nobody looks through those of all others. */
+  readonly #names = new Map<GrantId, Set<string>>();
   readonly #find: (idOrAlias: string) => Promise<{ readonly minder: ChainMinder; readonly names: readonly string[] }>;
 
   /** `find` makes the minder of a grant that is not in memory; rejects with `not_found`. */
@@ -19,12 +21,17 @@ export class Minders {
   }
 
   async of(idOrAlias: string): Promise<ChainMinder> {
-    const known = this.#byName.get(idOrAlias);
-    if (known) return known;
+    const kept = this.#byName.get(idOrAlias);
+    if (kept) return kept;
     const { minder, names } = await this.#find(idOrAlias);
     // Two that asked at once must share one minder, for it is what makes exchanges one at a time.
     const first = this.#byName.get(minder.grant) ?? minder;
-    for (const name of names) this.#byName.set(name, first);
+    const all = this.#names.get(minder.grant) ?? new Set();
+    this.#names.set(minder.grant, all);
+    for (const name of names) {
+      this.#byName.set(name, first);
+      all.add(name);
+    }
     return first;
   }
 
@@ -34,12 +41,16 @@ export class Minders {
   }
 
   forget(grant: GrantId): void {
-    for (const [name, minder] of this.#byName) if (minder.grant === grant) this.#byName.delete(name);
+    this.forgetNamesOf(grant);
+    this.#byName.delete(grant);
+    this.#names.delete(grant);
   }
 
   /** Names other than its id lead nowhere until they are asked for again: another node may have changed them. */
   forgetNamesOf(grant: GrantId): void {
-    for (const [name, minder] of this.#byName) if (minder.grant === grant && name !== grant) this.#byName.delete(name);
+    for (const name of this.#names.get(grant) ?? []) {
+      if (name !== grant && this.#byName.get(name)?.grant === grant) this.#byName.delete(name);
+    }
   }
 
   all(): ReadonlySet<ChainMinder> {

@@ -112,15 +112,15 @@ describe('a lost answer', () => {
 });
 
 describe('a chain that is called broken', () => {
-  test('and lives is excused by two denials in a row, and not by two with an exchange in between', () => {
+  test('and lives is excused by two denials in a row, and not by two with an answer in between', () => {
     const { chain } = chainOf();
     chain.injured(600 * SECOND, 'chain_unknown');
     chain.injured(610 * SECOND, 'chain_unknown');
     const alive = { takes: () => true };
     expect(verdict(POLICIES.exact, chain, alive)).toBe('ended');
-    const between = [entry({ at: (605 * SECOND) as Instant, issued: 't2' })];
-    expect(verdict(POLICIES.exact, chain, { ...alive, entries: between })).toBe('avoidable');
     expect(verdict(POLICIES.exact, chain, { ...alive, now: 3 * HOUR })).toBe('avoidable');
+    chain.lastAnsweredAt = 605 * SECOND;
+    expect(verdict(POLICIES.exact, chain, alive)).toBe('avoidable');
   });
 
   test('because another system used its tokens is excused where tokens change, and not where they do not', () => {
@@ -143,6 +143,12 @@ test('a provider that went back to a backup is an excuse where it takes none of 
   expect(verdict(POLICIES.exact, chain, { ...takes('t3'), isKept: ({ token }) => token !== 't3' })).toBe('ended');
   expect(verdict(POLICIES.oneTimeRevoking, chain, takes('t9'))).toBe('ended');
   expect(verdict(POLICIES.oneTimeRevoking, chain, takes('t10'))).toBe('avoidable');
+  // One that would have been taken, and was denied.
+  const denied = chainOf().chain;
+  Object.assign(denied, { tokens: [...chain.tokens], forgottenAt: HOUR });
+  denied.injured(HOUR + 1, 'chain_unknown');
+  expect(verdict(POLICIES.exact, denied, takes('t3'))).toBe('ended');
+  expect(verdict(POLICIES.exact, denied, takes('t10'))).toBe('avoidable');
   // A lost answer explains the refusal as well.
   chain.unansweredSince = HOUR;
   expect(verdict(POLICIES.exact, chain, takes('t3'))).toBe('ended');

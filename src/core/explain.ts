@@ -5,7 +5,7 @@
  * | the record shows                                              | diagnosis                                         |
  * | ------------------------------------------------------------- | ------------------------------------------------- |
  * | the provider names the cause                                  | that one                                          |
- * | a presentation without an answer                              | `successor_lost`                                  |
+ * | a presentation without an answer, which may have ended it      | `successor_lost`                                  |
  * | a token or an authorization older than the provider keeps one | `expired_idle`, `expired_absolute`                |
  * | "no such chain", after exchanges that went well               | `reauthorized_elsewhere`, where one ends the other |
  * | "no such chain", before any did                               | `invalid_chain`                                   |
@@ -16,9 +16,9 @@
  */
 import type { Chain, Deferral, Link, Refusal } from './chain.ts';
 import type { Diagnosis, DiagnosisCode, Meaning } from './diagnosis.ts';
-import { earlyEvidence, lostEvidence, nameOf, span, times, when } from './evidence.ts';
+import { earlyEvidence, lostEvidence, nameOf, span, times, triedEvidence, when } from './evidence.ts';
 import { elapsed, type Moment } from './instant.ts';
-import { ageLimitMs, idleSince } from './lifetime.ts';
+import { ageLimitMs, idleSince, mayHaveEnded } from './lifetime.ts';
 import type { RotationPolicy } from './rotation-policy.ts';
 
 interface Found {
@@ -54,11 +54,15 @@ function isRefused(link: Link): link is Refused {
 
 function reason(chain: Chain, policy: RotationPolicy, refused: Refused | undefined): Found {
   const lost = chain.attempts.filter((attempt) => attempt.lost);
+  const isLost = lost.some((attempt) => mayHaveEnded(chain, policy, attempt));
   if (!refused) return { code: 'successor_lost', evidence: lostEvidence(chain, lost, refused) };
   const { means } = refused.refusal;
   if (tellsCause(means)) return told(chain, policy, refused, means);
-  if (lost.length > 0) return { code: 'successor_lost', evidence: lostEvidence(chain, lost, refused) };
-  return expiry(chain, policy, refused) ?? lostByRestore(chain, refused) ?? silence(chain, policy, refused);
+  if (isLost) return { code: 'successor_lost', evidence: lostEvidence(chain, lost, refused) };
+  const found = expiry(chain, policy, refused) ?? lostByRestore(chain, refused) ?? silence(chain, policy, refused);
+  if (lost.length === 0) return found;
+  const tried = `${triedEvidence(chain, lost)}; by the rules of this provider that did not end it.`;
+  return { ...found, evidence: `${found.evidence} ${tried}` };
 }
 
 /** Newer ones were in a journal that nobody has any more. */
@@ -205,7 +209,7 @@ function usedElsewhere(policy: RotationPolicy, refused: Refused): Found {
   const revokes = policy.onReuse.refresh === 'reject' ? '' : ' Its use by someone else ends the whole chain there.';
   return {
     code: 'used_elsewhere',
-    evidence: `${nameOf(refused)}, received at ${when(refused.receivedAt.at)}${activated}, was the newest of this chain and had never been presented from here before ${when(refused.refusal.at.at)}: it was older than the active one, so a newer one was made elsewhere, the authorization was revoked, or the provider had handed out a dead one.${revokes}`,
+    evidence: `${nameOf(refused)}, received at ${when(refused.receivedAt.at)}${activated}, was the newest of this chain and had given nothing newer here before ${when(refused.refusal.at.at)}: it was older than the active one, so a newer one was made elsewhere, the authorization was revoked, or the provider had handed out a dead one.${revokes}`,
   };
 }
 

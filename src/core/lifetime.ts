@@ -1,7 +1,12 @@
-/** Since when a token counts as unused, and how old an authorization may become: one reading of the policy for all. */
-import type { Chain, Link } from './chain.ts';
-import type { Moment } from './instant.ts';
-import type { RotationPolicy } from './rotation-policy.ts';
+/**
+ * Since when a token counts as unused, how old an authorization may become, how long a window is surely open, and what a
+ * lost answer may have ended: one reading of the policy for all.
+ */
+import type { Attempt, Chain, Link } from './chain.ts';
+import { elapsed, type Moment } from './instant.ts';
+import { classOf, type RotationPolicy } from './rotation-policy.ts';
+
+const MOST_WINDOW_MARGIN_MS = 1_000;
 
 /**
  * From when on the provider counts the idle life of a link's refresh token. It may have counted a little earlier, from
@@ -20,4 +25,32 @@ const AGE_MARGIN_MS = 120_000;
 /** Age of an authorization from which on its end explains a refusal. */
 export function ageLimitMs({ life }: RotationPolicy): number {
   return life.absoluteMs - Math.min(AGE_MARGIN_MS, life.absoluteMs / 100);
+}
+
+/** Whether it is surely still inside a window that opened then; null: it has not opened. */
+export function isWithin(windowMs: number, from: Moment | null, now: Moment): boolean {
+  const margin = Math.min(MOST_WINDOW_MARGIN_MS, windowMs / 10);
+  return from === null || elapsed(from, now).atMostMs + margin < windowMs;
+}
+
+/**
+ * Whether the exchange of an attempt without an answer may be why its token is dead. Not where the token would have stayed
+ * good for longer than until it was refused, if that exchange had been made.
+ */
+export function mayHaveEnded({ links, attempts }: Chain, policy: RotationPolicy, attempt: Attempt): boolean {
+  const refusal = links.find((link) => link.id === attempt.presented)?.refusal;
+  const rule = classOf(policy);
+  switch (rule.class) {
+    case 'durable':
+    case 'until-successor-used':
+      return false;
+    case 'until-successor-used-within':
+    case 'window':
+      return !refusal || !isWithin(rule.windowMs, attempt.startedAt, refusal.at);
+    case 'last-n':
+      return attempts.length >= rule.depth;
+    case 'one-time':
+    case 'one-time-revoking':
+      return true;
+  }
 }

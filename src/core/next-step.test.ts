@@ -226,6 +226,12 @@ describe('a chain in doubt presents the same refresh token again', () => {
     expect(again.next(window60s, 842)).toMatchObject({ waitMs: 60_000 });
   });
 
+  test('within such an interval not while the answer to that presentation lies unread: the first may have come late', () => {
+    const first = held().started('B', 'A', 600).lost('B', 670).started('C', 'A', 730);
+    expect(first.copy().unread('C', 740).next(window60s, 745)).toEqual({ step: 'hold', node: 'n' });
+    expect(first.lost('C', 740).next(window60s, 745)).toMatchObject({ present: 'A', waitMs: 0 });
+  });
+
   test('after one that was never presented, where presenting it again would revoke both', () => {
     const forked = held().started('B', 'A', 600).lost('B', 601).started('C', 'A', 610).received('C', 'A', 611);
     const stillOpen = forked.published('C', 611).received('B', 'A', 612).started('D', 'C', 700).lost('D', 820);

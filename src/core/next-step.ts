@@ -8,7 +8,7 @@
  * | durable                      | yes, with back-off                                                                  |
  * | until-successor-used         | yes, with back-off, or once the provider's spacing has passed                       |
  * | until-successor-used-within  | yes, from send + spacing on, then in short steps until send + timeout + window       |
- * | window                       | while now - first use + margin is less than the window; then as one-time             |
+ * | window                       | while now - first use + margin is less than the window; then as one-time (-revoking) |
  * | last-n                       | while fewer than n presentations are unanswered; then as one-time                    |
  * | one-time                     | yes: a second presentation is refused and does no harm                               |
  * | one-time-revoking            | after a horizon, in which a request still on its way would have arrived              |
@@ -27,7 +27,7 @@ import { type Diagnosis, isFatal, type Meaning } from './diagnosis.ts';
 import { explain } from './explain.ts';
 import type { LinkId, NodeId } from './id.ts';
 import { elapsed, isBefore, type Moment } from './instant.ts';
-import { ageLimitMs, idleSince } from './lifetime.ts';
+import { ageLimitMs, idleSince, isWithin, mayHaveEnded } from './lifetime.ts';
 import { classOf, type PolicyClass, type RotationPolicy, rejectsReuse } from './rotation-policy.ts';
 
 /** Longest time from sending a request until its answer is given up. Longer than any provider was seen to take. */
@@ -86,10 +86,15 @@ export function nextStep(chain: Chain, policy: RotationPolicy, now: Moment): Ste
   return { step: 'exchange', ...choice, waitMs: Math.max(choice.waitMs, deferralLeftMs(chain, now)) };
 }
 
-/** Whether presenting this token again would revoke everything, an answer that nobody has read among it. */
+/** Whether presenting this token again may revoke everything, an answer that nobody has read among it. */
 function isHarmful(chain: Chain, policy: RotationPolicy, present: LinkId, now: Moment): boolean {
   const token = chain.links.find((link) => link.id === present);
-  return token !== undefined && token.uses > 0 && !isHarmlessAgain(token, chain.attempts, policy, now);
+  if (!token || token.uses === 0) return false;
+  const rule = classOf(policy);
+  const mayRevoke = 'windowMs' in rule && !rejectsReuse(policy);
+  // That a later presentation has opened a window of its own is likely, and not certain.
+  if (mayRevoke && !isWithin(rule.windowMs, token.firstUsedAt, now)) return true;
+  return !isHarmlessAgain(token, chain.attempts, policy, now);
 }
 
 /** Where the newest token cannot be read any more, nothing that was said of older ones explains the end. */
@@ -160,30 +165,12 @@ function lookBack(chain: Chain, policy: RotationPolicy, now: Moment): Choice | n
   if (!refused?.refusal || !isMute(refused.refusal.means)) return null;
   if (!rejectsReuse(policy) || policy.onReuse.access !== 'keep' || isAged(chain, policy, refused, now)) return null;
   const before = tokens.filter((link) => link.sequence < refused.sequence);
-  if (isExplained(chain, policy, refused, before)) return null;
+  // The answer to an older one, lost while it was looked for, explains nothing.
+  const ofOlder = (one: Attempt): boolean => before.some((link) => link.id === one.presented);
+  if (chain.attempts.some((one) => !ofOlder(one) && mayHaveEnded(chain, policy, one))) return null;
   const older = before.findLast((link) => !link.refusal && !link.damagedAt);
   if (!older) return null;
   return { present: older.id, waitMs: spacingLeftMs(chain, policy, now), because: 'fallback' };
-}
-
-/**
- * Whether a lost answer explains that a token was refused. Not one to an older token, lost while that was looked for; nor
- * one whose request, had it been exchanged, would have left the token good for as long as until it was refused.
- */
-function isExplained(chain: Chain, policy: RotationPolicy, refused: Link, before: readonly Link[]): boolean {
-  const lost = chain.attempts.filter((one) => !before.some((link) => link.id === one.presented));
-  const rule = classOf(policy);
-  switch (rule.class) {
-    case 'until-successor-used':
-      return false;
-    case 'until-successor-used-within':
-    case 'window':
-      return lost.some(({ startedAt }) => !refused.refusal || !isWithin(rule.windowMs, startedAt, refused.refusal.at));
-    case 'last-n':
-      return lost.length >= rule.depth;
-    default:
-      return lost.length > 0;
-  }
 }
 
 /** Says no more than that the token is dead. */
@@ -242,12 +229,6 @@ function isHarmlessAgain(token: Link, attempts: readonly Attempt[], policy: Rota
     case 'one-time-revoking':
       return false;
   }
-}
-
-/** Whether it is surely still inside a window that opened then; null: it has not opened. */
-function isWithin(windowMs: number, from: Moment | null, now: Moment): boolean {
-  const margin = Math.min(MOST_RETRY_MARGIN_MS, windowMs / 10);
-  return from === null || elapsed(from, now).atMostMs + margin < windowMs;
 }
 
 /**

@@ -4,8 +4,8 @@
  *
  * - `ended`: the owner revoked it, another system used its tokens (where they change), every node was away from when it
  *   was due until the end of its life, the provider went back to a backup of itself, gave nothing since and takes none of
- *   the tokens that may be presented (of the newest eight; where reuse is punished, or a lost answer explains the refusal,
- *   the newest alone), or said twice in a row, without an exchange in between, that it does not know it;
+ *   the tokens that may be presented (of the newest eight; where reuse is punished, or a lost answer or a false denial
+ *   explains the refusal, the newest alone), or said twice in a row that it does not know it, while no answer came;
  * - `doubled`: the wire delivered one request twice, or minutes after it was given up, and the provider takes that for
  *   theft, or gave the token to that one;
  * - `destroyed`: all copies of what was received were destroyed, and nothing newer came; or the store went back to before
@@ -83,14 +83,16 @@ export function judgeLoss(evidence: Evidence): Verdict {
 
 /**
  * The provider takes an older token for the active one. It has to be found among those that a chain remembers, where a
- * refusal does no harm and no lost answer explains it; elsewhere only the one in use may be presented.
+ * refusal does no harm, no lost answer explains it and none that lives is denied; elsewhere only the one in use may be
+ * presented.
  */
 function judgeSetBack(evidence: Evidence): Verdict {
   const { chain, policy, entries } = evidence;
   const wentBackAt = chain.forgottenAt ?? 0;
   if (chain.endedBy && !outlives(chain.endedBy, policy)) return unavoidable('ended', chain.endedBy);
   const mayLookBack = rejectsReuse(policy) && policy.onReuse.access === 'keep' && chain.unansweredSince === null;
-  const presentable = chain.tokens.filter((one) => one.wasKept).slice(mayLookBack ? -LINKS_KEPT : -1);
+  const wasDenied = chain.injuries.some(({ fault, at }) => fault === 'chain_unknown' && at >= wentBackAt);
+  const presentable = chain.tokens.filter((one) => one.wasKept).slice(mayLookBack && !wasDenied ? -LINKS_KEPT : -1);
   // What was dead before it went back, and was called so, nobody tries again.
   const wasDead = ({ token }: TokenTruth): boolean =>
     entries.some((one) => one.presented === token && isDeath(one) && one.at < wentBackAt);
@@ -103,11 +105,11 @@ function isDeath({ outcome, reason }: Entry): boolean {
   return outcome === 'refused' && reason !== 'too-early';
 }
 
-/** Twice without an exchange in between that succeeded. */
-function wasDeniedTwice({ chain, entries, now }: Evidence): boolean {
+/** Twice without an exchange in between of which anybody heard. */
+function wasDeniedTwice({ chain, now }: Evidence): boolean {
   const [first, second] = chain.injuries.filter((one) => one.fault === 'chain_unknown').slice(-2);
   if (!first || !second || now - first.at >= DENIAL_MS) return false;
-  return !entries.some((one) => one.outcome === 'accepted' && one.at > first.at && one.at < second.at);
+  return chain.lastAnsweredAt < first.at;
 }
 
 /** Tokens that do not change go on, whoever else uses them. */

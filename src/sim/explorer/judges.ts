@@ -8,6 +8,9 @@
  */
 import { rejectsReuse } from '../../core/rotation-policy.ts';
 import type { Move, Rules } from './moves.ts';
+import { ageOf } from './moments.ts';
+import { bit } from './provider.ts';
+import { tokenOf } from './shared-store.ts';
 import type { Ground, World } from './world.ts';
 
 export const JUDGES = [
@@ -38,7 +41,9 @@ export function judge(ground: Ground, rules: Rules, before: World, move: Move): 
   const acceptedAfter = ground.provider.accepted(after.family);
   const reachedAfter = withinReach(ground, after);
   if (liveBefore !== 0 && (acceptedAfter & reachedAfter) === 0) {
-    return isUnavoidable(ground, rules, move, acceptedAfter & ~reachedAfter) ? null : 'avoidable loss';
+    const unknown = acceptedAfter & ~reachedAfter;
+    const isExcused = isUnavoidable(ground, rules, move, unknown) || isUnknowable(ground, before, move, liveBefore);
+    return isExcused ? null : 'avoidable loss';
   }
   return isKeepers && (liveBefore & acceptedAfter & ~reachedAfter) !== 0 ? 'a copy of a live token was dropped' : null;
 }
@@ -105,6 +110,22 @@ function isUnavoidable(ground: Ground, rules: Rules, { cause, world }: Move, unk
     case 'one-time-revoking':
       return cause === 'loss' || cause === 'stray';
   }
+}
+
+/**
+ * Whether a window closes that nobody could know to be open: it opened when the request arrived, and that was later than a
+ * window after it had been sent. To present the token then is harmful, if the request had arrived at once.
+ */
+function isUnknowable({ subject, provider, store }: Ground, before: World, { cause }: Move, lost: number): boolean {
+  const { rule, policy } = subject;
+  if (cause !== 'wait' || rule.class !== 'window' || rejectsReuse(policy)) return false;
+  const { links } = store.get(before.stored).chain;
+  return links.every(({ fingerprint, firstUsedAt }) => {
+    const token = tokenOf(fingerprint);
+    if (!(lost & bit(token))) return true;
+    const openMs = provider.firstUsedAgoMs(before.family, token);
+    return openMs !== null && firstUsedAt !== null && ageOf(firstUsedAt) - openMs >= rule.windowMs;
+  });
 }
 
 function count(bits: number): number {

@@ -38,6 +38,8 @@ export interface Provider {
   aged(family: number, byMs: number): number;
   /** The tokens that it accepts, as bits: now, or as soon as its spacing allows. */
   accepted(family: number): number;
+  /** Time since this token was first exchanged; null: never, or so long ago that nobody asks. */
+  firstUsedAgoMs(family: number, token: number): number | null;
   /** Whether the spacing after its last exchange is over. */
   isSpacingOver(family: number): boolean;
   /** Whether its newest token is the second one that was made of the same predecessor. */
@@ -168,6 +170,10 @@ export function createProvider(subject: Subject): Provider {
     isActivated: (family, token) => families.get(family).tokens[token]?.activatedAt !== null,
     aged: older,
     accepted,
+    firstUsedAgoMs(family, token) {
+      const firstUsedAt = families.get(family).tokens[token]?.firstUsedAt ?? null;
+      return firstUsedAt === null ? null : NOW - firstUsedAt;
+    },
     isSpacingOver: (family) => NOW - families.get(family).lastIssuedAt >= policy.pacing.minSpacingMs,
     newestHasSibling(family) {
       const { tokens } = families.get(family);

@@ -54,6 +54,14 @@ test('a stop ends in time although the store is down, the answer stays in the jo
 /** What was under way at the end of the drain may be tried once more. */
 const LAST_TRIES_MS = 100;
 
+test('a stop with nothing under way succeeds although the store is down', async () => {
+  const { store, fail } = mortalStore();
+  const b = await bench({ store });
+  await b.imported();
+  fail();
+  await expect(b.clock.until(b.keeper.drain(5_000))).resolves.toBeUndefined();
+});
+
 test('asking whether the server is ready writes to the store once a second, however many ask', async () => {
   const inner = createMemoryStore();
   let checks = 0;

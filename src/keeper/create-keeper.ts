@@ -239,7 +239,13 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper & { reado
       stop.abort();
       const over = new AbortController();
       const idle = authorizations.idle().then(() => Promise.all([...minders.all()].map((minder) => minder.idle())));
-      await Promise.race([idle.then(() => cluster.leave()), parts.clock.sleep(drainMs, over.signal)]);
+      const left = idle
+        .then(() => cluster.leave())
+        .catch((cause: unknown) => {
+          // The others miss it when its lease ends.
+          parts.log.warn('The store did not hear that this node leaves.', { why: String(cause) });
+        });
+      await Promise.race([left, parts.clock.sleep(drainMs, over.signal)]);
       cluster.stop();
       unwatch();
       over.abort();

@@ -31,7 +31,7 @@ export interface Keeper {
   figures(): Figures;
   /** No new work from now on; who waits for a time to come is told to ask again. */
   stop(): void;
-  /** Stops; resolves once every exchange on the wire is kept, or after `drainMs`. */
+  /** Stops; resolves once every exchange on the wire is kept, or after `drainMs`. Never rejects. */
   drain(drainMs: number): Promise<void>;
 }
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env node
 // Finds a Node new enough for Evergrant (24 or later), then runs the command line. In a clone that is the Node which
 // `npm install` put into node_modules; this file alone must therefore parse under old Nodes.
-import { fileURLToPath } from 'node:url';
 
-// Imported as a module, it would bring all of its members with it.
+// Imported as modules, they would bring all of their members with them.
 const { existsSync } = process.getBuiltinModule?.('node:fs') ?? (await import('node:fs'));
+const { fileURLToPath } = process.getBuiltinModule?.('node:url') ?? (await import('node:url'));
 const WANTED_MAJOR = 24;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 const here = (path) => new URL(path, import.meta.url);

@@ -2,11 +2,10 @@
  * How commands reach the API: the server that was named, else the one that listens where the settings say, else the
  * same server started inside this process for as long as the command runs.
  */
-import { join } from 'node:path';
 import type { Settings } from '../app.ts';
 import { type ApiAnswer, type ApiRequest, NoAnswer } from '../client/request.ts';
 import { EvergrantError } from '../core/errors.ts';
-import { existsSync, readFileSync } from './builtin.ts';
+import { existsSync, join, readFileSync } from './builtin.ts';
 import { httpRequest } from './http-request.ts';
 import { asObject, type Json, text } from './json.ts';
 import { type Problem, Refused } from './problem.ts';

@@ -142,7 +142,7 @@ describe.concurrent('evergrant token', () => {
   test('loads neither web framework, schema library, command-line library nor server, and of Node the least', async () => {
     await using api = await fakeApi({ 'GET /v1/grants/eol/token': { json: TOKEN } });
     const hook = `data:text/javascript,${encodeURIComponent(
-      "import { registerHooks } from 'node:module'; registerHooks({ load(url, context, next) { if (/fastify|zod|undici|commander|app\\.ts|^node:(?!url|path|net)/.test(url)) process.exit(99); return next(url, context); } });",
+      "import { registerHooks } from 'node:module'; registerHooks({ load(url, context, next) { if (/fastify|zod|undici|commander|app\\.ts|did-you-mean|^node:/.test(url)) process.exit(99); return next(url, context); } });",
     )}`;
     const ran = await evergrant(['token', 'eol'], { env: { ...env(api.origin), NODE_OPTIONS: `--import ${hook}` } });
     expect(ran).toMatchObject({ exit: 0, out: 'at-1\n' });

@@ -7,7 +7,7 @@ import { describe, exitCodeOf, problemOf } from './problem.ts';
 
 /** Whether the command goes on after this, until a signal stops it. */
 async function run(words: readonly string[]): Promise<boolean> {
-  if (words[0] === 'token' && (await (await import('./plain-token.ts')).printPlain(words.slice(1)))) return false;
+  if (words[0] === 'token' && (await (await import('./print-token.ts')).printPlain(words.slice(1)))) return false;
   return (await import('./program.ts')).run(words);
 }
 

@@ -2,9 +2,8 @@
  * Every setting of this version, once: this table makes the flags, the variables, the keys of `evergrant.yaml`, the
  * help text and docs/settings.md. A setting `x-y` is the flag `--x-y`, the variable `EVERGRANT_X_Y` and the key `x-y`.
  */
-import { isIP } from 'node:net';
-import { resolve } from 'node:path';
 import type { Settings } from '../app.ts';
+import { isIP, resolve } from './builtin.ts';
 
 export interface Setting<V> {
   readonly name: string;

@@ -5,7 +5,6 @@
 import type { Settings } from '../app.ts';
 import { EvergrantError } from '../core/errors.ts';
 import { existsSync, readFileSync, statSync } from './builtin.ts';
-import { didYouMean } from './did-you-mean.ts';
 import {
   FIELDS,
   flagOf,
@@ -46,7 +45,7 @@ export function settingError(message: string, remedy: string): EvergrantError {
 }
 
 export async function readConfiguration(flags: Flags, environment: Environment): Promise<Configuration> {
-  refuseUnknownVariables(environment);
+  await refuseUnknownVariables(environment);
   const file = await readSettingsFile(flags, environment);
   const sources: Partial<Record<keyof Settings, string>> = {};
   const take = <F extends keyof Settings>(field: F, otherwise: Settings[F]): Settings[F] => {
@@ -148,7 +147,7 @@ async function readSettingsFile(flags: Flags, environment: Environment): Promise
   const path = named === undefined ? DEFAULT_FILE : asText(named, '--config');
   if (named === undefined && !existsSync(path)) return { plain: () => null, secret: () => null };
   const values = await parseYaml(path);
-  refuseUnknownKeys(path, values);
+  await refuseUnknownKeys(path, values);
   const plain = (name: string): Found | null => {
     const value = values.get(name);
     const from = `${name} in ${path}`;
@@ -179,7 +178,7 @@ async function parseYaml(path: string): Promise<ReadonlyMap<string, unknown>> {
   return new Map(Object.entries(value));
 }
 
-function refuseUnknownKeys(path: string, values: ReadonlyMap<string, unknown>): void {
+async function refuseUnknownKeys(path: string, values: ReadonlyMap<string, unknown>): Promise<void> {
   const settings = FIELDS.map((field) => SETTINGS[field]);
   const known = settings.flatMap(keysOf);
   for (const key of values.keys()) {
@@ -189,7 +188,7 @@ function refuseUnknownKeys(path: string, values: ReadonlyMap<string, unknown>): 
       ? `Put it into a file of its own and name that as ${key}-file.`
       : 'docs/settings.md names every setting.';
     const why = isSecret ? 'is a secret and does not belong there' : 'is no setting';
-    throw settingError(`"${key}" in ${path} ${why}.${isSecret ? '' : didYouMean(key, known)}`, remedy);
+    throw settingError(`"${key}" in ${path} ${why}.${isSecret ? '' : await meant(key, known)}`, remedy);
   }
 }
 
@@ -202,7 +201,7 @@ export function keysOf(setting: Setting<unknown>): readonly string[] {
 /** What Kubernetes puts into every container of a namespace that has a service called `evergrant`. */
 const SERVICE_LINK = /^EVERGRANT_(SERVICE_(HOST|PORT)|PORT_\d+_(TCP|UDP))(_|$)/;
 
-function refuseUnknownVariables(environment: Environment): void {
+async function refuseUnknownVariables(environment: Environment): Promise<void> {
   const known = new Set(Object.keys(OTHER_VARIABLES));
   for (const field of FIELDS) {
     const setting = SETTINGS[field];
@@ -212,8 +211,13 @@ function refuseUnknownVariables(environment: Environment): void {
   for (const [name, value] of Object.entries(environment)) {
     if (!name.startsWith('EVERGRANT_') || known.has(name) || SERVICE_LINK.test(name)) continue;
     if (name === 'EVERGRANT_PORT' && value?.startsWith('tcp://')) continue;
-    throw settingError(`${name} is no setting.${didYouMean(name, known)}`, 'docs/settings.md names every setting.');
+    throw settingError(`${name} is no setting.${await meant(name, known)}`, 'docs/settings.md names every setting.');
   }
+}
+
+/** Loaded for mistakes alone. */
+async function meant(typed: string, known: Iterable<string>): Promise<string> {
+  return (await import('./did-you-mean.ts')).didYouMean(typed, known);
 }
 
 function refuseClearText(settings: Settings, sources: Configuration['sources']): void {

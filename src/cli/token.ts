@@ -1,4 +1,4 @@
-/** `evergrant token`: a fresh access token and nothing else. In its plain form `plain-token.ts` is faster. */
+/** `evergrant token`: a fresh access token and nothing else. Its plain form is read by `print-token.ts`, which is faster. */
 import { type Command, Option } from 'commander';
 import { apiCommand, seconds } from './options.ts';
 import { FORMATS, printToken } from './print-token.ts';

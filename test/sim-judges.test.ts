@@ -2,15 +2,20 @@
 import { expect, test } from 'vitest';
 import type { KeeperParts } from '../src/keeper/parts.ts';
 import type { HttpAnswer, HttpRequest, Network } from '../src/ports/network.ts';
+import type { WorldOptions } from '../src/sim/world.ts';
 import { SIMULATED_POLICIES, World, worldOptions } from '../src/simulate.ts';
 import { createMemoryStore } from '../src/storage/memory/store.ts';
 import { MemoryJournal } from './support/memory-journal.ts';
 
 /** The invariants that a world complains of whose nodes work with parts put wrong. */
-async function complaints(policy: string, alter: (parts: KeeperParts) => KeeperParts): Promise<readonly string[]> {
+async function complaints(
+  policy: string,
+  alter: (parts: KeeperParts) => KeeperParts,
+  faults: Partial<WorldOptions> = {},
+): Promise<readonly string[]> {
   const found = SIMULATED_POLICIES.find((one) => one.name === policy);
   if (!found) throw new Error(policy);
-  const world = new World(worldOptions(found, { exchanges: 40, grants: 2, mostMs: 2 * 3_600_000, alter }));
+  const world = new World(worldOptions(found, { exchanges: 40, grants: 2, mostMs: 2 * 3_600_000, alter, ...faults }));
   const judges = await world.run();
   return [...new Set(judges.violations.map((one) => one.invariant))];
 }
@@ -48,6 +53,70 @@ test('a node that sends twice is seen to present too soon, without a record, and
     }),
   );
   expect(twice).toEqual(expect.arrayContaining(['I3', 'I13']));
+});
+
+test('a node with two exchanges of one grant on the wire is seen (I4)', async () => {
+  const both = await complaints('durable', (parts) =>
+    sending(parts, (send) => async (request, timeoutMs) => {
+      const [answer] = await Promise.all([send(request, timeoutMs), send(request, timeoutMs)]);
+      return answer;
+    }),
+  );
+  expect(both).toContain('I4');
+});
+
+test('a node that comes before the spacing of the provider is over is seen (I8)', async () => {
+  const hasty = await complaints('exact-online', (parts) =>
+    sending(parts, (send) => async (request, timeoutMs) => {
+      const answer = await send(request, timeoutMs);
+      await send(request, timeoutMs);
+      return answer;
+    }),
+  );
+  expect(hasty).toContain('I8');
+});
+
+test('a grant that gives no token although its chain lives is seen (I5)', async () => {
+  let sent = 0;
+  const dumb = await complaints('durable', (parts) =>
+    sending(parts, (send) => async (request, timeoutMs) => (++sent > 5 ? json(503, '{}') : send(request, timeoutMs))),
+  );
+  expect(dumb).toContain('I5');
+});
+
+test('a lost answer that is called something else is seen (I6)', async () => {
+  const refusal = json(400, '{"error":"invalid_grant"}');
+  const turning = (parts: KeeperParts) =>
+    sending(parts, (send) => async (request, timeoutMs) => {
+      const answer = (await send(request, timeoutMs)) as HttpAnswer;
+      return answer.kind === 'answer' ? answer : refusal;
+    });
+  const faults = { faults: ['answer_lost'], rate: 0.2 } as const;
+  expect(await complaints('one-time', turning, faults)).toContain('I6');
+  expect(await complaints('one-time', (parts) => parts, faults)).toEqual([]);
+});
+
+test('a node that publishes an older token is seen (I9)', async () => {
+  const backward = await complaints('one-time', (parts) => {
+    const { chains } = parts.store;
+    const append: typeof chains.append = async (grant, expected, event, ...more) => {
+      const done = await chains.append(grant, expected, event, ...more);
+      const older = event.type === 'published' && done.outcome === 'appended' ? done.chain.links.at(-2) : undefined;
+      return older ? chains.append(grant, 'any', { type: 'published', at: event.at, link: older.id }) : done;
+    };
+    return { ...parts, store: { ...parts.store, chains: { ...chains, append } } };
+  });
+  expect(backward).toContain('I9');
+});
+
+test('a record that nobody settles is seen (I14)', async () => {
+  const untidy = await complaints('durable', (parts) => ({
+    ...parts,
+    journal: new Proxy(parts.journal, {
+      get: (journal, name) => (name === 'settled' ? () => undefined : Reflect.get(journal, name, journal)),
+    }),
+  }));
+  expect(untidy).toContain('I14');
 });
 
 test('a chain that is called broken while it lives is seen (I7, I12)', async () => {

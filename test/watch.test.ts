@@ -66,6 +66,27 @@ test('however many grants of an app are due, its provider is not flooded, and th
   expect(world.upstream.presented).toHaveLength(AT_ONCE + 41);
 });
 
+test('however many grants of an app wait for a provider that does not answer, those of another app that are due later are exchanged', async () => {
+  const world = await bench({ policy: POLICY });
+  await grantsOf(world, MOST_FOUND + 2 * AT_ONCE);
+  const other = await world.keeper.apps.create({
+    provider: world.app.provider,
+    clientId: 'another client',
+    clientSecret: new Secret('client secret', 'another secret'),
+  });
+  // Due later than all of those.
+  await world.clock.advance(0.25 * IDLE_MS);
+  const refreshToken = new Secret('refresh token', 'rt-other');
+  await world.keeper.grants.import({ app: other.id, alias: 'other', refreshToken, takeover: false });
+  await asleepUntilDue(world);
+  const answers = Promise.withResolvers<void>();
+  world.upstream.gate = () => answers.promise;
+  await world.restart();
+  await world.clock.advance(10_000);
+  expect(world.upstream.presented).toContain('rt-other');
+  expect(world.upstream.presented).toHaveLength(AT_ONCE + 1);
+});
+
 test('grants that cannot be minded are in nobody’s way, however many they are', async () => {
   const world = await bench({ policy: POLICY });
   await grantsOf(world, MOST_FOUND + 10);

@@ -125,10 +125,9 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper & { reado
 
   /** Whatever the last run left undecided goes on at once, for windows may be closing. */
   async function resume(): Promise<void> {
-    const grants = await parts.store.chains.unsettled();
-    if (grants.length > 0)
-      parts.log.info('Chains are taken up where the last run left them.', { chains: grants.length });
-    for (const grant of grants) wake(grant);
+    const left = await parts.store.chains.unsettled();
+    if (left.length > 0) parts.log.info('Chains are taken up where the last run left them.', { chains: left.length });
+    for (const grant of left) wake(grant);
   }
 
   /** Chains that waited for the journals of all nodes go on. */

@@ -22,9 +22,11 @@ const LEAST_MS = 250;
 const FAR = Number.MAX_SAFE_INTEGER as Instant;
 /** Most grants that one look takes. */
 const MOST_FOUND = 256;
-const MOST_AT_ONCE = 256;
+const MOST_AT_ONCE = 1_024;
 /** One provider is never flooded, however many of its grants are due. */
 const MOST_OF_ONE_APP = 128;
+/** Where one of those takes longer, nobody else waits behind the app. */
+const SLOW_MS = 5_000;
 /** What could not be done is looked at again after this long. */
 const AGAIN_MS = 30_000;
 /** Each node of a cluster leaves the others this much time for what is theirs first. */
@@ -38,11 +40,17 @@ export interface WatchParts {
   readonly stop: AbortSignal;
 }
 
+interface Tended {
+  readonly app: AppId;
+  readonly sinceMs: number;
+}
+
 export class Watch {
   readonly #with: WatchParts;
   #wakeAt = FAR;
   #asleep = new Bell();
-  readonly #tending = new Map<GrantId, { readonly app: AppId; readonly done: Promise<void> }>();
+  /** Those that were begun first come first. */
+  readonly #tending = new Map<GrantId, Tended>();
 
   constructor(parts: WatchParts) {
     this.#with = parts;
@@ -53,12 +61,10 @@ export class Watch {
     const { parts, stop } = this.#with;
     stop.addEventListener('abort', () => this.#asleep.ring(), { once: true });
     while (!stop.aborted) {
-      const isAllBegun = await this.#look().catch((cause: unknown) => {
+      await this.#look().catch((cause: unknown) => {
         parts.log.warn('The store could not say what is due.', { why: String(cause) });
-        return true;
       });
-      if (isAllBegun) await this.#sleep();
-      else await this.#oneDone();
+      await this.#sleep();
     }
     this.#asleep.ring();
   }
@@ -81,45 +87,40 @@ export class Watch {
     await parts.clock.sleep(ms, this.#asleep);
   }
 
-  /** False where more is due than was begun: when something is done, it is looked again. */
-  async #look(): Promise<boolean> {
+  async #look(): Promise<void> {
     const { parts, stop } = this.#with;
     const due = await parts.store.chains.due(parts.clock.now(), MOST_FOUND + this.#tending.size);
-    let isAllBegun = due.length < MOST_FOUND;
     for (const { grant, at } of due) {
-      if (stop.aborted) return true;
+      if (stop.aborted || this.#tending.size >= MOST_AT_ONCE) return;
       const isOthers = parts.clock.now() < after(at, TURN_MS * this.#with.turnOf(grant));
-      if (this.#tending.has(grant) || isOthers) continue;
-      while (this.#tending.size >= MOST_AT_ONCE) await this.#oneDone();
-      if (!(await this.#begin(grant))) isAllBegun = false;
+      if (!this.#tending.has(grant) && !isOthers) await this.#begin(grant);
     }
-    return isAllBegun || this.#tending.size === 0;
   }
 
-  async #oneDone(): Promise<void> {
-    await Promise.race([...this.#tending.values()].map((one) => one.done));
-  }
-
-  /** False where its app has enough under way. */
-  async #begin(grant: GrantId): Promise<boolean> {
+  async #begin(grant: GrantId): Promise<void> {
     const { parts, minders } = this.#with;
     const isKnown = minders.known(grant) !== undefined;
     const minder = await minders.of(grant).catch((cause: unknown) => {
       parts.log.warn('A grant that is due cannot be minded.', { grant, why: String(cause) });
       return null;
     });
-    if (!minder) {
-      await this.#putOff(grant);
-      return true;
+    if (!minder) return this.#putOff(grant);
+    const { app } = minder;
+    const sinceMs = parts.clock.moment().uptimeMs;
+    const ofApp = [...this.#tending.values()].filter((one) => one.app === app);
+    if (ofApp.length < MOST_OF_ONE_APP) {
+      this.#tending.set(grant, { app, sinceMs });
+      void this.#tend(minder, isKnown);
+      return;
     }
-    const ofApp = [...this.#tending.values()].filter(({ app }) => app === minder.app).length;
-    if (ofApp >= MOST_OF_ONE_APP) return false;
-    this.#tending.set(grant, { app: minder.app, done: this.#tend(minder, isKnown) });
-    return true;
+    // It goes as soon as another one of its app is done. Where that takes long, those behind it must not wait as well.
+    const [oldest] = ofApp;
+    if (oldest && sinceMs - oldest.sinceMs >= SLOW_MS) await this.#putOff(grant);
+    this.#letGo(minder, isKnown);
   }
 
   async #tend(minder: ChainMinder, isKnown: boolean): Promise<void> {
-    const { parts, minders } = this.#with;
+    const { parts } = this.#with;
     try {
       await announceEnd(parts, minder);
       await minder.tend(AGAIN_MS);
@@ -129,9 +130,13 @@ export class Watch {
     } finally {
       this.#tending.delete(minder.grant);
       this.expect(parts.clock.now());
-      // A million grants that are exchanged twice a month are not all kept in memory for it.
-      if (!isKnown && minder.isUnused) minders.forget(minder.grant);
+      this.#letGo(minder, isKnown);
     }
+  }
+
+  /** A million grants that are exchanged twice a month are not all kept in memory for it. */
+  #letGo(minder: ChainMinder, wasKnown: boolean): void {
+    if (!wasKnown && minder.isUnused) this.#with.minders.forget(minder.grant);
   }
 
   /** One grant that cannot be helped now must not be in the way of those behind it. */

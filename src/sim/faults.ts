@@ -20,6 +20,7 @@ export const FAULTS = {
   store_fails: { row: 'F8', about: 'calls of the store fail' },
   store_unconfirmed: { row: 'F9', about: 'calls of the store take effect and seem to fail' },
   store_down: { row: 'F10', about: 'the store is down for up to ten minutes' },
+  store_slow: { row: 'own', about: 'for up to a minute answers of the store come late, and others write meanwhile' },
   disk_full: { row: 'F11', about: "the node's disk is full for up to an hour" },
   pause: { row: 'F12', about: 'a node stands still for up to five minutes' },
   request_late: { row: 'F12', about: 'a request arrives minutes after it was given up' },

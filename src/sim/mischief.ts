@@ -31,6 +31,7 @@ export interface Means {
   strike(fault: Fault, chain: ChainTruth | null): void;
   cutNetwork(ms: number): void;
   storeDown(ms: number, inMs: number): void;
+  storeSlow(ms: number): void;
   failStore(skip: number, times: number, effect: 'before' | 'after'): void;
   restoreStore(losesJournals: boolean): void;
   restoreProvider(): void;
@@ -125,6 +126,9 @@ export class Mischief {
         break;
       case 'store_down':
         means.storeDown(minutes(10), chance.between(0, 60));
+        break;
+      case 'store_slow':
+        means.storeSlow(minutes(1));
         break;
       case 'disk_full':
         node.disk.fill(minutes(60));

@@ -31,3 +31,20 @@ test('what was on its way to a simulated store does not reach the backup that re
   await expect(time.until(written)).rejects.toThrow('the store is down');
   expect(await store.inner.records.get('grant', 'grt_late')).toBeNull();
 });
+
+test('what is read of a slow simulated store may be older than what is written before it is told', async () => {
+  const { time, store, life } = newStore(0);
+  const { records } = store.of(life);
+  await records.insert('grant', 'grt_1', 'old', []);
+  store.goSlow(60_000);
+  let isStale = false;
+  const reads = Array.from({ length: 40 }, () => records.get('grant', 'grt_1'));
+  await store.inner.records.update('grant', 'grt_1', 1, 'new', []);
+  for (const read of reads) {
+    const body = (await time.until(read))?.body;
+    isStale ||= time.now() > 0 && body === 'old';
+  }
+  expect(isStale).toBe(true);
+  store.healAll();
+  expect((await records.get('grant', 'grt_1'))?.body).toBe('new');
+});

@@ -16,6 +16,10 @@ import type { VirtualTime } from './virtual-time.ts';
 type Half = 'chains' | 'records' | 'nodes' | 'store';
 type Work = (...words: never[]) => Promise<unknown>;
 
+/** How many answers of a slow store come late, and how late at most. */
+const LATE_SHARE = 0.25;
+const LATE_MS = 5_000;
+
 /** A call that will fail: the n-th from now on. */
 export interface PlannedFailure {
   skip: number;
@@ -43,6 +47,7 @@ export class StoreOfAll {
   #inner: MemoryStore;
   #backup: MemoryStore;
   #downUntil = 0;
+  #slowUntil = 0;
   calls = 0;
 
   constructor(time: VirtualTime, chance: Chance, options: StoreOptions) {
@@ -67,12 +72,18 @@ export class StoreOfAll {
     this.#downUntil = Math.max(this.#downUntil, this.#time.now() + ms);
   }
 
+  /** For so long some of its answers come late: each is what was true when it was asked. */
+  goSlow(ms: number): void {
+    this.#slowUntil = Math.max(this.#slowUntil, this.#time.now() + ms);
+  }
+
   fail(failure: PlannedFailure): void {
     this.#failures.push(failure);
   }
 
   healAll(): void {
     this.#downUntil = 0;
+    this.#slowUntil = 0;
     this.#failures.length = 0;
   }
 
@@ -111,7 +122,7 @@ export class StoreOfAll {
     if (!life.isAlive) return forever();
     this.calls++;
     const isHindered = this.#options.latencyMs > 0 || this.#failures.length > 0 || this.isDown || life.isPaused;
-    return isHindered ? this.#hindered(life, half, name, words) : this.#work(half, name, words);
+    return isHindered || this.#isSlow ? this.#hindered(life, half, name, words) : this.#work(half, name, words);
   }
 
   /** What was on its way to a store that was replaced meanwhile by a backup of itself does not reach the backup. */
@@ -124,11 +135,16 @@ export class StoreOfAll {
       if (this.isDown || asked !== this.#inner) throw failed('the store is down');
       if (failure?.effect === 'before') throw failed(`${half}.${name} failed before it took effect`);
       const result = await this.#work(half, name, words);
+      if (this.#isSlow && this.#chance.occurs(LATE_SHARE)) await this.#time.sleep(this.#chance.share() * LATE_MS);
       if (failure) throw failed(`${half}.${name} failed after it took effect`);
       return result;
     } finally {
       if (life.isAway) await life.back();
     }
+  }
+
+  get #isSlow(): boolean {
+    return this.#time.now() < this.#slowUntil;
   }
 
   /** Does it, and tells of what came of it. */

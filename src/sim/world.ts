@@ -254,6 +254,7 @@ export class World {
           time.after(ms, () => this.#noticeAbility());
         });
       },
+      storeSlow: (ms) => store.goSlow(ms),
       failStore: (skip, times, effect) => store.fail({ skip, times, effect }),
       restoreStore: (losesJournals) => this.#restoreStore(losesJournals),
       restoreProvider: () => {

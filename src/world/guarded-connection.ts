@@ -34,10 +34,24 @@ export function guard(options: NetworkOptions): Guard {
   };
 }
 
-async function resolveByMachine(host: string): Promise<readonly string[]> {
+/**
+ * Whoever asks for a name that is being looked up waits for that. Node looks up two names at a time (libuv): where the
+ * servers of one say nothing, all who want it would keep everybody else from every other.
+ */
+export function together(resolve: Guard['resolve']): Guard['resolve'] {
+  const underWay = new Map<string, ReturnType<typeof resolve>>();
+  return (host) => {
+    const found = underWay.get(host) ?? resolve(host).finally(() => underWay.delete(host));
+    underWay.set(host, found);
+    return found;
+  };
+}
+
+/** One for all connections of this process. */
+const resolveByMachine = together(async (host) => {
   const found = await lookup(host, { all: true });
   return found.map(({ address }) => address);
-}
+});
 
 export interface Target {
   readonly origin: string;

@@ -7,7 +7,7 @@ import { createServer as createTlsServer } from 'node:tls';
 import { gzipSync } from 'node:zlib';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { HttpAnswer, HttpRequest, Lost, NotSent, Reach } from '../ports/network.ts';
-import type { NetworkOptions } from './guarded-connection.ts';
+import { type NetworkOptions, together } from './guarded-connection.ts';
 import { network } from './network.ts';
 
 const opened: (() => void)[] = [];
@@ -94,6 +94,23 @@ describe('opening', () => {
   test('a look-up that hangs ends with the time that was given', async () => {
     const opening = network({ resolve: () => new Promise(() => {}) }).open('https://slow.test/', 'public', 50);
     expect(await opening).toMatchObject({ kind: 'not_sent', reason: 'looking up slow.test took longer than 50 ms' });
+  });
+
+  test('a name that is being looked up is not looked up a second time, and afterwards it is', async () => {
+    const asked: string[] = [];
+    let answer = Promise.withResolvers<readonly string[]>();
+    const resolve = together((host) => {
+      asked.push(host);
+      return answer.promise;
+    });
+    const both = Promise.allSettled([resolve('slow.test'), resolve('slow.test')]);
+    answer.reject(new Error('no server answers'));
+    expect((await both).map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+    expect(asked).toEqual(['slow.test']);
+    answer = Promise.withResolvers();
+    answer.resolve(['203.0.114.7']);
+    expect(await resolve('slow.test')).toEqual(['203.0.114.7']);
+    expect(asked).toHaveLength(2);
   });
 
   test.each([

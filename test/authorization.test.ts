@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { POLICIES } from '../src/core/policies.fixture.ts';
+import { StoreFailure } from '../src/ports/store.ts';
 import { createMemoryStore } from '../src/storage/memory/store.ts';
 import { bench } from './support/keeper-bench.ts';
 import { callback, connected, opened, renewed } from './support/browser-flow.ts';
@@ -134,6 +135,23 @@ describe('an authorization', () => {
     await world.clock.advance(8 * 86_400_000);
     for (let i = 0; i < 5; i++) await world.keeper.authorizations.begin(grant.id, {});
     expect(await kept()).toBe(5);
+  });
+
+  test('is finished although the store fails for a while after the answer was kept', async () => {
+    const store = createMemoryStore();
+    let failures = 0;
+    const read: typeof store.chains.read = (grant) =>
+      failures-- > 0 ? Promise.reject(new StoreFailure(new Error('the connection broke'))) : store.chains.read(grant);
+    const world = await bench({ store: { ...store, chains: { ...store.chains, read } } });
+    const { grant, state, browserCookie } = await opened(world);
+    world.upstream.script.push(() => {
+      failures = 3;
+      return world.upstream.tokens();
+    });
+    const outcome = await world.clock.until(world.keeper.authorizations.finish(callback(state), browserCookie));
+    expect(outcome).toMatchObject({ outcome: 'done' });
+    expect((await world.keeper.grants.get(grant.id)).state).toBe('active');
+    expect(world.upstream.presented).toEqual(['the-code']);
   });
 
   test('is refused when another authorization server answers (RFC 9207)', async () => {

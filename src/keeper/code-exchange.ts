@@ -12,6 +12,7 @@ import type { AccessToken, Fingerprint } from '../core/secret.ts';
 import { codeRequest } from '../oauth/token-request.ts';
 import type { AnswerRecord } from '../ports/journal.ts';
 import type { Connection, HttpAnswer } from '../ports/network.ts';
+import { StoreFailure } from '../ports/store.ts';
 import { keepable, openAnswer, sealAnswer } from './answers.ts';
 import { type AuthorizationRecords, placeOf } from './authorization-records.ts';
 import { accessTokenLifeMs, keep } from './exchange.ts';
@@ -192,7 +193,13 @@ class CodeFlow {
     await persistently(this.#parts, 'store the answer to an authorization', grant, () =>
       this.#move(id, 'exchanging', (value) => ({ ...value, status: 'answered', answer, receivedAt, code: null })),
     );
-    return this.complete(id);
+    return this.#seeThrough(id, grant);
+  }
+
+  /** At some providers the old chain is dead by now: the new one does not wait until somebody comes back for it. */
+  #seeThrough(id: string, grant: GrantId): Promise<AuthorizationOutcome> {
+    const work = () => this.complete(id);
+    return persistently(this.#parts, 'finish an authorization', grant, work, (cause) => cause instanceof StoreFailure);
   }
 
   /** From the recorded answer to the grant's chain. May be repeated from the start after a crash. */
@@ -408,7 +415,7 @@ class CodeFlow {
     return [
       ...coded.map(({ value }) => ({ id: value.id, work: () => this.#sendWhileAlive(value.id) })),
       ...exchanging.map(({ value }) => ({ id: value.id, work: () => this.#resumeExchanging(value) })),
-      ...answered.map(({ value }) => ({ id: value.id, work: () => this.complete(value.id) })),
+      ...answered.map(({ value }) => ({ id: value.id, work: () => this.#seeThrough(value.id, value.grant) })),
     ];
   }
 

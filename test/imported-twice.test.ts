@@ -192,6 +192,30 @@ describe('a token that was imported twice, because a restored store had forgotte
     expect((await importInto(bench, nodes[0], 'three')).state).toBe('active');
   });
 
+  test('is found by its names also on nodes that had served the first grant, and ran while the store went back', async () => {
+    const bench = await clusterBench(POLICIES.oneTime);
+    const { clock, store, nodes } = bench;
+    store.backup();
+    const one = await importInto(bench, nodes[0], 'one');
+    for (const node of nodes) expect(await ask(bench, node, 'one')).toMatch(/^at-/);
+    nodes[0].die();
+    await clock.advance(20_000);
+    await store.restore();
+    await clock.advance(20_000);
+    // It is not known any more, and an alias that nobody has may be given again.
+    expect(await ask(bench, nodes[2], one.id)).toMatch(/^(not_found|authorization_pending)$/);
+    const two = await importInto(bench, nodes[1], 'one');
+    await clock.advance(20_000);
+    for (const { keeper } of nodes.slice(1)) {
+      const told = await clock.until(keeper.tokens.get('one', { ...WISH, waitMs: 0 }).then(() => 'served', codeOf));
+      expect(told).not.toBe('authorization_pending');
+    }
+    await clock.until(nodes[0].restart());
+    for (const node of nodes) {
+      for (const name of ['one', one.id, two.id]) expect(await ask(bench, node, name), name).toMatch(/^at-/);
+    }
+  });
+
   test('leaves an alias to whoever has it by now', async () => {
     const bench = await importedTwice('oneTime', 'nothing', 'nothing');
     const { clock, nodes, app, one, two } = bench;

@@ -7,6 +7,7 @@
  */
 import type { Chain, ChainEvent } from '../core/chain.ts';
 import type { GrantId, LinkId } from '../core/id.ts';
+import { isBefore } from '../core/instant.ts';
 import type { AnswerRecord, BegunRecord, IntentRecord } from '../ports/journal.ts';
 import type { Term } from '../ports/store.ts';
 import { openAnswer, sealAnswer } from './answers.ts';
@@ -46,7 +47,7 @@ function linkIn({ link, as }: JoinedGrant, presented: LinkId): LinkId {
 
 /** Whether the chain has got something with the same token since. */
 export function isOlderSibling({ links }: Chain, { link, presented, requestedAt }: AnswerRecord): boolean {
-  return links.some((one) => one.parent === presented && one.id !== link && one.requestedAt.at > requestedAt.at);
+  return links.some((one) => one.parent === presented && one.id !== link && isBefore(requestedAt, one.requestedAt));
 }
 
 /** A grant here that has this token; `as` is null where it was made for it and has no chain yet. */

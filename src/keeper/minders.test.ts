@@ -23,6 +23,22 @@ test('a name that another node may have changed is looked up again, and the mind
   expect(await minders.of('grt_1')).toBe(minder);
 });
 
+test('a name that was forgotten while it was looked up is looked up again', async () => {
+  const read = Promise.withResolvers<void>();
+  let holder: GrantId = 'grt_1';
+  const minders = new Minders(async (name) => {
+    const grant = holder;
+    await read.promise;
+    return { minder: { grant } as ChainMinder, names: [grant, name] };
+  });
+  const before = minders.of('books');
+  holder = 'grt_2';
+  minders.forgetName('books');
+  read.resolve();
+  expect((await before).grant).toBe('grt_1');
+  expect((await minders.of('books')).grant).toBe('grt_2');
+});
+
 test('what is forgotten of a grant is not taken from the one that has its name by now', async () => {
   const aliases = new Map<GrantId, string>([['grt_1', 'books']]);
   const minders = mindersOf(aliases);

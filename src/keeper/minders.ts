@@ -6,6 +6,8 @@ export class Minders {
   readonly #byName = new Map<string, ChainMinder>();
   /** Of each grant, every name under which its minder was kept: nobody looks through those of all others. */
   readonly #names = new Map<GrantId, Set<string>>();
+  /** How often names were forgotten: what was looked up meanwhile may be what they led to before. */
+  #forgotten = 0;
   readonly #find: (idOrAlias: string) => Promise<{ readonly minder: ChainMinder; readonly names: readonly string[] }>;
 
   /** `find` makes the minder of a grant that is not in memory; rejects with `not_found`. */
@@ -23,12 +25,13 @@ export class Minders {
   async of(idOrAlias: string): Promise<ChainMinder> {
     const kept = this.#byName.get(idOrAlias);
     if (kept) return kept;
+    const forgotten = this.#forgotten;
     const { minder, names } = await this.#find(idOrAlias);
     // Two that asked at once must share one minder, for it is what makes exchanges one at a time.
     const first = this.#byName.get(minder.grant) ?? minder;
     const all = this.#names.get(minder.grant) ?? new Set();
     this.#names.set(minder.grant, all);
-    for (const name of names) {
+    for (const name of forgotten === this.#forgotten ? names : [minder.grant]) {
       this.#byName.set(name, first);
       all.add(name);
     }
@@ -37,6 +40,7 @@ export class Minders {
 
   /** A name no longer leads to this grant. */
   forgetName(name: string): void {
+    this.#forgotten++;
     this.#byName.delete(name);
   }
 
@@ -48,6 +52,7 @@ export class Minders {
 
   /** Names other than its id lead nowhere until they are asked for again: another node may have changed them. */
   forgetNamesOf(grant: GrantId): void {
+    this.#forgotten++;
     for (const name of this.#names.get(grant) ?? []) {
       if (name !== grant && this.#byName.get(name)?.grant === grant) this.#byName.delete(name);
     }

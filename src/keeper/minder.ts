@@ -74,7 +74,7 @@ export class ChainMinder {
   /** What this run received, stored and read back, until it is published: it need not be opened again. */
   #kept: { readonly link: LinkId; readonly accessToken: AccessToken } | null = null;
   #working: Promise<void> | null = null;
-  #notBeforeAhead = 0;
+  #notAheadBeforeMs = 0;
 
   constructor(
     parts: KeeperParts,
@@ -424,9 +424,9 @@ export class ChainMinder {
 
   /** Exchanges in the background while the present token still serves, so that an outage at its end harms nobody. */
   #exchangeAhead(): void {
-    const now = this.#parts.clock.now();
-    if (this.#working || this.#stop.aborted || now < this.#notBeforeAhead) return;
-    this.#notBeforeAhead = now + 1_000;
+    const { uptimeMs } = this.#parts.clock.moment();
+    if (this.#working || this.#stop.aborted || uptimeMs < this.#notAheadBeforeMs) return;
+    this.#notAheadBeforeMs = uptimeMs + 1_000;
     this.#inBackground(this.advance());
   }
 

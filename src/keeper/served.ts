@@ -30,7 +30,8 @@ export class Served {
   /** The link whose access token the provider was found to refuse; not served again. */
   #rejected: LinkId | null = null;
   #doubting: Promise<void> | null = null;
-  #noDoubtBefore = 0;
+  /** By the clock that nobody sets. */
+  #noDoubtBeforeMs = 0;
   /** The link whose access token somebody doubted, and for which an exchange was tried. */
   #tried: LinkId | null = null;
 
@@ -84,10 +85,10 @@ export class Served {
    */
   doubt(look: () => Promise<void>): Promise<void> {
     if (this.#doubting) return this.#doubting;
-    if (this.#clock.now() < this.#noDoubtBefore) return Promise.resolve();
+    if (this.#uptimeMs() < this.#noDoubtBeforeMs) return Promise.resolve();
     this.#doubting = look().finally(() => {
       this.#doubting = null;
-      this.#noDoubtBefore = this.#clock.now() + DOUBT_PAUSE_MS;
+      this.#noDoubtBeforeMs = this.#uptimeMs() + DOUBT_PAUSE_MS;
     });
     return this.#doubting;
   }
@@ -98,6 +99,10 @@ export class Served {
     if (!link || this.#held?.accessToken !== accessToken || this.#tried === link) return false;
     this.#tried = link;
     return true;
+  }
+
+  #uptimeMs(): number {
+    return this.#clock.moment().uptimeMs;
   }
 }
 

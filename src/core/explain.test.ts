@@ -60,6 +60,12 @@ describe('"Old refresh token used."', () => {
     expect(evidence).toContain('Token 0 of authorization 1 was presented once without an answer');
     expect(evidence).toContain('by the rules of this provider that did not end it.');
     expect(refusedAt(1_201, exact).code).toBe('successor_lost');
+    const doubled = held()
+      .started('B', 'A', 600)
+      .refused('B', 602, 'too_early')
+      .started('C', 'A', 1_168)
+      .lost('C', 1_169);
+    expect(diagnosis(doubled.presented('D', 'A', 1_205, 'superseded'), exact, 1_205).code).toBe('successor_lost');
     expect(refusedAt(650, durable).code).toBe('revoked');
     expect(refusedAt(650, POLICIES.untilSuccessorUsed).code).toBe('used_elsewhere');
     expect(refusedAt(650, POLICIES.lastThree).code).toBe('used_elsewhere');

@@ -37,8 +37,8 @@ export function isWithin(windowMs: number, from: Moment | null, now: Moment): bo
  * Whether the exchange of an attempt without an answer may be why its token is dead. Not where the token would have stayed
  * good for longer than until it was refused, if that exchange had been made.
  */
-export function mayHaveEnded({ links, attempts }: Chain, policy: RotationPolicy, attempt: Attempt): boolean {
-  const refusal = links.find((link) => link.id === attempt.presented)?.refusal;
+export function mayHaveEnded(chain: Chain, policy: RotationPolicy, attempt: Attempt): boolean {
+  const token = chain.links.find((link) => link.id === attempt.presented);
   const rule = classOf(policy);
   switch (rule.class) {
     case 'durable':
@@ -46,11 +46,24 @@ export function mayHaveEnded({ links, attempts }: Chain, policy: RotationPolicy,
       return false;
     case 'until-successor-used-within':
     case 'window':
-      return !refusal || !isWithin(rule.windowMs, attempt.startedAt, refusal.at);
+      return mayHaveClosed(rule.windowMs, chain, attempt, token);
     case 'last-n':
-      return attempts.length >= rule.depth;
+      return chain.attempts.length >= rule.depth;
     case 'one-time':
     case 'one-time-revoking':
       return true;
   }
+}
+
+/** Of several requests with one token, also of those that came too early, the first may have opened the window. */
+function mayHaveClosed(
+  windowMs: number,
+  { refusals }: Chain,
+  { startedAt }: Attempt,
+  token: Link | undefined,
+): boolean {
+  if (!token?.refusal) return true;
+  const early = refusals?.filter((one) => one.means === 'too_early' && one.counter === token.counter) ?? [];
+  const { at } = token.refusal;
+  return [startedAt, ...early.map((one) => one.sentAt ?? one.since)].some((from) => !isWithin(windowMs, from, at));
 }

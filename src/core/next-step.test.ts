@@ -238,6 +238,14 @@ describe('a chain in doubt presents the same refresh token again', () => {
     expect(stillOpen.next(window60s, 900)).toMatchObject({ present: 'B', because: 'fallback' });
   });
 
+  test('another whose window is open, where presenting the newest again would revoke both', () => {
+    const forked = held().started('B', 'A', 600).lost('B', 601).started('C', 'A', 610).received('C', 'A', 611);
+    const both = forked.published('C', 611).received('B', 'A', 612).started('D', 'C', 700).lost('D', 820);
+    const older = both.started('E', 'B', 900).lost('E', 905, 'crash');
+    expect(older.next(window60s, 910)).toMatchObject({ present: 'B', because: 'in_doubt', waitMs: 0 });
+    expect(older.next(window60s, 970)).toMatchObject({ present: 'C', because: 'in_doubt' });
+  });
+
   test('and none that a restored store does not know to have been presented, where that would revoke', () => {
     const story = held();
     const brought = (id: string, parent: string, sequence: number) => {

@@ -123,20 +123,37 @@ function choose(chain: Chain, policy: RotationPolicy, now: Moment): Choice | nul
     .filter((link) => link.tokenOf === link.id && !link.refusal && !link.damagedAt)
     .toReversed();
   for (const token of tokens) {
-    const lost = chain.attempts.filter((attempt) => attempt.presented === token.id);
     const spacing = spacingLeftMs(chain, policy, now);
     if (token.uses === 0) return { present: token.id, waitMs: spacing, because: 'next' };
-    if (lost.length > 0) {
-      const waitMs = retryWaitMs(chain, token, policy, now);
-      // One that was never presented is no reuse. Where no retry is allowed, another older one could only do more harm.
-      const unused = isHarmlessAgain(token, lost, policy, now) ? undefined : tokens.find((one) => one.uses === 0);
-      if (unused) return { present: unused.id, waitMs: spacing, because: 'fallback' };
-      return waitMs === null ? null : { present: token.id, waitMs, because: 'in_doubt' };
-    }
+    if (lostOf(token, chain).length > 0) return againOf(token, tokens, chain, policy, now);
     if (classOf(policy).class === 'durable') return { present: token.id, waitMs: spacing, because: 'next' };
     if (mayStillLive(token, chain, policy, now)) return { present: token.id, waitMs: spacing, because: 'fallback' };
   }
   return secondLook(chain, policy, now) ?? lookBack(chain, policy, now);
+}
+
+/** A token whose answer was lost, again; or where that may revoke, one that may be presented without harm. */
+function againOf(
+  token: Link,
+  tokens: readonly Link[],
+  chain: Chain,
+  policy: RotationPolicy,
+  now: Moment,
+): Choice | null {
+  const isOpen = (one: Link): boolean => {
+    const lost = lostOf(one, chain);
+    return lost.length > 0 && isHarmlessAgain(one, lost, policy, now);
+  };
+  // One that was never presented is no reuse. Where no retry is allowed, another older one could only do more harm.
+  const unused = isOpen(token) ? undefined : tokens.find((one) => one.uses === 0);
+  if (unused) return { present: unused.id, waitMs: spacingLeftMs(chain, policy, now), because: 'fallback' };
+  const again = isOpen(token) ? token : (tokens.find(isOpen) ?? token);
+  const waitMs = retryWaitMs(chain, again, policy, now);
+  return waitMs === null ? null : { present: again.id, waitMs, because: 'in_doubt' };
+}
+
+function lostOf({ id }: Link, { attempts }: Chain): readonly Attempt[] {
+  return attempts.filter((attempt) => attempt.presented === id);
 }
 
 /**
@@ -147,7 +164,7 @@ function secondLook(chain: Chain, policy: RotationPolicy, now: Moment): Choice |
   const newest = chain.links.findLast((link) => link.tokenOf === link.id);
   if (newest?.refusal?.means !== 'invalid_chain' || !rejectsReuse(policy)) return null;
   if ((newest.refusal.times ?? 1) > 1) return null;
-  const lost = chain.attempts.filter((attempt) => attempt.presented === newest.id);
+  const lost = lostOf(newest, chain);
   // A second look whose answer was lost may have been an exchange: the provider's spacing counts from it.
   const inDoubtMs = lost.length > 0 ? inStepMs(chain, newest, policy, now) : 0;
   const waitMs = Math.max(0, SECOND_LOOK_MS - elapsed(newest.refusal.at, now).atLeastMs, inDoubtMs);
@@ -207,7 +224,7 @@ function slackMs(policy: RotationPolicy): number {
 
 /** Time until a token whose answer was lost may be presented again; null where it never may. */
 function retryWaitMs(chain: Chain, token: Link, policy: RotationPolicy, now: Moment): number | null {
-  const lost = chain.attempts.filter((attempt) => attempt.presented === token.id);
+  const lost = lostOf(token, chain);
   return isHarmlessAgain(token, lost, policy, now)
     ? inStepMs(chain, token, policy, now)
     : afterHorizonMs(lost, policy, now);
@@ -246,7 +263,7 @@ function windowFrom(windowMs: number, token: Link, attempts: readonly Attempt[])
  * been the first that was, also one that came too early, if it was doubled on its way.
  */
 function inStepMs(chain: Chain, token: Link, policy: RotationPolicy, now: Moment): number {
-  const lost = chain.attempts.filter((attempt) => attempt.presented === token.id);
+  const lost = lostOf(token, chain);
   const last = lost.at(-1);
   if (!last) return 0;
   const { minSpacingMs, perDay } = policy.pacing;

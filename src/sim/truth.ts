@@ -26,6 +26,9 @@ export interface TokenTruth {
   isDestroyed?: true;
 }
 
+/** What was last heard of presentations. */
+type Answers = Pick<ChainTruth, 'unansweredSince' | 'lastAnsweredAt'>;
+
 export interface Span {
   readonly from: number;
   to: number;
@@ -65,6 +68,8 @@ export class ChainTruth {
   isOver = false;
   started = 0;
   sent = 0;
+  /** The node that presented a token last. */
+  sender = '';
   /** The runs whose exchanges are on the wire now. */
   readonly onWire: string[] = [];
   lastPublished = 0;
@@ -73,6 +78,8 @@ export class ChainTruth {
   /** When the first of the presentations left that have had no answer; null when the last one was answered. */
   unansweredSince: number | null = null;
   lastAnsweredAt = 0;
+  /** How these two were before the last answer, until that is in the store. */
+  #before: (Answers & { readonly token: TokenTruth }) | null = null;
   /** An exchange that was recorded, and has not left yet. */
   recorded: { readonly attempt: LinkId; readonly at: number } | null = null;
 
@@ -140,6 +147,26 @@ export class ChainTruth {
       if (token.wasKept && !token.isDestroyed && !(await isKept(token))) token.isDestroyed = true;
     }
     if (this.tokens.findLast((one) => one.wasKept)?.isDestroyed) this.destroyedAt = now;
+  }
+
+  /** An answer was written down, in a journal first. */
+  answeredWith(token: TokenTruth, now: number): void {
+    const { unansweredSince, lastAnsweredAt } = this;
+    this.#before = { unansweredSince, lastAnsweredAt, token };
+    this.goneOnWith(token);
+    this.unansweredSince = null;
+    this.lastAnsweredAt = token.deliveredAt ?? now;
+  }
+
+  /** It is in the store: all can know of it. */
+  stored(token: TokenTruth): void {
+    if (this.#before?.token === token) this.#before = null;
+  }
+
+  /** What a node can know: nothing of an answer that lies in the journal of another one alone, which is gone. */
+  heardBy(node: string): Answers {
+    const { token } = this.#before ?? {};
+    return this.#before && token?.node !== node && !token?.life?.isAlive ? this.#before : this;
   }
 
   /** A token was kept: what was destroyed or forgotten before it was made explains no loss any more. */

@@ -323,9 +323,7 @@ export class World {
   #kept(chain: ChainTruth, token: TokenTruth): void {
     if (token.wasKept) return;
     token.wasKept = true;
-    chain.goneOnWith(token);
-    chain.unansweredSince = null;
-    chain.lastAnsweredAt = token.deliveredAt ?? this.time.now();
+    chain.answeredWith(token, this.time.now());
   }
 
   #sealed(grant: GrantId, link: LinkId): void {
@@ -341,6 +339,7 @@ export class World {
     const { judges, time } = this;
     judges.trace(time.now(), `${chain.account} sends ${token}`);
     chain.sent++;
+    chain.sender = node.id;
     chain.recorded = null;
     if (chain.sent > chain.started)
       judges.violated('I13', time.now(), `${chain.account} was presented without a record`);
@@ -364,8 +363,9 @@ export class World {
   #judgeSpacing(chain: ChainTruth): void {
     const { minSpacingMs } = this.options.policy.pacing;
     const now = this.time.now();
-    const isFirst = chain.unansweredSince === null || chain.unansweredSince === chain.presentations.at(-1)?.at;
-    const since = isFirst ? chain.lastAnsweredAt : (chain.unansweredSince ?? now);
+    const { unansweredSince, lastAnsweredAt } = chain.heardBy(chain.sender);
+    const isFirst = unansweredSince === null || unansweredSince === chain.presentations.at(-1)?.at;
+    const since = isFirst ? lastAnsweredAt : unansweredSince;
     // When an imported token was made is known by its importer's clock alone; what others do, not at all.
     const isForeign = chain.tokens.length < 2 || chain.endedBy !== null;
     if (now - since >= minSpacingMs || isForeign || chain.hasForgotten(since)) return;
@@ -410,6 +410,7 @@ export class World {
         const token = chain.tokens.findLast((one) => one.link === event.link.id);
         if (token) {
           this.#kept(chain, token);
+          chain.stored(token);
           token.sequence = event.sequence;
         }
         break;

@@ -32,13 +32,14 @@ describe.concurrent('evergrant grants', () => {
   test('list --ends-before takes a number of days, or a date, and nothing else [S123]', async () => {
     await using api = await fakeApi({ 'GET /v1/grants': { json: { items: [], next: null } } });
     const list = (when: string) => evergrant(['grants', 'list', '--ends-before', when], { env: env(api.origin) });
-    await list('2026-12-31');
+    expect((await list('2026-12-31')).err).toBe('No grant is like that.\n');
     await list('30d');
     await list('60d');
     const asked = api.asked.map(({ url }) => new URL(url, api.origin).searchParams.get('ends_before') ?? '');
     expect(asked[0]).toBe('2026-12-31T00:00:00.000Z');
     expect((Date.parse(asked[2] ?? '') - Date.parse(asked[1] ?? '')) / DAY_MS).toBeCloseTo(30, 1);
     expect(await list('soon')).toMatchObject({ exit: 2, out: '' });
+    expect((await evergrant(['grants', 'list'], { env: env(api.origin) })).err).toContain('No grants. Make one:');
   });
 
   test('show and history tell when an end was announced, and when it will be next [S123]', async () => {

@@ -69,6 +69,7 @@ async function list(options: ListOptions): Promise<void> {
   const grants = await withApi({ ...options }, 'none', (api) => Array.fromAsync(items(api, '/v1/grants', query)));
   if (options.json) for (const grant of grants) printJson(grant);
   else if (grants.length > 0) print(grantTable(grants, now()));
+  else if (Object.keys(query).length > 0) say('No grant is like that.');
   else say('No grants. Make one: evergrant connect PROVIDER');
 }
 

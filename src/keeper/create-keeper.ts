@@ -22,7 +22,7 @@ import { isStoreOlder, mergeJournal, noteMerged } from './merge-journal.ts';
 import { ChainMinder } from './minder.ts';
 import { Minders } from './minders.ts';
 import { type KeeperParts, reach } from './parts.ts';
-import { namesOf } from './records.ts';
+import { grantsWith, namesOf } from './records.ts';
 import type { WorkOf } from './restore.ts';
 import { HeaderCredentials } from './schemes/header.ts';
 import { inScheme } from './schemes/scheme.ts';
@@ -91,11 +91,7 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper & { reado
 
   /** What was held back by a wrong secret goes on with the new one. */
   async function resumeApp(app: AppId): Promise<void> {
-    for (let after: string | null = null, isFirst = true; isFirst || after !== null; isFirst = false) {
-      const page = await parts.store.records.list('grant', { terms: [{ name: 'app', value: app }], limit: 100, after });
-      for (const { id } of page.items) await resumeGrant(id as GrantId);
-      after = page.next;
-    }
+    for await (const grant of grantsWith(parts.store, [{ name: 'app', value: app }])) await resumeGrant(grant);
   }
 
   /** What is on the wire went with the old secret; how it is answered is waited for, but not by who gave the new one. */
@@ -132,15 +128,7 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper & { reado
 
   /** Chains that waited for the journals of all nodes go on. */
   async function release(): Promise<void> {
-    for (let after: string | null = null, isFirst = true; isFirst || after !== null; isFirst = false) {
-      const page = await parts.store.records.list('grant', {
-        terms: [{ name: 'state', value: 'held' }],
-        limit: 100,
-        after,
-      });
-      for (const { id } of page.items) wake(id as GrantId);
-      after = page.next;
-    }
+    for await (const grant of grantsWith(parts.store, [{ name: 'state', value: 'held' }])) wake(grant);
   }
 
   function forgetAll(): void {

@@ -14,9 +14,8 @@ import type { Journals, MergedRecords } from './keeper.ts';
 import { brought, othersAreToMerge } from './merge-journal.ts';
 import type { KeeperParts } from './parts.ts';
 import { Intents, recall } from './recall.ts';
+import { grantsWith } from './records.ts';
 import { bringIn, type BroughtIn, type WorkOf } from './restore.ts';
-
-const PAGE = 100;
 
 /** `wake` takes a chain as far as it goes; `changed` has it read again when it is next needed. */
 export function journals(
@@ -155,19 +154,14 @@ function anotherKey(): EvergrantError {
 
 /** After a restore nobody can know which chains had newer tokens in a journal that is given up: all of them are told. */
 async function markAll(parts: KeeperParts, node: NodeId, changed: (grant: GrantId) => void): Promise<GrantId[]> {
-  const { chains, records } = parts.store;
+  const { chains } = parts.store;
   const marked: GrantId[] = [];
-  for (let after: string | null = null, isFirst = true; isFirst || after !== null; isFirst = false) {
-    const page = await records.list('grant', { terms: [], limit: PAGE, after });
-    for (const { id } of page.items) {
-      const grant = id as GrantId;
-      const { chain } = await chains.read(grant);
-      if (chain.end || chain.generation === 0) continue;
-      await chains.append(grant, 'any', { type: 'abandoned', at: parts.clock.moment(), node });
-      changed(grant);
-      marked.push(grant);
-    }
-    after = page.next;
+  for await (const grant of grantsWith(parts.store, [])) {
+    const { chain } = await chains.read(grant);
+    if (chain.end || chain.generation === 0) continue;
+    await chains.append(grant, 'any', { type: 'abandoned', at: parts.clock.moment(), node });
+    changed(grant);
+    marked.push(grant);
   }
   return marked;
 }

@@ -3,7 +3,7 @@ import type { AppId, AuthorizationId, GrantId, LinkId, NodeId } from '../core/id
 import type { Instant, Moment } from '../core/instant.ts';
 import type { Sealed } from '../core/secret.ts';
 import type { Metadata } from '../oauth/metadata.ts';
-import type { StoredRecord, Term } from '../ports/store.ts';
+import type { Page, Store, StoredRecord, Term } from '../ports/store.ts';
 import type { Scheme } from '../catalogue/provider.ts';
 import type { Freshness } from './freshness.ts';
 import type { Account } from './keeper.ts';
@@ -122,6 +122,21 @@ export function grantTerms(grant: GrantRecord): readonly Term[] {
     ...(grant.accountKey === null ? [] : [{ name: 'account', value: grant.accountKey, unique: true }]),
     ...Object.entries(grant.labels).map(([key, value]) => ({ name: 'label', value: `${key}=${value}` })),
   ];
+}
+
+const PAGE = 100;
+
+/** Every grant with these terms, by id. */
+export async function* grantsWith(
+  { records }: Store,
+  terms: readonly Pick<Term, 'name' | 'value'>[],
+): AsyncGenerator<GrantId> {
+  let after: string | null = null;
+  do {
+    const page: Page<StoredRecord> = await records.list('grant', { terms, limit: PAGE, after });
+    for (const { id } of page.items) yield id as GrantId;
+    after = page.next;
+  } while (after !== null);
 }
 
 export function authorizationTerms(authorization: AuthorizationRecord): readonly Term[] {

@@ -137,7 +137,8 @@ export class World {
   /** A person would begin anew; here another account does. */
   forgetChain(chain: ChainTruth): void {
     this.chains.delete(chain.account);
-    if (chain.grant) this.byGrant.delete(chain.grant);
+    // Of each grant that it had: a restored store may have forgotten one, and taken its token again.
+    for (const [grant, one] of this.byGrant) if (one === chain) this.byGrant.delete(grant);
     this.upstream.forget(chain.account);
   }
 

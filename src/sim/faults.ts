@@ -1,4 +1,4 @@
-/** What can go wrong in a simulation: the table of failures of docs/protocol.md, as things that can be done. */
+/** What can go wrong in a simulation: the rows of the README's table, as things that can be done. */
 
 export interface FaultKind {
   /** Its row in the table. */
@@ -20,7 +20,7 @@ export const FAULTS = {
   store_fails: { row: 'F8', about: 'calls of the store fail' },
   store_unconfirmed: { row: 'F9', about: 'calls of the store take effect and seem to fail' },
   store_down: { row: 'F10', about: 'the store is down for up to ten minutes' },
-  store_slow: { row: 'own', about: 'for up to a minute answers of the store come late, and others write meanwhile' },
+  store_slow: { row: 'F8b', about: 'for up to a minute answers of the store come late, and others write meanwhile' },
   disk_full: { row: 'F11', about: "the node's disk is full for up to an hour" },
   pause: { row: 'F12', about: 'a node stands still for up to five minutes' },
   request_late: { row: 'F12', about: 'a request arrives minutes after it was given up' },
@@ -34,8 +34,8 @@ export const FAULTS = {
   long_absence: { row: 'F20', about: 'the keeper is away for longer than an unused token lives' },
   revoked: { row: 'F21', about: 'the owner revokes the authorization' },
   used_elsewhere: { row: 'F22', about: 'another system uses the refresh token' },
-  provider_error: { row: 'own', about: 'the provider answers 500, 503, 429 or a page of HTML, and did nothing' },
-  chain_unknown: { row: 'own', about: 'the provider says once that it does not know the chain' },
+  provider_error: { row: 'F14b', about: 'the provider answers 500, 503, 429 or a page of HTML, and did nothing' },
+  chain_unknown: { row: 'F15b', about: 'the provider says once that it does not know the chain' },
 } as const satisfies Record<string, FaultKind>;
 
 export type Fault = keyof typeof FAULTS;

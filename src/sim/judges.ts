@@ -1,5 +1,5 @@
 /**
- * Watches a run and says what must never happen, each under the number of its invariant (docs/protocol.md).
+ * Watches a run and says what must never happen, each under the number of its invariant (docs/simulator.md).
  *
  * State: what was found, and figures.
  */

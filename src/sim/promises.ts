@@ -156,7 +156,8 @@ export function promiseTable(shown: readonly Shown[]): string {
   const policies = [...new Set(shown.map(({ cell }) => cell.policy))];
   const bounds = [...new Set(shown.map(({ cell }) => boundOf(cell)).filter((bound) => bound !== ''))];
   const letters = new Map(bounds.map((bound, i) => [bound, String.fromCodePoint(LETTER_A + i)]));
-  const rows = ALL_FAULTS.map((fault) => {
+  const byRow = ALL_FAULTS.toSorted((a, b) => FAULTS[a].row.localeCompare(FAULTS[b].row, 'en', { numeric: true }));
+  const rows = byRow.map((fault) => {
     const { row, about } = FAULTS[fault];
     const cells = policies.map((policy) => {
       const found = shown.find(({ cell }) => cell.policy === policy && cell.fault === fault);

@@ -1,15 +1,13 @@
 /** The admin API key: given by the settings, or made on the first start into a file that only its owner can read. */
-import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { EvergrantError } from '../core/errors.ts';
 import { Secret } from '../core/secret.ts';
 import type { Random } from '../ports/random.ts';
-import { codeOf, writeNewFile } from './new-file.ts';
+import { readOwnFile, writeNewFile } from './new-file.ts';
 
 const FILE = 'admin.key';
 const KEY_BYTES = 32;
 const LEAST_LENGTH = 32;
-const ANYONE_ELSE = 0o077;
 
 export interface AdminKeySource {
   /** From the settings; null: the file in the data folder. */
@@ -22,7 +20,7 @@ export interface AdminKeySource {
 export function loadAdminKey(source: AdminKeySource): { readonly key: Secret<'api key'>; readonly isNew: boolean } {
   if (source.text !== null) return { key: checked(source.text, 'EVERGRANT_ADMIN_KEY'), isNew: false };
   const path = join(source.dataFolder, FILE);
-  const known = readOwn(path);
+  const known = readOwnFile(path, 'admin key');
   if (known !== null) return { key: checked(known.trim(), path), isNew: false };
   const text = `evg_${Buffer.from(source.random.bytes(KEY_BYTES)).toString('base64url')}`;
   writeNewFile(path, `${text}\n`);
@@ -34,22 +32,4 @@ function checked(text: string, where: string): Secret<'api key'> {
   throw new EvergrantError('setting', `The admin key in ${where} has fewer than ${LEAST_LENGTH} characters.`, {
     remedy: 'Choose a longer one, for instance from: openssl rand -base64 32',
   });
-}
-
-function readOwn(path: string): string | null {
-  try {
-    if (process.platform !== 'win32' && (statSync(path).mode & ANYONE_ELSE) !== 0) {
-      throw new EvergrantError('setting', `The admin key ${path} may be read by others than its owner.`, {
-        remedy: `Run: chmod 600 ${path}`,
-      });
-    }
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return null;
-    if (error instanceof EvergrantError) throw error;
-    throw new EvergrantError('setting', `The admin key ${path} cannot be read (${codeOf(error)}).`, {
-      remedy: `Let the user that runs Evergrant own and read it: chmod 600 ${path}`,
-      cause: error,
-    });
-  }
 }

@@ -3,17 +3,15 @@
  * `root.key` in the data folder, which the first start makes. When something about it is wrong nothing is written: a
  * new key in the place of a lost one would make every grant in the database unreadable for good.
  */
-import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { EvergrantError } from '../core/errors.ts';
 import type { Random } from '../ports/random.ts';
-import { codeOf, writeNewFile } from './new-file.ts';
+import { codeOf, readOwnFile, writeNewFile } from './new-file.ts';
 
 const FILE = 'root.key';
 const BYTES = 32;
 const HEX = /^[0-9a-f]{64}$/i;
 const BASE64 = /^[\w+/-]{43}=?$/;
-const ANYONE_ELSE = 0o077;
 
 /** 32 bytes that print as words. */
 export class RootKey {
@@ -55,7 +53,7 @@ export interface RootKeySource {
 export function loadRootKey(source: RootKeySource): { readonly key: RootKey; readonly isNew: boolean } {
   if (source.text !== null) return { key: parse(source.text, 'EVERGRANT_ROOT_KEY'), isNew: false };
   const path = join(source.dataFolder, FILE);
-  const text = readOwn(path);
+  const text = readOwnFile(path, 'root key');
   if (text !== null) return { key: parse(text, path), isNew: false };
   if (!source.mayMake) {
     throw new EvergrantError('setting', `The root key ${path} is missing, and the database was sealed with it.`, {
@@ -73,28 +71,6 @@ function parse(text: string, where: string): RootKey {
   if (BASE64.test(trimmed)) return new RootKey(Buffer.from(trimmed, 'base64'));
   throw new EvergrantError('setting', `The root key in ${where} is not ${BYTES} bytes in base64 or hex.`, {
     remedy: 'Give back the key as it was made. A new one comes from: openssl rand -base64 32',
-  });
-}
-
-/** The text of the file; null where there is none. */
-function readOwn(path: string): string | null {
-  try {
-    const { mode } = statSync(path);
-    if (process.platform !== 'win32' && (mode & ANYONE_ELSE) !== 0) throw readableByOthers(path);
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return null;
-    if (error instanceof EvergrantError) throw error;
-    throw new EvergrantError('setting', `The root key ${path} cannot be read (${codeOf(error)}).`, {
-      remedy: `Let the user that runs Evergrant own and read it: chmod 600 ${path}`,
-      cause: error,
-    });
-  }
-}
-
-function readableByOthers(path: string): EvergrantError {
-  return new EvergrantError('setting', `The root key ${path} may be read by others than its owner.`, {
-    remedy: `Run: chmod 600 ${path}.`,
   });
 }
 

@@ -63,6 +63,20 @@ describe('repeated requests', () => {
     expect((await send('POST', '/v1/grants', body, key)).statusCode).toBe(201);
   });
 
+  test('a key that is used anew every day does not keep the answers to others in the database', async () => {
+    const { send, parts } = await serve();
+    const post = (name: string) => send('POST', '/v1/api-keys', { name }, { ...key, 'idempotency-key': name });
+    await post('daily');
+    parts.pass(1_000);
+    await post('once');
+    for (let day = 0; day < 3; day++) {
+      parts.pass(86_400_001);
+      await post('daily');
+    }
+    const kept = [...parts.records.rows.keys()].filter((row) => row.includes('idm_'));
+    expect(kept).toHaveLength(1);
+  });
+
   test('a run that was cut off does not hold its key for ever', async () => {
     const { send, keeper, parts } = await serve();
     keeper.onCreate = () => new Promise(() => undefined);

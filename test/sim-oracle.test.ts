@@ -81,6 +81,17 @@ describe('a lost answer', () => {
     expect(verdict(POLICIES.window60s, chain)).toBe('unanswered');
   });
 
+  test('is excused from when a clock was set on, which may be a suspended machine, where a retry too late revokes', () => {
+    const { chain } = chainOf();
+    unheard(chain, 600 * SECOND);
+    chain.tries.push({ from: 600 * SECOND, to: 620 * SECOND });
+    chain.injured(621 * SECOND, 'clock_jump');
+    expect(verdict(POLICIES.window60s, chain)).toBe('unanswered');
+    expect(verdict({ ...POLICIES.window60s, onReuse: POLICIES.exact.onReuse }, chain)).toBe('avoidable');
+    Object.assign(chain.injuries, [{ at: 640 * SECOND, fault: 'clock_jump' }]);
+    expect(verdict(POLICIES.window60s, chain)).toBe('avoidable');
+  });
+
   test('is not excused by a take-over where no node was away', () => {
     const { chain } = chainOf();
     unheard(chain, 600 * SECOND);

@@ -368,7 +368,7 @@ function refuse(chain: Chain, event: ChainEvent & { type: 'refused' }): Chain {
 function remember(chain: Chain, attempt: Attempt, { means, said, at }: ChainEvent & { type: 'refused' }): Chain {
   const counter = chain.links.find((link) => link.id === attempt.presented)?.counter ?? 0;
   const known = chain.refusals ?? [];
-  const row = rowOf(known, means, counter);
+  const row = rowOf(chain, means, counter);
   const { startedAt } = attempt;
   const refusal: PastRefusal = row
     ? addedTo(row, { said, at, startedAt })
@@ -376,11 +376,13 @@ function remember(chain: Chain, attempt: Attempt, { means, said, at }: ChainEven
   return { ...chain, refusals: [...known.filter((one) => one !== row), refusal].slice(-REFUSALS_KEPT) };
 }
 
-/** The row that such a refusal goes on. What decides nothing does not end one: the provider's own faults come between. */
-function rowOf(known: readonly PastRefusal[], means: Meaning, counter: number): PastRefusal | null {
-  const isSame = (one: PastRefusal): boolean => one.means === means && one.counter === counter;
-  const last = known.findLast((one) => isSame(one) || isFatal(one.means));
-  return last && isSame(last) ? last : null;
+/**
+ * The refusals of one token of this authorization for one reason, in a row whatever came between: the provider's own
+ * faults, and a denial that this one shows to have been false.
+ */
+export function rowOf({ refusals, authorizedAt }: Chain, means: Meaning, counter: number): PastRefusal | null {
+  const isOfThis = ({ since }: PastRefusal): boolean => authorizedAt === null || !isBefore(since, authorizedAt);
+  return refusals?.findLast((one) => one.means === means && one.counter === counter && isOfThis(one)) ?? null;
 }
 
 /** Answers of several nodes may be told in another order than they came. */

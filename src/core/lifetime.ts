@@ -2,7 +2,7 @@
  * Since when a token counts as unused, how old an authorization may become, how long a window is surely open, and what a
  * lost answer may have ended: one reading of the policy for all.
  */
-import type { Attempt, Chain, Link } from './chain.ts';
+import { type Attempt, type Chain, type Link, rowOf } from './chain.ts';
 import { elapsed, type Moment } from './instant.ts';
 import { classOf, type RotationPolicy } from './rotation-policy.ts';
 
@@ -56,14 +56,10 @@ export function mayHaveEnded(chain: Chain, policy: RotationPolicy, attempt: Atte
 }
 
 /** Of several requests with one token, also of those that came too early, the first may have opened the window. */
-function mayHaveClosed(
-  windowMs: number,
-  { refusals }: Chain,
-  { startedAt }: Attempt,
-  token: Link | undefined,
-): boolean {
+function mayHaveClosed(windowMs: number, chain: Chain, { startedAt }: Attempt, token: Link | undefined): boolean {
   if (!token?.refusal) return true;
-  const early = refusals?.filter((one) => one.means === 'too_early' && one.counter === token.counter) ?? [];
+  const early = rowOf(chain, 'too_early', token.counter);
+  const firsts = early ? [startedAt, early.sentAt ?? early.since] : [startedAt];
   const { at } = token.refusal;
-  return [startedAt, ...early.map((one) => one.sentAt ?? one.since)].some((from) => !isWithin(windowMs, from, at));
+  return firsts.some((from) => !isWithin(windowMs, from, at));
 }

@@ -150,6 +150,24 @@ describe('a chain in doubt presents the same refresh token again', () => {
     expect(early.next(exact, 1_172)).toMatchObject({ present: 'A', waitMs: 19_000 });
   });
 
+  test('that came too early is counted from the first time, also where the provider has denied to know it in between', () => {
+    const early = held().presented('B', 'A', 600, 'too_early').presented('C', 'A', 630, 'invalid_chain');
+    const { chain } = early.presented('D', 'A', 641, 'too_early');
+    expect(chain.refusals?.map(({ means, times }) => [means, times])).toEqual([
+      ['invalid_chain', undefined],
+      ['too_early', 2],
+    ]);
+    const later = {
+      ...chain,
+      deferral: { why: 'too_early' as const, since: moment(641), forMs: 228_000, count: 5, said },
+    };
+    expect(deferralMs(later, exact, 'too_early', null)).toBe(303_000);
+    // A new authorization begins anew.
+    const anew = early.authorized('E', 700).published('E', 700).presented('F', 'E', 1_300, 'too_early');
+    expect(anew.chain.refusals?.at(-1)).toMatchObject({ since: moment(1_300) });
+    expect(anew.chain.refusals?.at(-1)?.times).toBeUndefined();
+  });
+
   test('that came too early is counted from its own time, although the clock was set back meanwhile [S25]', () => {
     const setBack = (seconds: number): Moment => ({ ...moment(seconds), at: ((seconds - 3_600) * 1_000) as Instant });
     const early = held().presented('B', 'A', 600, 'too_early').deferred(601, 228_000, 'too_early');

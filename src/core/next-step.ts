@@ -21,9 +21,10 @@ import {
   newestLink,
   type PastRefusal,
   publishedLink,
+  rowOf,
   unreadAttempt,
 } from './chain.ts';
-import { type Diagnosis, isFatal, type Meaning } from './diagnosis.ts';
+import type { Diagnosis, Meaning } from './diagnosis.ts';
 import { explain } from './explain.ts';
 import type { LinkId, NodeId } from './id.ts';
 import { elapsed, isBefore, type Moment } from './instant.ts';
@@ -304,20 +305,14 @@ function doubledOf({ sentAt, since }: PastRefusal, now: Moment): Unheard {
 
 /** Those that were said to be too early, if that was before the last one that was lost. */
 function earlyBefore({ startedAt }: Attempt, token: Link, chain: Chain): PastRefusal | null {
-  const early = earlyWith(token, chain);
+  const early = rowOf(chain, 'too_early', token.counter);
   return early && isBefore(early.sentAt ?? early.since, startedAt) ? early : null;
-}
-
-/** What the provider said besides and that decides nothing, its own faults among it, is left aside. */
-function earlyWith({ counter }: Link, chain: Chain): PastRefusal | null {
-  const early = chain.refusals?.findLast(({ means }) => means === 'too_early' || isFatal(means));
-  return early?.means === 'too_early' && early.counter === counter ? early : null;
 }
 
 /** The last requests with the newest token, where all that was heard of them is that they came too early. */
 export function earlyRequests(chain: Chain): PastRefusal | null {
   const newest = chain.links.findLast((link) => link.tokenOf === link.id);
-  return newest ? earlyWith(newest, chain) : null;
+  return newest ? rowOf(chain, 'too_early', newest.counter) : null;
 }
 
 /** Time until the first window may open that is not surely over; null: all of them are. */

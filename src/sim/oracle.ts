@@ -19,7 +19,7 @@
 import { LINKS_KEPT } from '../core/chain.ts';
 import { REQUEST_TIMEOUT_MS } from '../core/next-step.ts';
 import { classOf, type RotationPolicy, rejectsReuse } from '../core/rotation-policy.ts';
-import type { Fault } from './faults.ts';
+import type { Fault, Injury } from './faults.ts';
 import type { ChainTruth, Span, TokenTruth } from './truth.ts';
 import type { Entry } from './upstream.ts';
 
@@ -205,13 +205,15 @@ function judgeWindow(evidence: Evidence, unheard: readonly TokenTruth[], windowM
 
 /**
  * Until when a keeper can know that to present the token again falls into the window, wherever within the time-out of the
- * request it opened; and where a retry after its end revokes everything, wherever after the first one was sent.
+ * request it opened; and where a retry after its end revokes everything, wherever after the first one was sent, and not
+ * once its clock was set: a machine that had been suspended would look the same.
  */
 function safeUntil({ chain, policy }: Evidence, opener: TokenTruth, windowMs: number): number {
   if (rejectsReuse(policy)) return opener.sentAt + REQUEST_TIMEOUT_MS + windowMs;
   const sent = chain.presentations.filter((one) => one.token === opener.parent && one.at <= opener.sentAt);
   const first = sent.reduce((from, { at }) => (at - from >= windowMs ? at : from), sent[0]?.at ?? opener.sentAt);
-  return first + windowMs;
+  const isSet = ({ fault, at }: Injury): boolean => fault === 'clock_jump' && at >= first;
+  return Math.min(first + windowMs, chain.injuries.find(isSet)?.at ?? Number.POSITIVE_INFINITY);
 }
 
 /** No node was there, for longer than a few tries take, from when an unused token is due until its end. */

@@ -11,14 +11,17 @@ const DISCOVERED = { issuer: ISSUER, authorizationEndpoint: null, tokenEndpoint:
 /** An issuer whose metadata can be away while its token endpoint answers. */
 function issuer() {
   const upstream = new ScriptedUpstream();
-  const state = { isAway: false, asked: 0 };
+  const state = { isAway: false, asked: 0, silence: Promise.resolve() };
   const network: Network = {
     async open(url) {
       if (!url.includes('/.well-known/')) return upstream.open(url);
       state.asked++;
       if (state.isAway) return { kind: 'not_sent', reason: 'connection refused' };
       const endpoints = { authorization_endpoint: `${ISSUER}/auth`, token_endpoint: `${ISSUER}/token` };
-      const send = async () => json(200, { issuer: ISSUER, ...endpoints });
+      const send = async () => {
+        await state.silence;
+        return json(200, { issuer: ISSUER, ...endpoints });
+      };
       return { kind: 'connection', send, close: () => undefined };
     },
   };
@@ -66,4 +69,23 @@ test('an issuer that was away is asked again a minute later', async () => {
   await world.clock.advance(60_000);
   await world.keeper.tokens.refresh(grant.id);
   expect(state.asked).toBe(asked + 1);
+});
+
+test('nobody waits for an issuer that is asked again, and takes its time', async () => {
+  const { upstream, state, network } = issuer();
+  const b = await bench({ provider: DISCOVERED, network });
+  await b.imported();
+  state.isAway = true;
+  await b.restart();
+  await b.keeper.tokens.get('eol', secondOf);
+  await b.clock.advance(600_000);
+  state.isAway = false;
+  const answered = Promise.withResolvers<void>();
+  state.silence = answered.promise;
+  const asked = state.asked;
+  // Its answer of before says where to exchange.
+  await b.clock.until(b.keeper.tokens.get('eol', { minTtlMs: 5_000, waitMs: 30_000 }));
+  expect(upstream.presented).toEqual(['rt-0-eol']);
+  expect(state.asked).toBeGreaterThan(asked);
+  answered.resolve();
 });

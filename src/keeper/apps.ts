@@ -35,9 +35,13 @@ export function appRegistry(parts: KeeperParts, onChanged: (app: AppId) => Promi
 
   const upstreams: Upstreams = {
     of(app) {
-      if ((askAgainAt.get(app) ?? Number.POSITIVE_INFINITY) <= parts.clock.now()) known.delete(app);
       const kept = known.get(app);
-      if (kept) return kept;
+      if (kept) {
+        const isOld = (askAgainAt.get(app) ?? Number.POSITIVE_INFINITY) <= parts.clock.now();
+        // What the issuer said before goes on to be used until it answers.
+        if (isOld) void again(app, kept);
+        return kept;
+      }
       const upstream = load(app);
       known.set(app, upstream);
       // A failed discovery is tried again by the next who asks.
@@ -45,6 +49,17 @@ export function appRegistry(parts: KeeperParts, onChanged: (app: AppId) => Promi
       return upstream;
     },
   };
+
+  /** Never rejects. Whoever changed the app meanwhile goes first. */
+  async function again(app: AppId, kept: Promise<Upstream>): Promise<void> {
+    const upstream = load(app);
+    const isThere = await upstream.then(
+      () => true,
+      () => false,
+    );
+    if (!isThere) askAgainAt.set(app, after(parts.clock.now(), ASK_AGAIN_MS));
+    else if (known.get(app) === kept) known.set(app, upstream);
+  }
 
   async function load(app: AppId): Promise<Upstream> {
     askAgainAt.delete(app);

@@ -7,6 +7,7 @@ import { Secret } from '../src/core/secret.ts';
 import { StoreFailure } from '../src/ports/store.ts';
 import { type BenchNode, type ClusterBench, clusterBench } from './support/cluster-bench.ts';
 import { codeOf } from './support/refusal.ts';
+import { json } from './support/scripted-upstream.ts';
 
 const WISH = { minTtlMs: 5_000, waitMs: 30_000 };
 
@@ -259,6 +260,44 @@ describe('a store that fails for a moment while a restored one is told what it f
       }
     },
   );
+});
+
+describe('a chain of which an older store has no living token', () => {
+  /** Only the first node knows the token that lives; the second one is started, and what it presents is dead. */
+  async function refusedMeanwhile() {
+    const bench = await clusterBench(POLICIES.oneTime);
+    const { clock, store, nodes, upstream } = bench;
+    await bench.imported();
+    store.backup();
+    await clock.advance(600_000);
+    expect(await tokenOf(nodes[0], clock)).toBe('at-1');
+    for (const node of nodes) node.die();
+    await store.restore();
+    await clock.advance(600_000);
+    upstream.script.push(() => json(400, { error: 'invalid_grant' }));
+    await nodes[1].restart();
+    expect(await refusalOf(nodes[1], clock, 30_000)).toBe('held');
+    return bench;
+  }
+
+  test('is not given up while a node is missing that may know of a restore; then it goes on', async () => {
+    const { clock, nodes, upstream } = await refusedMeanwhile();
+    await nodes[0].restart();
+    await nodes[2].restart();
+    await clock.advance(10_000);
+    expect(await tokenOf(nodes[1], clock)).toBe('at-2');
+    expect(upstream.presented).toEqual(['rt-0-eol', 'rt-0-eol', 'rt-1']);
+  });
+
+  test('is given up where that node does not come within a minute, without anybody asking', async () => {
+    const { clock, nodes } = await refusedMeanwhile();
+    await clock.advance(70_000);
+    expect((await nodes[1].keeper.grants.get('eol')).state).toBe('broken');
+    // And it comes back to life with that node.
+    await nodes[0].restart();
+    await clock.advance(20_000);
+    expect(await tokenOf(nodes[1], clock)).toBe('at-2');
+  });
 });
 
 describe('nodes that were all down', () => {

@@ -80,6 +80,8 @@ export class Cluster {
   #here: readonly NodeId[] = [];
   #isMerged = false;
   #isRestoring = false;
+  /** At the last look: time ends it too. */
+  #wasRestoring = false;
   #isSuspected = false;
   #isToRelease = false;
   #merging: Promise<void> | null = null;
@@ -129,9 +131,12 @@ export class Cluster {
     return wakesInMs > 0 ? { may: 'wait', because: 'woken', atMostMs: wakesInMs } : YES;
   }
 
-  /** While it lasts, no chain is given up: another node's journal may hold what is missing. */
+  /**
+   * While it lasts, no chain is given up: another node's journal may hold what is missing, also that of one that is not
+   * here yet and may be the only one to know of a restore.
+   */
   get isRestoring(): boolean {
-    return this.#isRestoring;
+    return this.#isRestoring || this.#nowMs() < this.#awakeAtMs;
   }
 
   /** The store says that the lease is over: join again now rather than with the next beat. */
@@ -320,10 +325,11 @@ export class Cluster {
     for (const { id, run } of here) if (id !== this.#parts.node) this.#looks.delete(`${id} ${run}`);
     this.#merged = new Map(nodes.map(({ id, merged }) => [id, merged]));
     this.#restore = restore;
-    const wasRestoring = this.#isRestoring;
+    const wasRestoring = this.#wasRestoring || this.#isRestoring;
     const isMissing = nodes.some((one) => !one.isGivenUp && one.mergedFor !== restore);
     this.#isRestoring = isShared && restore !== null && isMissing;
-    if (wasRestoring && !this.#isRestoring) this.#isToRelease = true;
+    this.#wasRestoring = this.isRestoring;
+    if (wasRestoring && !this.#wasRestoring) this.#isToRelease = true;
   }
 
   /** Does what follows from a view: once at a time, and again with the next one where it could not be done. */

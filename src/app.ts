@@ -48,6 +48,9 @@ import { systemRandom } from './world/system-random.ts';
 import { refuseUnsetClock } from './world/unset-clock.ts';
 import { VERSION } from './world/version.ts';
 
+/** For a server, once it listens. */
+export { giveBackMemory } from './world/spare-memory.ts';
+
 /** Every setting of `serve`, parsed and checked. Times in milliseconds. */
 export interface Settings {
   readonly listen: { readonly host: string; readonly port: number };

@@ -17,6 +17,7 @@ import { network } from './world/network.ts';
 import { createLog } from './world/pino-log.ts';
 import { relay } from './world/relay.ts';
 import { RootKey } from './world/root-key.ts';
+import { giveBackMemory } from './world/spare-memory.ts';
 import { systemClock as clock } from './world/system-clock.ts';
 import { systemRandom as random } from './world/system-random.ts';
 
@@ -40,6 +41,7 @@ function send(message: FromWorker): void {
 async function begin(order: Order): Promise<void> {
   try {
     closing = await serve(order);
+    giveBackMemory();
     send({ is: 'ready' });
   } catch (error) {
     send({ is: 'failed', error: toWire(error) });

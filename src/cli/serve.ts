@@ -16,9 +16,10 @@ export function command(): Command {
 
 async function run(flags: Flags): Promise<void> {
   const { settings } = await readConfiguration(flags, process.env);
-  const { startApp } = await import('../app.ts');
+  const { giveBackMemory, startApp } = await import('../app.ts');
   const app = await startApp(settings, 'all');
   closeOnSignals(app, 'server');
+  giveBackMemory();
   announce(app, settings, flags.json === true);
 }
 

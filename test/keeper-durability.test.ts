@@ -85,6 +85,32 @@ describe('an answer', () => {
   });
 });
 
+describe('a disk that hangs', () => {
+  const never = () => new Promise<never>(() => undefined);
+
+  test('from the answer on keeps it from nobody: it goes to the store alone', async () => {
+    const { keeper, clock, journal, upstream, imported, restart } = await bench();
+    await imported();
+    await clock.advance(600_000);
+    journal.append = never;
+    expect((await clock.until(keeper.tokens.get('eol', WISH))).accessToken.reveal()).toBe('at-1');
+    // And the process is stopped, for it is the only way to get at such a disk.
+    await restart();
+    await clock.advance(600_000);
+    expect(upstream.presented).toEqual(['rt-0-eol']);
+    expect((await clock.until(keeper.tokens.get('eol', WISH))).accessToken.reveal()).toBe('at-2');
+  });
+
+  test('before anything is sent stops no exchange: the store knows of it', async () => {
+    const { keeper, clock, journal, upstream, imported } = await bench();
+    await imported();
+    await clock.advance(600_000);
+    journal.note = never;
+    expect((await clock.until(keeper.tokens.get('eol', WISH))).accessToken.reveal()).toBe('at-1');
+    expect(upstream.presented).toEqual(['rt-0-eol']);
+  });
+});
+
 describe('a crash in the middle of an exchange', () => {
   test.each(['sending', 'received'] as const)(
     'at "%s" is told while the chain is still in doubt: when, by whom, at which step, and what comes next [S38]',

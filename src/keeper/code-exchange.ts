@@ -17,7 +17,7 @@ import { keepable, openAnswer, sealAnswer } from './answers.ts';
 import { type AuthorizationRecords, placeOf } from './authorization-records.ts';
 import { accessTokenLifeMs, keep } from './exchange.ts';
 import { clientAssertion } from './client-assertion.ts';
-import { journalBeginning } from './journaling.ts';
+import { journalBeginning, toJournal } from './journaling.ts';
 import type { GrantRegistry } from './grants.ts';
 import { accountOfIdToken, probeAccount } from './identity.ts';
 import type { Account, AuthorizationOutcome } from './keeper.ts';
@@ -174,22 +174,8 @@ class CodeFlow {
     const receivedAt = this.#parts.clock.moment();
     const answer = sealAnswer(this.#parts.sealer, grant, link, keepable(raw));
     const node = this.#parts.node;
-    await this.#parts.journal
-      .append({
-        grant,
-        link,
-        purpose: 'authorization',
-        presented: null,
-        sequence: null,
-        generation: null,
-        node,
-        requestedAt,
-        receivedAt,
-        answer,
-      })
-      .catch((cause: unknown) => {
-        this.#parts.log.error('The journal cannot be written; the answer goes to the store alone.', { grant }, cause);
-      });
+    const told = { grant, link, presented: null, sequence: null, generation: null, node };
+    await toJournal(this.#parts, { purpose: 'authorization', ...told, requestedAt, receivedAt, answer });
     await persistently(this.#parts, 'store the answer to an authorization', grant, () =>
       this.#move(id, 'exchanging', (value) => ({ ...value, status: 'answered', answer, receivedAt, code: null })),
     );

@@ -18,7 +18,7 @@ import type { Connection, HttpAnswer } from '../ports/network.ts';
 import { type DueOf, LeaseLost, type StoredChain } from '../ports/store.ts';
 import { isSealed, type KeptAnswer, keepable, sealAnswer } from './answers.ts';
 import { heldAnswer } from './held-answers.ts';
-import { type Noted, note } from './journaling.ts';
+import { type Noted, note, toJournal } from './journaling.ts';
 import { freshId, type KeeperParts, reach } from './parts.ts';
 import { readAnswer, tokensOf } from './reading.ts';
 import { persistently } from './persistently.ts';
@@ -151,27 +151,12 @@ async function settle(work: Work, sent: Sent, token: RefreshToken, raw: HttpAnsw
   const receivedAt = parts.clock.moment();
   const answer = keepable(raw);
   const sealed = sealAnswer(parts.sealer, grant, sent.id, answer);
-  await journalIt(parts, grant, sent, receivedAt, sealed);
+  const { id: link, present: presented, ...told } = sent;
+  await toJournal(parts, { purpose: 'exchange', grant, link, presented, ...told, receivedAt, answer: sealed });
   await reach(parts, 'journaled', grant);
   const settled = await recordAnswer(work, sent, receivedAt, answer, sealed, { token });
   parts.journal.settled(sent.id, settled.chain.links.some((link) => link.id === sent.id) ? 'tokens' : 'nothing');
   return settled;
-}
-
-/** The journal is the first of two copies; when it cannot be written, the store alone must do, and is waited for. */
-async function journalIt(
-  parts: KeeperParts,
-  grant: GrantId,
-  sent: Sent,
-  receivedAt: Moment,
-  answer: Sealed,
-): Promise<void> {
-  const { id: link, present: presented, ...told } = sent;
-  try {
-    await parts.journal.append({ purpose: 'exchange', grant, link, presented, ...told, receivedAt, answer });
-  } catch (cause) {
-    parts.log.error('The journal cannot be written; the answer goes to the store alone.', { grant }, cause);
-  }
 }
 
 /** What is at hand besides an answer: the token that was presented; or, of one that was opened and read, what it says. */

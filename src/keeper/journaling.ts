@@ -5,9 +5,36 @@
  */
 import type { ChainEvent } from '../core/chain.ts';
 import type { GrantId, LinkId } from '../core/id.ts';
-import type { BegunRecord, IntentRecord, NoteRecord } from '../ports/journal.ts';
+import type { BegunRecord, IntentRecord, JournalRecord, NoteRecord } from '../ports/journal.ts';
+import { Bell } from './bell.ts';
 import { freshId, type KeeperParts } from './parts.ts';
 import type { GrantRecord } from './records.ts';
+
+/** A disk that hangs is not waited for longer: less than the time in which a request is sent after its intent. */
+const DISK_MS = 2_000;
+
+/** What the journal does goes on; who waits for it does so for a while. */
+async function forAWhile({ clock }: KeeperParts, work: Promise<unknown>): Promise<void> {
+  const over = new Bell();
+  const late = clock.sleep(DISK_MS, over).then(() => {
+    if (!over.aborted) throw new Error('The disk does not answer.');
+  });
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    over.ring();
+  }
+}
+
+/** The journal is the first of two copies; where it cannot be written, the store alone must do. Never rejects. */
+export async function toJournal(parts: KeeperParts, record: JournalRecord): Promise<void> {
+  const { grant, purpose } = record;
+  try {
+    await forAWhile(parts, parts.journal.append(record));
+  } catch (cause) {
+    parts.log.error('The journal cannot be written; this goes to the store alone.', { grant, purpose }, cause);
+  }
+}
 
 /** What makes a grant again where it is not known, as the store has it now. */
 async function bodiesOf(
@@ -35,21 +62,17 @@ export async function journalBeginning(
     const bodies = await bodiesOf(parts, grant);
     const { node } = parts;
     const record = { grant, link: received.id, generation, node, at, by, received, answer, ...bodies } as const;
-    await parts.journal.append({ purpose: 'begun', ...record });
+    await toJournal(parts, { purpose: 'begun', ...record });
   } catch (cause) {
-    parts.log.error('The journal cannot be written; the authorization goes to the store alone.', { grant }, cause);
+    parts.log.error('Nothing is known of a grant that begins; the journal goes without.', { grant }, cause);
   }
 }
 
 /** Journals that a grant is over; to be called settled once the store has it. */
 export async function journalEnd(parts: KeeperParts, grant: GrantId, purpose: 'ended' | 'removed'): Promise<LinkId> {
-  const { journal, node, clock, log } = parts;
+  const { node, clock } = parts;
   const link = freshId(parts, 'lnk');
-  try {
-    await journal.append({ purpose, grant, link, generation: null, node, at: clock.moment() });
-  } catch (cause) {
-    log.error('The journal cannot be written; the end of a grant goes to the store alone.', { grant }, cause);
-  }
+  await toJournal(parts, { purpose, grant, link, generation: null, node, at: clock.moment() });
   return link;
 }
 
@@ -74,7 +97,7 @@ type Untold<R> = R extends unknown ? Omit<R, 'link' | 'node'> : never;
 export async function note(parts: KeeperParts, record: Untold<NoteRecord>): Promise<void> {
   const { journal, node, log } = parts;
   try {
-    await journal.note({ ...record, link: freshId(parts, 'lnk'), node });
+    await forAWhile(parts, journal.note({ ...record, link: freshId(parts, 'lnk'), node }));
   } catch (cause) {
     log.warn('The journal took no note of an exchange.', { grant: record.grant, why: String(cause) });
   }

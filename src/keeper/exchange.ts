@@ -155,7 +155,7 @@ async function settle(work: Work, sent: Sent, token: RefreshToken, raw: HttpAnsw
   await toJournal(parts, { purpose: 'exchange', grant, link, presented, ...told, receivedAt, answer: sealed });
   await reach(parts, 'journaled', grant);
   const settled = await recordAnswer(work, sent, receivedAt, answer, sealed, { token });
-  parts.journal.settled(sent.id, settled.chain.links.some((link) => link.id === sent.id) ? 'tokens' : 'nothing');
+  parts.journal.settled(sent.id, settled.chain.links.some((one) => one.id === sent.id) ? 'tokens' : 'nothing');
   return settled;
 }
 

@@ -175,10 +175,13 @@ async function foundWithCopies(policy: string, isShown: (newest: string | undefi
   if (!found) throw new Error(policy);
   const world = new World(worldOptions(found, { exchanges: 40, grants: 2, mostMs: 2 * 3_600_000 }));
   const { store, nodes } = world;
-  const { chains } = store.inner;
-  const answer: typeof chains.answer = async (grant, link) =>
-    isShown((await chains.read(grant)).chain.links.at(-1)?.id, link) ? chains.answer(grant, link) : null;
-  Object.defineProperty(store, 'inner', { value: { ...store.inner, chains: { ...chains, answer } } });
+  const { inner } = store;
+  const look: typeof inner.look = (grant) => {
+    const all = inner.look(grant);
+    const newest = all.chain.links.at(-1)?.id;
+    return { ...all, answers: new Map([...all.answers].filter(([link]) => isShown(newest, link))) };
+  };
+  Object.defineProperty(store, 'inner', { value: { ...inner, look } });
   for (const { disk } of nodes) disk.holds = () => false;
   const judges = await world.run();
   return judges.violations.map((one) => one.invariant);

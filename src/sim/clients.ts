@@ -84,7 +84,7 @@ export class Clients {
       await time.sleep(isToken(answer) ? Math.max(1_000, Math.min(answer.leftMs, MOST_LIFE_MS) - MIN_TTL_MS) : 5_000);
     }
     if (chain.isOver) return;
-    const verdict = await this.#world.verdict(chain);
+    const verdict = this.#world.verdict(chain);
     const what = verdict.kind === 'avoidable' ? 'it could go on' : `it is lost (${verdict.why}) and nobody says so`;
     judges.violated('I5', time.now(), `${chain.account} gives no token although faults have stopped: ${what}`);
   }

@@ -30,7 +30,7 @@ export interface NodeSurroundings {
   atStep(node: SimNode, step: ExchangeStep, grant: GrantId): boolean;
   /** Its answer was sealed, and so is about to be kept. */
   sealed(grant: GrantId, link: LinkId): void;
-  logged(line: string): void;
+  logged(line: readonly unknown[]): void;
   changed(): void;
   /** The last word on what it works with. */
   alter(parts: KeeperParts): KeeperParts;
@@ -88,7 +88,7 @@ export class SimNode {
         if (this.#life === life && life.isAlive) this.#up(keeper);
         return;
       } catch (cause) {
-        this.#around.logged(`${this.id} did not start: ${String(cause)}`);
+        this.#around.logged([this.id, 'did not start', ...textsOf(cause)]);
         await this.#around.time.sleep(START_AGAIN_MS);
       }
     }
@@ -173,10 +173,13 @@ export class SimNode {
 
   #log(): Log {
     const write = (message: string, fields?: LogFields, cause?: unknown): void => {
-      this.#around.logged(
-        `${this.id} ${message} ${JSON.stringify(fields ?? {})}${cause instanceof Error ? ` ${cause.stack}` : ''}`,
-      );
+      this.#around.logged([this.id, message, fields, ...textsOf(cause)]);
     };
     return { debug: () => undefined, info: write, warn: write, error: write };
   }
+}
+
+/** What a log would show of it, but for its stack, which names code alone. */
+function* textsOf(cause: unknown): Generator<string> {
+  for (let one = cause; one !== undefined; one = one instanceof Error ? one.cause : undefined) yield String(one);
 }

@@ -60,7 +60,7 @@ export class StoreOfAll {
   }
 
   /** As it truly is, for judges. */
-  get inner(): Store {
+  get inner(): MemoryStore {
     return this.#inner;
   }
 

@@ -142,9 +142,9 @@ export class ChainTruth {
   }
 
   /** Tokens that were written down and are nowhere now were destroyed. */
-  async noticeDestroyed(isKept: (token: TokenTruth) => Promise<boolean>, now: number): Promise<void> {
+  noticeDestroyed(isKept: (token: TokenTruth) => boolean, now: number): void {
     for (const token of this.tokens) {
-      if (token.wasKept && !token.isDestroyed && !(await isKept(token))) token.isDestroyed = true;
+      if (token.wasKept && !token.isDestroyed && !isKept(token)) token.isDestroyed = true;
     }
     if (this.tokens.findLast((one) => one.wasKept)?.isDestroyed) this.destroyedAt = now;
   }

@@ -11,6 +11,21 @@ import type { Chance } from './chance.ts';
 
 /** Stands in every token, so that a scan for it finds any of them. */
 export const CANARY = 'canary';
+/** As `#ids` makes them, and one character less. */
+const SHORTEST_TOKEN = 'rt~a0~0~0~canary'.length - 1;
+
+/** Whether it stands anywhere in there, be it as a name. */
+export function showsCanary(value: unknown): boolean {
+  if (typeof value === 'string') return value.includes(CANARY);
+  if (value instanceof Map) return showsCanary([...value]);
+  if (typeof value !== 'object' || value === null) return false;
+  for (const name in value) {
+    if (showsCanary((value as Readonly<Record<string, unknown>>)[name])) return true;
+    if (name.length >= SHORTEST_TOKEN && name.includes(CANARY)) return true;
+  }
+  return false;
+}
+
 /** Rows that a family remembers; older tokens are unknown to it. */
 const TOKENS_KEPT = 16;
 const ACCESS_TOKENS_KEPT = 6;

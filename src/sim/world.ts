@@ -21,7 +21,7 @@ import { judgeLoss, type Verdict } from './oracle.ts';
 import { simulatedCatalogue } from './provider.ts';
 import { StoreOfAll } from './store-of-all.ts';
 import { ChainTruth, note, type Span, type TokenTruth } from './truth.ts';
-import { CANARY, type Entry, SimulatedUpstream } from './upstream.ts';
+import { type Entry, showsCanary, SimulatedUpstream } from './upstream.ts';
 import { VirtualTime } from './virtual-time.ts';
 import { Wire } from './wire.ts';
 
@@ -77,7 +77,6 @@ export class World {
   /** When no node could do anything, and when some node could not. */
   readonly #unable: Span[] = [];
   readonly #away: Span[] = [];
-  #judging = Promise.resolve();
   #quietSince: number | null = null;
   /** Requests to the token endpoint until all became quiet. */
   callsWhileIdle = 0;
@@ -116,7 +115,6 @@ export class World {
     this.clients.begin(options.grants);
     while (time.now() < end && this.upstream.exchanges < options.exchanges) await time.runTo(time.now() + 60_000);
     await this.#becomeQuiet();
-    await this.#judging;
     return this.judges;
   }
 
@@ -157,39 +155,33 @@ export class World {
     this.#quietSince = this.time.now();
     this.callsWhileIdle = this.upstream.exchanges;
     await this.clients.recoverAll();
-    await this.#judgeRest();
+    this.#judgeRest();
   }
 
   /** What must not be left over once all is quiet. */
-  async #judgeRest(): Promise<void> {
+  #judgeRest(): void {
     const { judges, time, store } = this;
-    if (JSON.stringify(this.nodes.map((node) => node.disk.records())).includes(CANARY)) {
+    if (this.nodes.some((node) => showsCanary(node.disk.records()))) {
       judges.violated('I10', time.now(), 'a token stands in a journal');
     }
     for (const chain of this.chains.values()) {
       if (chain.isOver || !chain.grant) continue;
-      await this.#judgeCopies(chain);
-      const { chain: kept } = await store.inner.chains.read(chain.grant);
-      if (kept.attempts.length > 0) judges.violated('I14', time.now(), `${chain.account} has attempts without an end`);
+      this.#judgeCopies(chain);
+      const stored = store.inner.look(chain.grant);
+      if (stored.chain.attempts.length > 0)
+        judges.violated('I14', time.now(), `${chain.account} has attempts without an end`);
       for (const node of this.nodes) {
         const left = node.disk.unsettled().filter((one) => one.grant === chain.grant);
         if (left.length > 0) judges.violated('I14', time.now(), `${node.id} has ${left.length} unsettled records`);
       }
-      await this.#scan(chain.grant);
+      if (showsCanary(stored)) judges.violated('I10', time.now(), 'a token stands in the store');
     }
   }
 
-  async #scan(grant: GrantId): Promise<void> {
-    const { chains } = this.store.inner;
-    const history = await chains.history(grant, { limit: 1_000_000, after: null });
-    const stored = JSON.stringify([await chains.read(grant), history.items]);
-    if (stored.includes(CANARY)) this.judges.violated('I10', this.time.now(), 'a token stands in the store');
-  }
-
   /** What was written down once and is taken still must be there, of all that a chain remembers. */
-  async #judgeCopies(chain: ChainTruth): Promise<void> {
+  #judgeCopies(chain: ChainTruth): void {
     for (const token of chain.tokens.filter((one) => one.wasKept).slice(-LINKS_KEPT)) {
-      if (token.isDestroyed || !this.upstream.takes(token.token) || (await this.#isKept(chain, token))) continue;
+      if (token.isDestroyed || !this.upstream.takes(token.token) || this.#isKept(chain, token)) continue;
       this.judges.violated('I2', this.time.now(), `${token.token} of ${chain.account} is alive, and no copy is left`);
     }
   }
@@ -294,12 +286,10 @@ export class World {
       chain.lastPublished = 0;
       chain.restoredAt = this.time.now();
     }
-    this.#judging = this.#judging.then(async () => {
-      this.store.restore();
-      for (const chain of this.chains.values()) {
-        await chain.noticeDestroyed((token) => this.#isKept(chain, token), this.time.now());
-      }
-    });
+    this.store.restore();
+    for (const chain of this.chains.values()) {
+      chain.noticeDestroyed((token) => this.#isKept(chain, token), this.time.now());
+    }
   }
 
   #strike(fault: Fault, chain: ChainTruth | null): void {
@@ -381,8 +371,8 @@ export class World {
     this.judges.trace(entry.at, `${entry.account} by ${entry.by} ${entry.presented} ${entry.reason} ${entry.issued}`);
   }
 
-  #logged(line: string): void {
-    if (line.includes(CANARY)) this.judges.violated('I10', this.time.now(), 'a token stands in the log');
+  #logged(line: readonly unknown[]): void {
+    if (showsCanary(line)) this.judges.violated('I10', this.time.now(), 'a token stands in the log');
   }
 
   /** From now on its chain is known, whether or not whoever brings it hears of it before the keeper uses it. */
@@ -441,14 +431,12 @@ export class World {
       this.judges.violated('I7', this.time.now(), `${chain.account} was called broken while an exchange was under way`);
     }
     chain.isOver = true;
-    const at = this.time.now();
-    this.#judging = this.#judging.then(async () => this.#lost(chain, at, await this.verdict(chain), diagnosis));
+    this.#lost(chain, this.time.now(), this.verdict(chain), diagnosis);
   }
 
   /** Asks the oracle about a chain that is lost. */
-  async verdict(chain: ChainTruth): Promise<Verdict> {
-    const kept = new Set<TokenTruth>();
-    for (const token of chain.tokens.slice(-40)) if (await this.#isKept(chain, token)) kept.add(token);
+  verdict(chain: ChainTruth): Verdict {
+    const kept = new Set(chain.tokens.slice(-40).filter((token) => this.#isKept(chain, token)));
     return judgeLoss({
       chain,
       policy: this.options.policy,
@@ -463,16 +451,13 @@ export class World {
     });
   }
 
-  async #isKept({ grant, tokens }: ChainTruth, token: TokenTruth): Promise<boolean> {
-    const { chains } = this.store.inner;
+  #isKept({ grant, tokens }: ChainTruth, token: TokenTruth): boolean {
+    const stored = grant === null ? null : this.store.inner.look(grant);
     // The link of an import is made by the keeper alone.
-    if (token.parent === null && grant !== null) {
-      token.link ??= (await chains.read(grant)).chain.links.find((link) => link.parent === null)?.id ?? null;
-    }
+    if (token.parent === null) token.link ??= stored?.chain.links.find((link) => link.parent === null)?.id ?? null;
     const { link } = token;
     if (link === null) return token.parent === null && tokens.length < 4;
-    if (this.nodes.some((node) => node.disk.holds(link))) return true;
-    return grant !== null && (await chains.answer(grant, link)) !== null;
+    return this.nodes.some((node) => node.disk.holds(link)) || stored?.answers.has(link) === true;
   }
 
   #lost(chain: ChainTruth, at: number, verdict: Verdict, diagnosis: string): void {

@@ -3,7 +3,7 @@
  *
  * States: open, then closed; a closed store rejects everything.
  */
-import { type ChainState, EMPTY_CHAIN, type RecordedEvent, stateOf } from '../../core/chain.ts';
+import { type Chain, type ChainState, EMPTY_CHAIN, type RecordedEvent, stateOf } from '../../core/chain.ts';
 import type { GrantId, LinkId } from '../../core/id.ts';
 import type { Instant } from '../../core/instant.ts';
 import type { Fingerprint, Sealed } from '../../core/secret.ts';
@@ -46,6 +46,8 @@ interface KeptEvent extends RecordedEvent {
 export interface MemoryStore extends Store {
   /** Another store that has what this one has now. Nobody watches it yet. */
   copy(): MemoryStore;
+  /** What it has of a grant, without waiting: for those who judge a simulation. */
+  look(grant: GrantId): { readonly chain: Chain } & Pick<Readonly<Kept>, 'events' | 'answers'>;
 }
 
 interface RecordRow extends StoredRecord {
@@ -138,6 +140,10 @@ function storeOn(tables: Tables, options: { readonly now?: () => Instant }): Mem
       tables.isOpen = false;
     },
     copy: () => storeOn(tables.copy(), options),
+    look: (grant) => {
+      const { chain, kept } = tables.chain(grant);
+      return { chain, ...kept };
+    },
   };
 }
 

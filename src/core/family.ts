@@ -369,5 +369,7 @@ function newAccessToken(ids: NewIds, presented: string | null, now: Instant): Fa
 }
 
 function change(tokens: readonly FamilyToken[], id: string, how: Partial<FamilyToken>): readonly FamilyToken[] {
-  return tokens.map((one) => (one.id === id ? { ...one, ...how } : one));
+  const at = tokens.findIndex((one) => one.id === id);
+  const token = tokens[at];
+  return token ? tokens.with(at, { ...token, ...how }) : tokens;
 }

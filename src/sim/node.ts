@@ -180,6 +180,6 @@ export class SimNode {
 }
 
 /** What a log would show of it, but for its stack, which names code alone. */
-function* textsOf(cause: unknown): Generator<string> {
-  for (let one = cause; one !== undefined; one = one instanceof Error ? one.cause : undefined) yield String(one);
+function textsOf(cause: unknown): readonly unknown[] {
+  return cause instanceof Error ? [cause.name, cause.message, ...textsOf(cause.cause)] : [cause];
 }

@@ -26,7 +26,6 @@ export interface WireHooks {
 }
 
 const NOTHING_ARRIVES: Lost = { kind: 'lost', reason: 'connection reset' };
-const ENCODER = new TextEncoder();
 
 export class Wire {
   readonly #time: VirtualTime;
@@ -258,7 +257,7 @@ const HTML_TYPE = { 'content-type': 'text/html' };
 const UNKNOWN_CHAIN = '{"error":"invalid_grant","error_description":"No such chain."}';
 
 function answerOf({ status, headers, body }: Reply): HttpAnswer {
-  return { kind: 'answer', status, headers, body: ENCODER.encode(body), complete: true };
+  return { kind: 'answer', status, headers, body: Buffer.from(body), complete: true };
 }
 
 /** As the keeper reads it: a server that answers 5xx may have made the exchange all the same. */

@@ -174,7 +174,8 @@ export class World {
         const left = node.disk.unsettled().filter((one) => one.grant === chain.grant);
         if (left.length > 0) judges.violated('I14', time.now(), `${node.id} has ${left.length} unsettled records`);
       }
-      if (showsCanary(stored)) judges.violated('I10', time.now(), 'a token stands in the store');
+      if (showsCanary([stored.chain, ...stored.events, ...stored.answers.values()]))
+        judges.violated('I10', time.now(), 'a token stands in the store');
     }
   }
 

@@ -62,15 +62,33 @@ interface FingerprintRow extends Holder {
 class Tables {
   readonly chains = new Map<GrantId, ChainRow>();
   readonly fingerprints = new Map<GrantId, Map<LinkId, FingerprintRow>>();
-  readonly holders = new Map<Fingerprint, FingerprintRow[]>();
+  readonly holders: Map<Fingerprint, FingerprintRow[]>;
   readonly records = new Map<RecordKind, Map<string, RecordRow>>();
   /** Ids by kind, name and value of a unique term. */
-  readonly uniques = new Map<string, string>();
+  readonly uniques: Map<string, string>;
   /** Grants with something under way. */
-  readonly unsettled = new Set<GrantId>();
-  readonly nodes: NodeTable = { rows: new Map(), restores: 0, restore: null, wokenAt: null };
+  readonly unsettled: Set<GrantId>;
+  readonly nodes: NodeTable;
   readonly listeners = new Set<(change: Change) => void>();
   isOpen = true;
+
+  /** With all that `from` has now. */
+  constructor(from?: Tables) {
+    this.holders = new Map(from?.holders);
+    this.uniques = new Map(from?.uniques);
+    this.unsettled = new Set(from?.unsettled);
+    const nodes = from?.nodes;
+    this.nodes = {
+      rows: new Map(nodes?.rows),
+      restores: nodes?.restores ?? 0,
+      restore: nodes?.restore ?? null,
+      wokenAt: null,
+    };
+    if (!from) return;
+    for (const [grant, row] of from.chains) this.chains.set(grant, { ...row, kept: copyOf(row.kept) });
+    for (const [grant, rows] of from.fingerprints) this.fingerprints.set(grant, new Map(rows));
+    for (const [kind, rows] of from.records) this.records.set(kind, new Map(rows));
+  }
 
   tell(change: Change): void {
     for (const listener of this.listeners) listener(change);
@@ -89,20 +107,6 @@ class Tables {
   chain(grant: GrantId): ChainRow {
     return this.chains.get(grant) ?? newRow();
   }
-
-  copy(): Tables {
-    const other = new Tables();
-    for (const [grant, row] of this.chains) other.chains.set(grant, { ...row, kept: copyOf(row.kept) });
-    for (const [grant, rows] of this.fingerprints) other.fingerprints.set(grant, new Map(rows));
-    copyInto(other.holders, this.holders);
-    copyInto(other.uniques, this.uniques);
-    for (const [kind, rows] of this.records) other.records.set(kind, new Map(rows));
-    for (const grant of this.unsettled) other.unsettled.add(grant);
-    copyInto(other.nodes.rows, this.nodes.rows);
-    other.nodes.restores = this.nodes.restores;
-    other.nodes.restore = this.nodes.restore;
-    return other;
-  }
 }
 
 function newRow(): ChainRow {
@@ -111,10 +115,6 @@ function newRow(): ChainRow {
 
 function copyOf({ events, passing, answers }: Kept): Kept {
   return { events: [...events], passing, answers: new Map(answers) };
-}
-
-function copyInto<K, V>(to: Map<K, V>, from: ReadonlyMap<K, V>): void {
-  for (const [key, value] of from) to.set(key, value);
 }
 
 /** Several nodes may share it; `now` is its clock, by which leases end. Without one, it is for one node alone. */
@@ -139,7 +139,7 @@ function storeOn(tables: Tables, options: { readonly now?: () => Instant }): Mem
     close: async () => {
       tables.isOpen = false;
     },
-    copy: () => storeOn(tables.copy(), options),
+    copy: () => storeOn(new Tables(tables), options),
     look: (grant) => {
       const { chain, kept } = tables.chain(grant);
       return { chain, ...kept };
@@ -247,14 +247,14 @@ function markStart(kept: Kept, attempt: LinkId): void {
   kept.passing++;
 }
 
-function keepHolder(tables: Tables, row: FingerprintRow): void {
-  const rows = tables.fingerprints.get(row.grant) ?? new Map<LinkId, FingerprintRow>();
+/** Lists of holders are replaced, never changed: a copy of the store may share them. */
+function keepHolder({ fingerprints, holders }: Tables, row: FingerprintRow): void {
+  const rows = fingerprints.get(row.grant) ?? new Map<LinkId, FingerprintRow>();
   const old = rows.get(row.link);
-  if (rows.size === 0) tables.fingerprints.set(row.grant, rows);
+  if (rows.size === 0) fingerprints.set(row.grant, rows);
   rows.set(row.link, row);
-  const holders = (fingerprint: Fingerprint) => tables.holders.get(fingerprint)?.filter((one) => one !== old) ?? [];
-  if (old) tables.holders.set(old.fingerprint, holders(old.fingerprint));
-  tables.holders.set(row.fingerprint, [...holders(row.fingerprint), row]);
+  if (old) holders.set(old.fingerprint, holders.get(old.fingerprint)?.filter((one) => one !== old) ?? []);
+  holders.set(row.fingerprint, [...(holders.get(row.fingerprint) ?? []), row]);
 }
 
 function recordsIn(tables: Tables): Records {

@@ -48,7 +48,7 @@ import { systemRandom } from './world/system-random.ts';
 import { refuseUnsetClock } from './world/unset-clock.ts';
 import { VERSION } from './world/version.ts';
 
-/** For a server, once it listens. */
+/** For a server, before it starts. */
 export { giveBackMemory } from './world/spare-memory.ts';
 
 /** Every setting of `serve`, parsed and checked. Times in milliseconds. */

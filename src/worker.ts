@@ -40,8 +40,8 @@ function send(message: FromWorker): void {
 
 async function begin(order: Order): Promise<void> {
   try {
-    closing = await serve(order);
     giveBackMemory();
+    closing = await serve(order);
     send({ is: 'ready' });
   } catch (error) {
     send({ is: 'failed', error: toWire(error) });

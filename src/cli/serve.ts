@@ -17,9 +17,9 @@ export function command(): Command {
 async function run(flags: Flags): Promise<void> {
   const { settings } = await readConfiguration(flags, process.env);
   const { giveBackMemory, startApp } = await import('../app.ts');
+  giveBackMemory();
   const app = await startApp(settings, 'all');
   closeOnSignals(app, 'server');
-  giveBackMemory();
   announce(app, settings, flags.json === true);
 }
 

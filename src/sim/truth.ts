@@ -78,6 +78,8 @@ export class ChainTruth {
   /** When the first of the presentations left that have had no answer; null when the last one was answered. */
   unansweredSince: number | null = null;
   lastAnsweredAt = 0;
+  /** From the record of the first of those to its departure. A keeper counts from the record. */
+  heldUpMs = 0;
   /** How these two were before the last answer, until that is in the store. */
   #before: (Answers & { readonly token: TokenTruth }) | null = null;
   /** An exchange that was recorded, and has not left yet. */

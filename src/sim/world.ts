@@ -332,6 +332,7 @@ export class World {
     judges.trace(time.now(), `${chain.account} sends ${token}`);
     chain.sent++;
     chain.sender = node.id;
+    if (chain.unansweredSince === null) chain.heldUpMs = time.now() - (chain.recorded?.at ?? time.now());
     chain.recorded = null;
     if (chain.sent > chain.started)
       judges.violated('I13', time.now(), `${chain.account} was presented without a record`);
@@ -357,7 +358,7 @@ export class World {
     const now = this.time.now();
     const { unansweredSince, lastAnsweredAt } = chain.heardBy(chain.sender);
     const isFirst = unansweredSince === null || unansweredSince === chain.presentations.at(-1)?.at;
-    const since = isFirst ? lastAnsweredAt : unansweredSince;
+    const since = isFirst ? lastAnsweredAt : unansweredSince - chain.heldUpMs;
     // When an imported token was made is known by its importer's clock alone; what others do, not at all.
     const isForeign = chain.tokens.length < 2 || chain.endedBy !== null;
     if (now - since >= minSpacingMs || isForeign || chain.hasForgotten(since)) return;

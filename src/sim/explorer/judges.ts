@@ -6,6 +6,7 @@
  * move after which no token within reach is accepted any more. That move names the culprit: a step of the keeper is
  * never excused; what the world does is excused only where `isUnavoidable` says why nobody could have helped.
  */
+import type { LinkId } from '../../core/id.ts';
 import { rejectsReuse } from '../../core/rotation-policy.ts';
 import type { Move, Rules } from './moves.ts';
 import { ageOf } from './moments.ts';
@@ -35,7 +36,8 @@ export function judge(ground: Ground, rules: Rules, before: World, move: Move): 
   const liveBefore = live(ground, before);
   const isKeepers = cause === 'keeper' || cause === 'wait' || cause === 'client';
   if (note?.presented !== undefined && liveBefore !== 0) {
-    if (ground.provider.present(before.family, note.presented).isRevoking) return 'harmful presentation';
+    const { isRevoking } = ground.provider.present(before.family, note.presented);
+    if (isRevoking && !isDoubtful(ground, before, liveBefore)) return 'harmful presentation';
   }
   if (note?.isBroken && (liveBefore !== 0 || isUnresolved(ground, before))) return 'broken although it lives';
   const acceptedAfter = ground.provider.accepted(after.family);
@@ -126,6 +128,20 @@ function isUnknowable({ subject, provider, store }: Ground, before: World, { cau
     const openMs = provider.firstUsedAgoMs(before.family, token);
     return openMs !== null && firstUsedAt !== null && ageOf(firstUsedAt) - openMs >= rule.windowMs;
   });
+}
+
+/** Whether each of these tokens was presented too, without an answer and longer ago than its window: none is safer. */
+function isDoubtful({ subject: { rule }, store }: Ground, before: World, tokens: number): boolean {
+  if (rule.class !== 'window') return false;
+  const { links, attempts } = store.get(before.stored).chain;
+  const isOfLong = (id: LinkId): boolean => {
+    const own = attempts.filter((one) => one.presented === id);
+    return own.length > 0 && own.every((one) => one.lost !== null && ageOf(one.startedAt) >= rule.windowMs);
+  };
+  const doubtful = links
+    .filter(({ id }) => isOfLong(id))
+    .reduce((bits, one) => bits | bit(tokenOf(one.fingerprint)), 0);
+  return (tokens & ~doubtful) === 0;
 }
 
 function count(bits: number): number {

@@ -5,7 +5,7 @@
  * | the record shows                                              | diagnosis                                         |
  * | ------------------------------------------------------------- | ------------------------------------------------- |
  * | the provider names the cause                                  | that one                                          |
- * | a presentation without an answer, which may have ended it      | `successor_lost`                                  |
+ * | a presentation without an answer of a token that rotates       | `successor_lost`                                  |
  * | a token or an authorization older than the provider keeps one | `expired_idle`, `expired_absolute`                |
  * | "no such chain", after exchanges that went well               | `reauthorized_elsewhere`, where one ends the other |
  * | "no such chain", before any did                               | `invalid_chain`                                   |
@@ -14,9 +14,9 @@
  * | "superseded", of a token that was never activated             | `superseded`: newer, but replaced before its use  |
  * | any of it, of a token that was activated                      | `used_elsewhere`: older than the active one       |
  */
-import type { Chain, Deferral, Link, Refusal } from './chain.ts';
+import type { Attempt, Chain, Deferral, Link, Refusal } from './chain.ts';
 import type { Diagnosis, DiagnosisCode, Meaning } from './diagnosis.ts';
-import { earlyEvidence, lostEvidence, nameOf, span, times, triedEvidence, when } from './evidence.ts';
+import { earlyEvidence, lostEvidence, nameOf, span, times, when } from './evidence.ts';
 import { elapsed, type Moment } from './instant.ts';
 import { ageLimitMs, idleSince, mayHaveEnded } from './lifetime.ts';
 import type { RotationPolicy } from './rotation-policy.ts';
@@ -54,15 +54,18 @@ function isRefused(link: Link): link is Refused {
 
 function reason(chain: Chain, policy: RotationPolicy, refused: Refused | undefined): Found {
   const lost = chain.attempts.filter((attempt) => attempt.lost);
-  const isLost = lost.some((attempt) => mayHaveEnded(chain, policy, attempt));
   if (!refused) return { code: 'successor_lost', evidence: lostEvidence(chain, lost, refused) };
   const { means } = refused.refusal;
   if (tellsCause(means)) return told(chain, policy, refused, means);
-  if (isLost) return { code: 'successor_lost', evidence: lostEvidence(chain, lost, refused) };
-  const found = expiry(chain, policy, refused) ?? lostByRestore(chain, refused) ?? silence(chain, policy, refused);
-  if (lost.length === 0) return found;
-  const tried = `${triedEvidence(chain, lost)}; by the rules of this provider that did not end it.`;
-  return { ...found, evidence: `${found.evidence} ${tried}` };
+  if (lost.length > 0 && policy.rotate.mode !== 'never') return lostSuccessor(chain, policy, lost, refused);
+  return expiry(chain, policy, refused) ?? lostByRestore(chain, refused) ?? silence(chain, policy, refused);
+}
+
+/** More likely than two causes at once, even where the provider does not keep to its own rules. */
+function lostSuccessor(chain: Chain, policy: RotationPolicy, lost: readonly Attempt[], refused: Refused): Found {
+  const isByRule = lost.some((attempt) => mayHaveEnded(chain, policy, attempt));
+  const but = isByRule ? '' : ' By the rules of this provider it should still have been good then.';
+  return { code: 'successor_lost', evidence: `${lostEvidence(chain, lost, refused)}${but}` };
 }
 
 /** Newer ones were in a journal that nobody has any more. */

@@ -92,6 +92,17 @@ describe('a lost answer', () => {
     expect(verdict(POLICIES.window60s, chain)).toBe('avoidable');
   });
 
+  test('is excused where a slow store put off a retry by seconds, and not by more', () => {
+    const { chain } = chainOf();
+    unheard(chain, 600 * SECOND);
+    chain.tries.push({ from: 600 * SECOND, to: 620 * SECOND }, { from: 635 * SECOND, to: 661 * SECOND });
+    expect(verdict(POLICIES.window60s, chain)).toBe('avoidable');
+    chain.injured(610 * SECOND, 'store_slow');
+    expect(verdict(POLICIES.window60s, chain)).toBe('unanswered');
+    Object.assign(chain.tries[1] ?? {}, { from: 637 * SECOND });
+    expect(verdict(POLICIES.window60s, chain)).toBe('avoidable');
+  });
+
   test('is not excused by a take-over where no node was away', () => {
     const { chain } = chainOf();
     unheard(chain, 600 * SECOND);

@@ -60,6 +60,9 @@ const avoidable = (why: string) => ({ kind: 'avoidable', why }) as const;
 
 /** Two denials within this time are two in a row. */
 const DENIAL_MS = 3_600_000;
+const MINUTE_MS = 60_000;
+/** Of a slow store two answers may be late between two tries. */
+const SLOW_STORE_MS = 10_000;
 /** An unused token is exchanged by this share of its life, and an hour is enough for it. */
 const IDLE_DUE = 0.7;
 const IDLE_ALLOWED_MS = 3_600_000;
@@ -189,7 +192,8 @@ function judgeWindow(evidence: Evidence, unheard: readonly TokenTruth[], windowM
   const gap = longestIdle(from, to, [...chain.tries, ...evidence.unable]);
   // The retry table: at Exact Online a try every 20 s, elsewhere ten in a window. More than a second for what is under way.
   const step = policy.pacing.minSpacingMs > 0 ? 20_000 : windowMs / 10;
-  const allowed = step + 1_500;
+  const isSlow = chain.injuries.some((one) => one.fault === 'store_slow' && one.at >= from - MINUTE_MS && one.at <= to);
+  const allowed = step + (isSlow ? SLOW_STORE_MS : 1_500);
   if (evidence.hasForgotten(opener.sentAt))
     return unavoidable('destroyed', 'a restored store had forgotten that it was sent');
   const isTakenOver = evidence.away.some((one) => one.to >= from - evidence.takeOverMs && one.from <= to);

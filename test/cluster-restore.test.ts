@@ -300,6 +300,26 @@ describe('a chain of which an older store has no living token', () => {
   });
 });
 
+test('an answer whose grant another journal has waits for that node, although its own does not tell of a restore', async () => {
+  const bench = await clusterBench(POLICIES.oneTime);
+  const { clock, store, nodes, upstream } = bench;
+  store.backup();
+  await bench.imported();
+  await clock.advance(600_000);
+  expect(await tokenOf(nodes[1], clock)).toBe('at-1');
+  for (const node of nodes) node.die();
+  await store.restore();
+  await clock.advance(20_000);
+  // Nothing tells it of the restore: the store had not yet been told how far its journal was merged.
+  await nodes[1].restart();
+  await clock.advance(5_000);
+  await nodes[0].restart();
+  await nodes[2].restart();
+  await clock.advance(600_000);
+  expect(await tokenOf(nodes[0], clock)).toBe('at-2');
+  expect(upstream.presented).toEqual(['rt-0-eol', 'rt-1']);
+});
+
 describe('nodes that were all down', () => {
   async function allDown(): Promise<ClusterBench> {
     const bench = await clusterBench(POLICIES.oneTimeRevoking);

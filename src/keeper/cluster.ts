@@ -31,8 +31,11 @@ const LOOK_AGAIN_MS = 10_000;
 const LOOK_SELDOM_MS = 60_000;
 
 export interface ClusterHooks {
-  /** Brings the journal's records above this number into the store. */
-  readonly merge: (since: number) => Promise<void>;
+  /**
+   * Brings the journal's records above this number into the store. `mayWait`: journals of nodes that are not here yet may
+   * have what comes before some of them. Gives how many do wait.
+   */
+  readonly merge: (since: number, mayWait: boolean) => Promise<number>;
   /** Whether the store remembers less of this node's journal than it was once told. */
   readonly isStoreOlder: (merged: number) => boolean;
   /** Tells the store how far the journal is merged by now, where that is news; `again`: also where it forgot it. */
@@ -80,6 +83,8 @@ export class Cluster {
   #here: readonly NodeId[] = [];
   #isMerged = false;
   #isRestoring = false;
+  /** Of the journal, what waits for a node that is not here yet. */
+  #waiting = 0;
   /** At the last look: time ends it too. */
   #wasRestoring = false;
   #isSuspected = false;
@@ -252,7 +257,7 @@ export class Cluster {
     // The merge under way looks by itself at its end.
     if (this.#merging) return;
     // Until all is there: some of it may wait for what another node still has to bring.
-    const isAllBrought = view.restore === null || own.mergedFor === view.restore;
+    const isAllBrought = view.restore === null ? this.#waiting === 0 : own.mergedFor === view.restore;
     if (view.restore !== this.#restore || this.#isOlder(view)) {
       this.#isMerged = false;
       this.#hooks.forget();
@@ -286,7 +291,7 @@ export class Cluster {
     if (isOlder || found.restore !== this.#restore) await this.#hooks.quiet();
     this.#merged = new Map();
     this.#isSuspected = false;
-    await this.#hooks.merge(this.#ownOf(found)?.merged ?? 0);
+    this.#waiting = await this.#hooks.merge(this.#ownOf(found)?.merged ?? 0, this.#nowMs() < this.#awakeAtMs);
     await this.#hooks.consulted(node);
     this.#isMerged = true;
     const view = await store.nodes.view();

@@ -178,8 +178,9 @@ export async function createKeeper(given: KeeperParts): Promise<Keeper & { reado
     };
   }
 
-  const merge = async (since: number) => {
-    await mergeJournal(parts, grants, onceFor(workOf), since);
+  const merge = async (since: number, mayWait: boolean): Promise<number> => {
+    const { waiting } = await mergeJournal(parts, grants, onceFor(workOf), since, mayWait);
+    return waiting;
   };
   const cluster = new Cluster(parts, clock, {
     merge,

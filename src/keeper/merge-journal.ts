@@ -21,19 +21,21 @@ export interface Merged {
 
 /**
  * Brings in every record above `since`, the number that the store keeps for this node. To be called again once the
- * other nodes have merged too: what was waiting for them joins then.
+ * other nodes have merged too: what was waiting for them joins then. `isAnyMissing`: one that is not here yet may know of
+ * a restore.
  */
 export async function mergeJournal(
   parts: KeeperParts,
   registry: GrantRegistry,
   workOf: WorkOf,
   since: number,
+  isAnyMissing: boolean,
 ): Promise<Merged> {
   const { journal, log } = parts;
   journal.continueAfter(since);
   // A restore that comes while this goes on is not yet merged for.
   const { restore } = await parts.store.nodes.view();
-  const mayWait = await othersAreToMerge(parts, new Set([parts.node]));
+  const mayWait = isAnyMissing || (await othersAreToMerge(parts, new Set([parts.node])));
   const counts = { brought: 0, failed: 0, waiting: 0 };
   const intents = new Intents<NumberedRecord>();
   for await (const numbered of journal.since(Math.min(since, journal.settledUpTo()))) {

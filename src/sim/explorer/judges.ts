@@ -44,7 +44,10 @@ export function judge(ground: Ground, rules: Rules, before: World, move: Move): 
   const reachedAfter = withinReach(ground, after);
   if (liveBefore !== 0 && (acceptedAfter & reachedAfter) === 0) {
     const unknown = acceptedAfter & ~reachedAfter;
-    const isExcused = isUnavoidable(ground, rules, move, unknown) || isUnknowable(ground, before, move, liveBefore);
+    const isExcused =
+      isUnavoidable(ground, rules, move, unknown) ||
+      isUnknowable(ground, before, move, liveBefore) ||
+      isDoubtful(ground, before, liveBefore);
     return isExcused ? null : 'avoidable loss';
   }
   return isKeepers && (liveBefore & acceptedAfter & ~reachedAfter) !== 0 ? 'a copy of a live token was dropped' : null;

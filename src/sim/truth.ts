@@ -165,10 +165,9 @@ export class ChainTruth {
     if (this.#before?.token === token) this.#before = null;
   }
 
-  /** What a node can know: nothing of an answer that lies in the journal of another one alone, which is gone. */
+  /** What a node can know: nothing of an answer that lies in the journal of another one alone, be it gone or cut off. */
   heardBy(node: string): Answers {
-    const { token } = this.#before ?? {};
-    return this.#before && token?.node !== node && !token?.life?.isAlive ? this.#before : this;
+    return this.#before && this.#before.token.node !== node ? this.#before : this;
   }
 
   /** A token was kept: what was destroyed or forgotten before it was made explains no loss any more. */

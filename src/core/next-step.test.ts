@@ -413,6 +413,20 @@ describe('a refusal', () => {
     expect(twice.next(exact, 612)).toMatchObject({ step: 'give_up', diagnosis: { code: 'invalid_chain' } });
   });
 
+  test('of such a chain is checked before older tokens, for a window may be closing [S21]', () => {
+    const story = held();
+    const at = moment(300);
+    const link = { id: 'Z' as LinkId, fingerprint: 'fp-Z' as Fingerprint, node: 'n', requestedAt: at, receivedAt: at };
+    const life = { ...link, accessTokenLifeMs: 600_000, scope: null };
+    story.chain = apply(story.chain, { type: 'received', at, link: life, parent: 'Y' as LinkId, sequence: 1 });
+    story
+      .exchanged('B', 'A', 600)
+      .started('C', 'B', 1_200)
+      .lost('C', 1_201)
+      .presented('D', 'B', 1_771, 'invalid_chain');
+    expect(story.next(exact, 1_771)).toMatchObject({ present: 'B', because: 'second_look', waitMs: 10_000 });
+  });
+
   test('of a chain that was known after all is forgotten [S21]', () => {
     const story = held().presented('B', 'A', 600, 'invalid_chain').exchanged('C', 'A', 611);
     expect(story.chain.links.every((link) => link.refusal === null)).toBe(true);

@@ -120,6 +120,9 @@ interface Choice {
 
 /** The newest token that is not known to be dead and may be presented, now or later; older ones only after it. */
 function choose(chain: Chain, policy: RotationPolicy, now: Moment): Choice | null {
+  // It may be alive, and its window about to close: older ones have time.
+  const again = secondLook(chain, policy, now);
+  if (again) return again;
   const tokens = chain.links
     .filter((link) => link.tokenOf === link.id && !link.refusal && !link.damagedAt)
     .toReversed();
@@ -130,7 +133,7 @@ function choose(chain: Chain, policy: RotationPolicy, now: Moment): Choice | nul
     if (classOf(policy).class === 'durable') return { present: token.id, waitMs: spacing, because: 'next' };
     if (mayStillLive(token, chain, policy, now)) return { present: token.id, waitMs: spacing, because: 'fallback' };
   }
-  return secondLook(chain, policy, now) ?? lookBack(chain, policy, now);
+  return lookBack(chain, policy, now);
 }
 
 /** A token whose answer was lost, again; or where that may revoke, one that may be presented without harm. */

@@ -13,7 +13,7 @@ interface Fault {
 export const PLANTED = {
   'an answer is not written down': {
     file: '/src/keeper/exchange.ts',
-    line: '  await journalIt(parts, grant, sent, receivedAt, sealed);\n',
+    line: "  await toJournal(parts, { purpose: 'exchange', grant, link, presented, ...told, receivedAt, answer: sealed });\n",
     becomes: '',
   },
   'an answer is waited for during a third of the time': {

@@ -360,7 +360,7 @@ export class World {
     const isFirst = unansweredSince === null || unansweredSince === chain.presentations.at(-1)?.at;
     const since = isFirst ? lastAnsweredAt : unansweredSince - chain.heldUpMs;
     // When an imported token was made is known by its importer's clock alone; what others do, not at all.
-    const isForeign = chain.tokens.length < 2 || chain.endedBy !== null;
+    const isForeign = !chain.tokens.some((one) => one.parent !== null && one.wasKept) || chain.endedBy !== null;
     if (now - since >= minSpacingMs || isForeign || chain.hasForgotten(since)) return;
     // What arrives late counts for the provider from then on.
     if (chain.wasDoubledSince(now - minSpacingMs - MOST_LATE_MS)) return;

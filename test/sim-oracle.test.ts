@@ -171,6 +171,11 @@ test('a provider that went back to a backup is an excuse where it takes none of 
   denied.injured(HOUR + 1, 'chain_unknown');
   expect(verdict(POLICIES.exact, denied, takes('t3'))).toBe('ended');
   expect(verdict(POLICIES.exact, denied, takes('t10'))).toBe('avoidable');
+  // Copies were destroyed as well, the newest among them.
+  chain.destroyedAt = HOUR + 1;
+  expect(verdict(POLICIES.exact, chain, takes('t3'))).toBe('destroyed');
+  expect(verdict(POLICIES.exact, chain, takes('t10'))).toBe('avoidable');
+  chain.destroyedAt = null;
   // A lost answer explains the refusal as well.
   chain.unansweredSince = HOUR;
   expect(verdict(POLICIES.exact, chain, takes('t3'))).toBe('ended');

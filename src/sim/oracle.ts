@@ -101,6 +101,9 @@ function judgeSetBack(evidence: Evidence): Verdict {
     entries.some((one) => one.presented === token && isDeath(one) && one.at < wentBackAt);
   const live = presentable.find((one) => evidence.isKept(one) && evidence.takes(one.token) && !wasDead(one));
   if (!live) return unavoidable('ended', 'the provider went back to a backup of itself');
+  // What the restored store has of those that were presented since, it takes for the newest.
+  if (chain.destroyedAt !== null && live !== presentable.at(-1))
+    return unavoidable('destroyed', 'no copy of the token in use');
   return { ...avoidable(`the provider went back to a backup of itself, and takes ${live.token}`), isAlive: true };
 }
 

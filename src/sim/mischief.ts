@@ -29,6 +29,8 @@ export interface Means {
   crash(node: SimNode, downMs: number, fault: Fault): void;
   crashAll(downMs: number, fault: Fault): void;
   strike(fault: Fault, chain: ChainTruth | null): void;
+  /** A clock was put right, which is a jump like the one before. */
+  clockSet(): void;
   cutNetwork(ms: number): void;
   storeDown(ms: number, inMs: number): void;
   storeSlow(ms: number): void;
@@ -177,7 +179,9 @@ export class Mischief {
     node.machine.skewMs = chance.between(-60 * MINUTE_MS, 60 * MINUTE_MS);
     node.machine.wrongUntil = this.#means.now() + forMs;
     this.#means.later(forMs, () => {
-      if (this.#means.now() >= node.machine.wrongUntil) node.machine.skewMs = 0;
+      if (this.#means.now() < node.machine.wrongUntil) return;
+      node.machine.skewMs = 0;
+      this.#means.clockSet();
     });
   }
 }

@@ -235,6 +235,9 @@ export class World {
       now: () => time.now(),
       later: (ms, run) => time.after(ms, run),
       strike: (fault, chain) => this.#strike(fault, chain),
+      clockSet: () => {
+        for (const one of this.chains.values()) one.injured(time.now(), 'clock_jump');
+      },
       crash: (node, downMs) => node.crash(downMs),
       crashAll: (downMs) => {
         for (const node of this.nodes) node.crash(downMs);

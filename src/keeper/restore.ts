@@ -36,6 +36,15 @@ export type WorkOf = (grant: GrantId) => Promise<Work>;
  */
 export type BroughtIn = 'tokens' | 'nothing' | 'waiting' | 'awaited';
 
+/** What bringing one record needs. */
+interface Bringing {
+  readonly parts: KeeperParts;
+  readonly registry: GrantRegistry;
+  readonly workOf: WorkOf;
+  readonly mayWait: boolean;
+  readonly intents: readonly IntentRecord[];
+}
+
 /**
  * `mayWait`: other journals are still to come. `intents`: those of its grant that nothing had followed before this record.
  */
@@ -49,30 +58,27 @@ export async function bringIn(
 ): Promise<BroughtIn> {
   const stored = await parts.store.chains.read(record.grant);
   const join = isEmpty(stored.chain) ? await joinOf(parts, record.grant) : null;
-  if (join) return bringJoined(parts, registry, workOf, record, join, mayWait, intents);
-  return bringOwn(parts, registry, workOf, record, stored, mayWait, intents);
+  const bringing = { parts, registry, workOf, mayWait, intents };
+  return join ? bringJoined(bringing, record, join) : bringOwn(bringing, record, stored);
 }
 
 /** A record of a grant that is part of another one by now. */
 async function bringJoined(
-  parts: KeeperParts,
-  registry: GrantRegistry,
-  workOf: WorkOf,
+  bringing: Bringing,
   record: Exclude<JournalRecord, IntentRecord>,
   join: Join,
-  mayWait: boolean,
-  intents: readonly IntentRecord[],
 ): Promise<BroughtIn> {
+  const { parts, registry } = bringing;
   const own = await parts.store.chains.read(record.grant);
   const into = await parts.store.chains.read(join.into);
   switch (record.purpose) {
     case 'exchange': {
       const received = answerIn(parts, join, record);
       if (isOlderSibling(into.chain, received)) return 'nothing';
-      return bringExchange(parts, workOf, received, into.chain, mayWait, intents);
+      return bringExchange(bringing, received, into.chain);
     }
     case 'unsent':
-      return bringOwn(parts, registry, workOf, { ...record, grant: join.into }, into, mayWait, intents);
+      return bringOwn(bringing, { ...record, grant: join.into }, into);
     case 'begun':
       if (record.link === join.joined.link) return 'tokens';
       break;
@@ -82,22 +88,19 @@ async function bringJoined(
       break;
     default:
   }
-  return bringOwn(parts, registry, workOf, record, own, mayWait, intents);
+  return bringOwn(bringing, record, own);
 }
 
 async function bringOwn(
-  parts: KeeperParts,
-  registry: GrantRegistry,
-  workOf: WorkOf,
+  bringing: Bringing,
   record: Exclude<JournalRecord, IntentRecord>,
   stored: StoredChain,
-  mayWait: boolean,
-  intents: readonly IntentRecord[],
 ): Promise<BroughtIn> {
+  const { parts, registry } = bringing;
   const { chain } = stored;
   switch (record.purpose) {
     case 'exchange':
-      return bringExchange(parts, workOf, record, chain, mayWait, intents);
+      return bringExchange(bringing, record, chain);
     case 'unsent':
       if (chain.attempts.some((one) => one.id === record.attempt)) {
         const at = parts.clock.moment();
@@ -108,21 +111,15 @@ async function bringOwn(
     case 'authorization':
       return 'awaited';
     case 'begun':
-      return bringBeginning(parts, registry, workOf, record, stored);
+      return bringBeginning(bringing, record, stored);
     case 'ended':
     case 'removed':
       return bringEnd(parts, registry, record, chain);
   }
 }
 
-async function bringExchange(
-  parts: KeeperParts,
-  workOf: WorkOf,
-  record: AnswerRecord,
-  chain: Chain,
-  mayWait: boolean,
-  intents: readonly IntentRecord[],
-): Promise<BroughtIn> {
+async function bringExchange(bringing: Bringing, record: AnswerRecord, chain: Chain): Promise<BroughtIn> {
+  const { parts, workOf, mayWait } = bringing;
   const { grant, link, presented, sequence, generation } = record;
   const before = generation === null ? 0 : generation - chain.generation;
   if (chain.end?.kind === 'revoked' || presented === null || sequence === null || before < 0) return 'nothing';
@@ -133,7 +130,7 @@ async function bringExchange(
   const answer = openAnswer(parts.sealer, grant, link, record.answer);
   const reading = readAnswer(answer, work.upstream.provider, record.receivedAt.at, []);
   const gave = reading.kind;
-  if (gave !== 'tokens' && !(await isAwaiting(parts, workOf, record, intents))) return 'nothing';
+  if (gave !== 'tokens' && !(await isAwaiting(bringing, record))) return 'nothing';
   const { node, requestedAt } = record;
   const sent = { id: link, present: presented, sequence, generation, node, requestedAt };
   await recordAnswer(work, sent, record.receivedAt, answer, record.answer, { reading });
@@ -145,29 +142,23 @@ async function bringExchange(
  * Whether the chain waits for this answer, perhaps since it was told of the attempt that the store had forgotten. What
  * was refused in a time of which nothing is known says nothing about the token that the chain holds by now.
  */
-async function isAwaiting(
-  parts: KeeperParts,
-  workOf: WorkOf,
-  { grant, link }: AnswerRecord,
-  intents: readonly IntentRecord[],
-): Promise<boolean> {
+async function isAwaiting({ parts, workOf, intents }: Bringing, { grant, link }: AnswerRecord): Promise<boolean> {
   for (const intent of intents) await recall(parts, workOf, intent, false);
   const { chain } = await parts.store.chains.read(grant);
   return chain.attempts.some((attempt) => attempt.id === link);
 }
 
 async function bringBeginning(
-  parts: KeeperParts,
-  registry: GrantRegistry,
-  workOf: WorkOf,
+  bringing: Bringing,
   record: BegunRecord,
   { chain, version }: StoredChain,
 ): Promise<BroughtIn> {
+  const { parts, registry, workOf } = bringing;
   const { grant, link, at, by, received } = record;
   if (chain.end?.kind === 'revoked' || !isNewer(record, chain)) return 'nothing';
   const answer = openAnswer(parts.sealer, grant, link, record.answer);
   const other = await makeAgain(parts, registry, record);
-  if (other) return joinTo(parts, registry, workOf, record, other);
+  if (other) return joinTo(bringing, record, other);
   const event: ChainEvent & { type: 'authorized' } = {
     type: 'authorized',
     at,
@@ -178,7 +169,7 @@ async function bringBeginning(
   const work = await workOf(grant).catch(() => null);
   const kept = await keep(parts, grant, event, answer, version, work?.dueOf);
   // Another node was faster, with this or with another one.
-  if (!kept.chain.links.some((one) => one.id === link)) return bringBeginning(parts, registry, workOf, record, kept);
+  if (!kept.chain.links.some((one) => one.id === link)) return bringBeginning(bringing, record, kept);
   parts.log.info('An authorization was brought from the journal into the store.', { grant, link });
   return 'tokens';
 }
@@ -217,18 +208,13 @@ async function makeAgain(
 }
 
 /** The two are one grant from now on. May be repeated. */
-async function joinTo(
-  parts: KeeperParts,
-  registry: GrantRegistry,
-  workOf: WorkOf,
-  record: BegunRecord,
-  other: OtherHolder,
-): Promise<BroughtIn> {
+async function joinTo(bringing: Bringing, record: BegunRecord, other: OtherHolder): Promise<BroughtIn> {
+  const { parts, registry, workOf } = bringing;
   const { grant, link } = record;
   const kept = JSON.parse(record.grantBody) as GrantRecord;
   const as = other.as ?? (await beginIn(parts, workOf, other.grant, record));
   // It got another token meanwhile.
-  if (as === null) return bringBeginning(parts, registry, workOf, record, await parts.store.chains.read(grant));
+  if (as === null) return bringBeginning(bringing, record, await parts.store.chains.read(grant));
   await registry.takeIn(other.grant, { grant, link, as, alias: kept.alias });
   await noteAccount(registry, other.grant, kept);
   parts.log.warn('A grant of the journal has the token of another one, and is part of it from now on.', {
